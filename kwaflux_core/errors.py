@@ -1,0 +1,308 @@
+"""The one tree of errors, on both ends of the wire.
+
+Owns every error class a caller of Kwaflux can meet, its stable code, and the form in which it
+crosses the wire. Must not know sockets, pixels or hosts.
+
+    KwafluxError
+    +-- ProtocolError            bytes that are no message, or a message out of place
+    +-- RequestError             the request cannot be carried out as asked
+    |   +-- FlowError            a flow that cannot be read; knows the column
+    |   +-- UnknownEffect        no such effect
+    |   +-- ParamError           no such param, or a value out of its range
+    |   +-- UnknownColorspace    a name the OCIO config does not have
+    |   +-- PathNotAllowed       a path outside the roots the server was given
+    |   +-- FrameTooLarge        more pixels than the server accepts
+    |   +-- SettingsError        a setting that is misspelt or out of range
+    +-- ImageError               a file or picture that cannot be read or written as asked
+    |   +-- FrameMissing         a frame of the range is not there
+    |   +-- ImageUnreadable      truncated, damaged or not a picture
+    |   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, a movie)
+    |   +-- ImageWriteFailed     the target cannot be written (disk full, no permission)
+    +-- ModelError               weights or a network that cannot be used
+    |   +-- WeightsInvalid       weights that are truncated, altered or of another network
+    +-- ResourceError            not enough of something
+    |   +-- OutOfMemory          memory; says how much was needed
+    |   +-- TooManyRequests      a client's limit of work in flight
+    +-- WorkerError              a worker died or broke while it held the request
+    +-- Unavailable              no server there, or it went away
+    +-- DeadlineExceeded         no answer in time
+    +-- Cancelled                the caller cancelled it
+    +-- HostError                Nuke or Resolve refused a call
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
+
+__all__ = [
+    "Cancelled",
+    "DeadlineExceeded",
+    "FlowError",
+    "FrameMissing",
+    "FrameTooLarge",
+    "HostError",
+    "ImageError",
+    "ImageUnreadable",
+    "ImageUnsupported",
+    "ImageWriteFailed",
+    "KwafluxError",
+    "ModelError",
+    "OutOfMemory",
+    "ParamError",
+    "PathNotAllowed",
+    "ProtocolError",
+    "RequestError",
+    "ResourceError",
+    "SettingsError",
+    "TooManyRequests",
+    "Unavailable",
+    "UnknownColorspace",
+    "UnknownEffect",
+    "WeightsInvalid",
+    "WireError",
+    "WorkerError",
+    "all_errors",
+    "from_wire",
+    "to_wire",
+]
+
+Field: TypeAlias = "str | int | float | bool | None"
+WireError: TypeAlias = "dict[str, str | bool | dict[str, Field]]"
+
+
+class KwafluxError(Exception):
+    """Carry what happened, to what, and what to do.
+
+    Args:
+        message: What happened and to what, one sentence without a final stop.
+        hint: What the user can do about it; empty when there is nothing.
+        **fields: Details a program can read (numbers, names, paths); they cross the wire.
+
+    Attributes:
+        code: A stable name for programs; never changes once released.
+        retryable: True where the same request may succeed when sent again.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **fields: Field) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields: dict[str, Field] = dict(fields)
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self).code, self.message, self.hint, self.fields))
+
+
+class ProtocolError(KwafluxError):
+    """Bytes that are no message, or a message out of place."""
+
+    code = "protocol"
+
+
+class RequestError(KwafluxError):
+    """The request cannot be carried out as it was asked."""
+
+    code = "request"
+
+
+class FlowError(RequestError):
+    """A flow that cannot be read; ``column`` (from 1) says where."""
+
+    code = "flow"
+
+    @property
+    def column(self) -> int:
+        """Column of the first character that is wrong, counted from 1."""
+        column = self.fields.get("column", 1)
+        return column if isinstance(column, int) else 1
+
+
+class UnknownEffect(FlowError):
+    """No effect of that name is installed."""
+
+    code = "unknown_effect"
+
+
+class ParamError(FlowError):
+    """No such param, or a value that is not in its range."""
+
+    code = "param"
+
+
+class UnknownColorspace(RequestError):
+    """A colorspace the OCIO config does not have, or a picture that names none."""
+
+    code = "unknown_colorspace"
+
+
+class PathNotAllowed(RequestError):
+    """A path outside the roots that the server was given."""
+
+    code = "path_not_allowed"
+
+
+class FrameTooLarge(RequestError):
+    """More pixels, or more bytes, than the server accepts in one frame."""
+
+    code = "frame_too_large"
+
+
+class SettingsError(RequestError):
+    """A setting that is misspelt, of the wrong type or out of range."""
+
+    code = "settings"
+
+
+class ImageError(KwafluxError):
+    """A file or picture that cannot be read or written as asked."""
+
+    code = "image"
+
+
+class FrameMissing(ImageError):
+    """A frame of the range is not on disk."""
+
+    code = "frame_missing"
+
+
+class ImageUnreadable(ImageError):
+    """A file that is truncated, damaged or not a picture."""
+
+    code = "image_unreadable"
+
+
+class ImageUnsupported(ImageError):
+    """A kind of picture that Kwaflux refuses rather than changes."""
+
+    code = "image_unsupported"
+
+
+class ImageWriteFailed(ImageError):
+    """A target that cannot be written; nothing stands under the target's name."""
+
+    code = "image_write_failed"
+
+
+class ModelError(KwafluxError):
+    """An effect, network or weights that cannot be used."""
+
+    code = "model"
+
+
+class WeightsInvalid(ModelError):
+    """Weights that are truncated, altered or of another network."""
+
+    code = "weights_invalid"
+
+
+class ResourceError(KwafluxError):
+    """Not enough of something."""
+
+    code = "resource"
+    retryable = True
+
+
+class OutOfMemory(ResourceError):
+    """Memory ran out; ``needed_bytes`` says how much was wanted, where it is known."""
+
+    code = "out_of_memory"
+
+
+class TooManyRequests(ResourceError):
+    """A client has more work in flight than the server allows it."""
+
+    code = "too_many_requests"
+
+
+class WorkerError(KwafluxError):
+    """A worker died or broke while it held the request."""
+
+    code = "worker"
+    retryable = True
+
+
+class Unavailable(KwafluxError):
+    """No server is there, or it went away."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class DeadlineExceeded(KwafluxError):
+    """No answer came in time."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class Cancelled(KwafluxError):
+    """The caller cancelled the request."""
+
+    code = "cancelled"
+
+
+class HostError(KwafluxError):
+    """Nuke or Resolve refused a call, or is not what the adapter needs."""
+
+    code = "host"
+
+
+def all_errors() -> dict[str, type[KwafluxError]]:
+    """Return every error class of the tree under its code."""
+    found: dict[str, type[KwafluxError]] = {}
+    pending: list[type[KwafluxError]] = [KwafluxError]
+    while pending:
+        cls = pending.pop()
+        found[cls.code] = cls
+        pending.extend(cls.__subclasses__())
+    return found
+
+
+_BY_CODE = all_errors()
+
+
+def to_wire(error: KwafluxError) -> WireError:
+    """Return the form of an error that crosses the wire: plain maps and strings."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "fields": dict(error.fields),
+    }
+
+
+def from_wire(wire: Mapping[str, object]) -> KwafluxError:
+    """Rebuild the error class that was raised on the other side.
+
+    A code of a newer peer becomes a plain ``KwafluxError`` with the code among its fields.
+
+    Raises:
+        ProtocolError: The map has no text under ``code`` and ``message``.
+    """
+    code, message = wire.get("code"), wire.get("message")
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise ProtocolError("an error without a code or a message came over the wire")
+    raw_hint, raw_fields = wire.get("hint", ""), wire.get("fields", {})
+    hint = raw_hint if isinstance(raw_hint, str) else ""
+    fields: dict[str, Field] = {}
+    if isinstance(raw_fields, Mapping):
+        for key, value in raw_fields.items():
+            if isinstance(key, str) and (value is None or isinstance(value, (str, int, float))):
+                fields[key] = value
+    if code not in _BY_CODE:
+        fields["code"] = code
+    return _rebuild(code, message, hint, fields)
+
+
+def _rebuild(code: str, message: str, hint: str, fields: dict[str, Field]) -> KwafluxError:
+    error = _BY_CODE.get(code, KwafluxError)(message, hint=hint)
+    error.fields = fields
+    return error

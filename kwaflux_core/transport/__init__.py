@@ -1,0 +1,1 @@
+"""How messages and pixels travel: ZeroMQ sockets and rings of shared memory."""
