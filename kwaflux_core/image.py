@@ -38,6 +38,7 @@ class Part:
         attributes: Every other header attribute under its name, as OpenEXR's Python gives it.
         name: The part's name; empty in a single-part file.
         pixel_aspect: Width / height of one pixel.
+        plinear: Names of the channels with EXR's pLinear flag, a hint to lossy codecs.
 
     Raises:
         ImageError: A channel that is not (H, W) of the data window.
@@ -49,6 +50,7 @@ class Part:
     attributes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     name: str = ""
     pixel_aspect: float = 1.0
+    plinear: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         shape = (self.data_window.height, self.data_window.width)
@@ -83,11 +85,14 @@ class Image:
         parts: At least one.
         colorspace: An OCIO colorspace, alias or role: what the color channels' numbers mean.
         is_premultiplied: Whether color is multiplied with alpha, as EXR has it by default.
+        notes: What a reader left behind on disk and the log should say, a sentence each (only
+            the full size of a mip-mapped file is held, for one).
     """
 
     parts: tuple[Part, ...]
     colorspace: str = SCENE_LINEAR
     is_premultiplied: bool = True
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_channels(

@@ -1,0 +1,339 @@
+"""The bytes of an EXR file around its pixels: headers, chunk tables, and whether all is there.
+
+Owns what OpenEXR's Python does not tell: the pixel type of a channel before pixels are read, the
+exact bytes of an attribute, and whether every chunk of the file was written. Must not know
+pixels, pictures or compression itself.
+
+Source: "OpenEXR File Layout", openexr.com, sections Version Field, Header, Offset Tables and
+Chunk Layout; lines of a chunk from ``exr_compression_lines_per_chunk``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
+
+__all__ = [
+    "ChannelLayout",
+    "ExrLayout",
+    "PartLayout",
+    "RawAttribute",
+    "check_chunks",
+    "read_layout",
+]
+
+_MAGIC = 20000630
+_TILED, _LONG_NAMES, _DEEP, _MULTI_PART = 0x200, 0x400, 0x800, 0x1000
+_KNOWN_FLAGS = _TILED | _LONG_NAMES | _DEEP | _MULTI_PART
+_FIRST_READ_BYTES = 1 << 16
+_LINES_OF_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32, 256, 1)
+"""By compression number: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K256,
+HTJ2K32, LJ2K, ZSTD."""
+_PIXEL_TYPES = ("uint", "half", "float")
+_REQUIRED = ("channels", "compression", "dataWindow", "displayWindow")
+
+
+@dataclass(frozen=True, slots=True)
+class RawAttribute:
+    """Hold one attribute as it stands in the file.
+
+    Args:
+        type_name: OpenEXR's name of the type (``rational``, ``box2i``).
+        value: The bytes of the value.
+        type_offset_bytes: Where the type's name begins in the file.
+    """
+
+    type_name: str
+    value: bytes
+    type_offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLayout:
+    """Hold one channel of a header.
+
+    Args:
+        name: The full name; bytes that are no UTF-8 are kept as surrogates.
+        pixel_type: ``half``, ``float`` or ``uint``.
+        x_sampling: Every how many pixels there is a sample in a line; 1 is all.
+        y_sampling: The same from line to line.
+        is_plinear: The flag by which lossy codecs tell data from color.
+    """
+
+    name: str
+    pixel_type: str
+    x_sampling: int
+    y_sampling: int
+    is_plinear: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartLayout:
+    """Hold the header of one part.
+
+    Args:
+        attributes: Under their names.
+        channels: In the file's order.
+        storage: ``scanlineimage``, ``tiledimage``, ``deepscanline`` or ``deeptile``.
+        data_window: OpenEXR's inclusive ``(x_min, y_min, x_max, y_max)``.
+        display_window: The same.
+        chunk_count: Chunks the part must have, of all its levels.
+    """
+
+    attributes: Mapping[str, RawAttribute]
+    channels: tuple[ChannelLayout, ...]
+    storage: str
+    data_window: tuple[int, int, int, int]
+    display_window: tuple[int, int, int, int]
+    chunk_count: int
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether a pixel holds any number of samples."""
+        return self.storage.startswith("deep")
+
+
+@dataclass(frozen=True, slots=True)
+class ExrLayout:
+    """Hold the headers of a file, and where they end.
+
+    Args:
+        parts: One or more.
+        is_multi_part: Whether chunks carry the number of their part.
+        headers_end_bytes: Where the first chunk table begins.
+        size_bytes: Size of the file.
+    """
+
+    parts: tuple[PartLayout, ...]
+    is_multi_part: bool
+    headers_end_bytes: int
+    size_bytes: int
+
+
+class _ShortError(Exception):
+    """More bytes of the file are needed to go on."""
+
+
+def read_layout(stream: BinaryIO, *, label: str) -> ExrLayout:
+    """Read the headers of an EXR; no pixel is touched.
+
+    Args:
+        stream: The file, readable and seekable.
+        label: What the file is called in an error.
+
+    Raises:
+        ImageUnreadable: Not an EXR, truncated within its headers, or damaged there.
+        ImageUnsupported: A newer kind of EXR than is known here.
+    """
+    size_bytes = stream.seek(0, os.SEEK_END)
+    wanted_bytes = _FIRST_READ_BYTES
+    while True:
+        stream.seek(0)
+        data = stream.read(min(wanted_bytes, size_bytes))
+        try:
+            return _parse(data, size_bytes=size_bytes, label=label)
+        except _ShortError:
+            if len(data) >= size_bytes:
+                raise _damaged(label, "it ends within its header") from None
+            wanted_bytes *= 4
+        except (struct.error, IndexError, ValueError, OverflowError) as error:
+            raise _damaged(label, f"its header makes no sense ({error})") from None
+
+
+def check_chunks(stream: BinaryIO, layout: ExrLayout, *, label: str) -> None:
+    """Check that every chunk of a flat file was written and lies within it.
+
+    Raises:
+        ImageUnreadable: The file was cut off, or whoever wrote it did not finish.
+    """
+    stream.seek(layout.headers_end_bytes)
+    count = sum(part.chunk_count for part in layout.parts)
+    table_bytes = 8 * count
+    first_chunk = layout.headers_end_bytes + table_bytes
+    if first_chunk > layout.size_bytes:
+        raise _damaged(label, "it ends before its pixels")
+    offsets = np.frombuffer(stream.read(table_bytes), "<u8")
+    if offsets.size != count or not offsets.all():
+        missing = count - int(np.count_nonzero(offsets))
+        raise _damaged(label, f"{missing} of {count} blocks of pixels were never written")
+    if int(offsets.min()) < first_chunk or np.unique(offsets).size != count:
+        raise _damaged(label, "its table of blocks is damaged")
+    beyond = int(np.count_nonzero(offsets >= np.uint64(layout.size_bytes)))
+    if beyond:
+        raise _damaged(label, f"{beyond} of {count} blocks of pixels are cut off")
+    _check_last_chunk(stream, layout, offsets, label=label)
+
+
+def _check_last_chunk(
+    stream: BinaryIO,
+    layout: ExrLayout,
+    offsets: np.ndarray[tuple[int], np.dtype[np.uint64]],
+    *,
+    label: str,
+) -> None:
+    index = int(offsets.argmax())
+    last = int(offsets[index])
+    for part in layout.parts:
+        if index < part.chunk_count:
+            break
+        index -= part.chunk_count
+    leader = "<i" if layout.is_multi_part else "<"
+    leader += "iiiii" if part.storage == "tiledimage" else "ii"
+    leader_bytes = struct.calcsize(leader)
+    stream.seek(last)
+    data = stream.read(leader_bytes)
+    if len(data) < leader_bytes:
+        raise _damaged(label, "its last block of pixels is cut off")
+    packed_bytes = struct.unpack(leader, data)[-1]
+    if packed_bytes < 0 or last + leader_bytes + packed_bytes > layout.size_bytes:
+        raise _damaged(label, "its last block of pixels is cut off")
+
+
+def _parse(data: bytes, *, size_bytes: int, label: str) -> ExrLayout:
+    if size_bytes < 8:
+        raise _damaged(label, f"it holds {size_bytes} bytes")
+    magic, version = struct.unpack_from("<II", data)
+    if magic != _MAGIC:
+        raise ImageUnreadable(f"{label} is not an EXR", hint="check the file and its suffix")
+    if version & 0xFF != 2 or version & ~(0xFF | _KNOWN_FLAGS):
+        raise ImageUnsupported(f"{label} is an EXR of an unknown version ({version:#x})")
+    is_multi_part = bool(version & _MULTI_PART)
+    parts: list[PartLayout] = []
+    position = 8
+    while not parts or is_multi_part:
+        attributes: dict[str, RawAttribute] = {}
+        for name, attribute, end in _attributes(data, position, size_bytes):
+            attributes[name] = attribute
+            position = end
+        position += 1
+        if not attributes:
+            break
+        parts.append(_part(attributes, version, label=label))
+    if not parts:
+        raise _damaged(label, "it has no parts")
+    return ExrLayout(tuple(parts), is_multi_part, position, size_bytes)
+
+
+def _attributes(
+    data: bytes, position: int, size_bytes: int
+) -> Iterator[tuple[str, RawAttribute, int]]:
+    while True:
+        if position >= len(data):
+            raise _ShortError
+        if data[position] == 0:
+            return
+        name, type_offset = _text(data, position)
+        type_name, position = _text(data, type_offset)
+        if position + 4 > len(data):
+            raise _ShortError
+        (length,) = struct.unpack_from("<i", data, position)
+        position += 4
+        if length < 0 or position + length > size_bytes:
+            raise ValueError(f"attribute {name!r} claims {length} bytes")
+        if position + length > len(data):
+            raise _ShortError
+        value = data[position : position + length]
+        position += length
+        yield name, RawAttribute(type_name, value, type_offset), position
+
+
+def _text(data: bytes, position: int) -> tuple[str, int]:
+    end = data.find(b"\0", position, position + 257)
+    if end < 0:
+        if position + 257 > len(data):
+            raise _ShortError
+        raise ValueError("a name has no end")
+    return data[position:end].decode("utf-8", "surrogateescape"), end + 1
+
+
+def _part(attributes: Mapping[str, RawAttribute], version: int, *, label: str) -> PartLayout:
+    missing = [name for name in _REQUIRED if name not in attributes]
+    if missing:
+        raise _damaged(label, f"its header has no {missing[0]}")
+    storage = "tiledimage" if version & _TILED else "scanlineimage"
+    if "type" in attributes and version & (_MULTI_PART | _DEEP):
+        storage = attributes["type"].value.rstrip(b"\0").decode("ascii")
+    if storage not in ("scanlineimage", "tiledimage", "deepscanline", "deeptile"):
+        raise ImageUnsupported(f"{label} has a part of the unknown type {storage!r}")
+    data_window = _window(attributes["dataWindow"].value)
+    display_window = _window(attributes["displayWindow"].value)
+    return PartLayout(
+        attributes=attributes,
+        channels=tuple(_channels(attributes["channels"].value)),
+        storage=storage,
+        data_window=data_window,
+        display_window=display_window,
+        chunk_count=_chunk_count(attributes, storage, data_window, label=label),
+    )
+
+
+def _window(value: bytes) -> tuple[int, int, int, int]:
+    x_min, y_min, x_max, y_max = struct.unpack("<4i", value)
+    if x_max < x_min or y_max < y_min:
+        raise ValueError("a window is empty")
+    return x_min, y_min, x_max, y_max
+
+
+def _channels(value: bytes) -> Iterator[ChannelLayout]:
+    position = 0
+    while value[position] != 0:
+        name, position = _text(value + b"\0" * 257, position)
+        kind, plinear, x_sampling, y_sampling = struct.unpack_from("<iB3xii", value, position)
+        position += 16
+        if kind not in (0, 1, 2) or x_sampling < 1 or y_sampling < 1:
+            raise ValueError(f"channel {name!r} is of no known type")
+        yield ChannelLayout(name, _PIXEL_TYPES[kind], x_sampling, y_sampling, bool(plinear))
+
+
+def _chunk_count(
+    attributes: Mapping[str, RawAttribute],
+    storage: str,
+    window: tuple[int, int, int, int],
+    *,
+    label: str,
+) -> int:
+    width, height = window[2] - window[0] + 1, window[3] - window[1] + 1
+    compression = attributes["compression"].value[0]
+    if compression >= len(_LINES_OF_CHUNK):
+        raise ImageUnsupported(
+            f"{label} is compressed in a way this version of Kwaflux does not know ({compression})",
+            hint="write it again with ZIP compression",
+        )
+    if not storage.startswith(("tiled", "deeptile")):
+        return math.ceil(height / _LINES_OF_CHUNK[compression])
+    if "tiles" not in attributes:
+        raise _damaged(label, "its header has no tiles")
+    tile_width, tile_height, mode = struct.unpack("<IIB", attributes["tiles"].value)
+    levels, rounding = mode & 0xF, mode >> 4
+    if not (0 < tile_width < 1 << 31 and 0 < tile_height < 1 << 31) or levels > 2 or rounding > 1:
+        raise ValueError("tiles of no size or mode")
+    widths, heights = _level_sizes(width, rounding), _level_sizes(height, rounding)
+    columns: list[int] = [math.ceil(size / tile_width) for size in widths]
+    rows: list[int] = [math.ceil(size / tile_height) for size in heights]
+    if levels == 0:
+        return columns[0] * rows[0]
+    if levels == 2:
+        return sum(columns) * sum(rows)
+    count = max(len(columns), len(rows))
+    columns += [1] * (count - len(columns))
+    rows += [1] * (count - len(rows))
+    return sum(across * down for across, down in zip(columns, rows, strict=True))
+
+
+def _level_sizes(size: int, rounding: int) -> list[int]:
+    sizes = [size]
+    while sizes[-1] > 1:
+        sizes.append((sizes[-1] + rounding) // 2)
+    return sizes
+
+
+def _damaged(label: str, why: str) -> ImageUnreadable:
+    return ImageUnreadable(f"{label} cannot be read: {why}", hint="copy or render the file again")

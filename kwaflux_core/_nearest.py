@@ -1,0 +1,47 @@
+"""Words for a name that is not known: which known name comes nearest.
+
+Owns the sentence "did you mean". Must not know what the names stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["nearest", "shortened", "suggestion"]
+
+_COMPARED_CHARACTERS = 64
+_LISTED_NAMES = 12
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like ``name``; empty when none is near."""
+    from difflib import get_close_matches  # only an error needs it; imports must stay quick
+
+    # Comparing is quadratic in the length, and a name from the wire may be very long.
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    found = get_close_matches(name[:_COMPARED_CHARACTERS].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else ""
+
+
+def suggestion(name: str, known: Iterable[str], *, kind: str) -> str:
+    """Return a hint: the nearest known name, or the list of them.
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        kind: The plural of what is named, for the list (``"the params"``).
+    """
+    names = list(known)
+    close = nearest(name, names)
+    if close:
+        return f"did you mean {close!r}?"
+    if not names:
+        return f"there are no {kind.removeprefix('the ')}"
+    listed = ", ".join(names[:_LISTED_NAMES])
+    return f"{kind} are: {listed}{', ...' if len(names) > _LISTED_NAMES else ''}"
+
+
+def shortened(value: object, *, limit: int = 60) -> str:
+    """Return ``repr(value)`` for a message, cut to ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,209 @@
+"""Pictures on disk by their suffix, and writing that never leaves half a file.
+
+Owns the choice of reader and writer, and ``atomic_path``: what stands under a name is the old
+picture or the whole new one. Must not know formats or color math.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kwaflux_core.errors import ImageUnsupported, ImageWriteFailed
+
+if TYPE_CHECKING:
+    from kwaflux_core.image import Image
+
+__all__ = [
+    "MOVIE_SUFFIXES",
+    "PICTURE_SUFFIXES",
+    "TEMPORARY_PREFIX",
+    "StrPath",
+    "atomic_path",
+    "read_image",
+    "same_file",
+    "write_failed",
+    "write_image",
+]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+MOVIE_SUFFIXES: Final = (".avi", ".mkv", ".mov", ".mp4", ".mxf")
+"""Suffixes of movies, which are refused with a word on what to do."""
+
+PICTURE_SUFFIXES: Final = (".dpx", ".exr", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""Suffixes of pictures that are read and written."""
+
+TEMPORARY_PREFIX: Final = ".kwaflux-tmp-"
+"""How the name of a file begins that is being written; a killed process may leave one."""
+
+_HINTS: Final = {
+    errno.EACCES: "check the folder's permissions",
+    errno.EDQUOT: "free disk space of your quota, or write elsewhere",
+    errno.EFBIG: "write to a file system that holds files of this size",
+    errno.EISDIR: "give the name of a file, not of a folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOENT: "make the folder first",
+    errno.ENOSPC: "free disk space, or write elsewhere",
+    errno.ENOTDIR: "make the folder first",
+    errno.EPERM: "check the folder's permissions",
+    errno.EROFS: "write elsewhere: this file system is read-only",
+}
+
+
+@contextlib.contextmanager
+def atomic_path(target: StrPath) -> Iterator[Path]:
+    """Give a temporary name to write to, which becomes the target when the block succeeds.
+
+    The temporary is hidden, beside the target, and keeps its suffix. When the block ends well it
+    is flushed to the disk and renamed over the target; when it raises it is removed and the
+    target stays what it was. A target that is a symbolic link is written through.
+
+    Raises:
+        ImageWriteFailed: The folder is missing or closed to us, the disk is full, or the block
+            wrote no file. Errors of other kinds from the block pass through.
+    """
+    final = Path(os.path.realpath(target))
+    temporary = final.with_name(
+        f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}{final.suffix}"
+    )
+    try:
+        _check_folder(final)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, final)
+        _flush_folder(final.parent)
+    except OSError as error:
+        raise write_failed(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_failed(target: StrPath, error: OSError) -> ImageWriteFailed:
+    """Return the error for a target that the operating system did not let us write."""
+    reason = error.strerror or str(error)
+    return ImageWriteFailed(
+        f"{os.fspath(target)} cannot be written: {reason}",
+        hint=_HINTS.get(error.errno or 0, "nothing was changed under that name"),
+        path=os.fspath(target),
+    )
+
+
+def _check_folder(final: Path) -> None:
+    if not final.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {final.parent}")
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+
+
+def _flush(path: Path) -> None:
+    # Opened for writing: Windows flushes no handle that may only read.
+    with open(path, "rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Folders have no handles to flush there; the rename is journaled.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems refuse to flush a folder; the file itself is safe by now.
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def same_file(first: StrPath, second: StrPath) -> bool:
+    """Tell whether two names are one file, through links; neither needs to exist."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return os.path.normcase(os.path.realpath(first)) == os.path.normcase(
+            os.path.realpath(second)
+        )
+
+
+def read_image(path: StrPath, *, colorspace: str = "") -> Image:
+    """Read a picture of any supported kind; its pixels stay in the file's encoding.
+
+    Args:
+        path: An EXR, PNG, TIFF, DPX or JPEG.
+        colorspace: What the numbers mean, as a name the OCIO config knows; empty to go by the
+            file's own tags. An EXR without any is scene-linear.
+
+    Returns:
+        The picture; ``Image.colorspace`` says what its color channels' numbers mean.
+
+    Raises:
+        FrameMissing: No such file.
+        ImageUnreadable: Truncated or damaged.
+        ImageUnsupported: A movie, deep or subsampled, or a suffix no reader knows.
+        UnknownColorspace: A name the config does not have, or a file that names none.
+    """
+    suffix = _picture_suffix(path)
+    if suffix != ".exr":
+        from kwaflux_core.raster import read_raster
+
+        return read_raster(path, colorspace=colorspace)
+    from dataclasses import replace
+
+    from kwaflux_core.color import ColorConfig, colorspace_of_attributes
+    from kwaflux_core.exr import read_exr
+    from kwaflux_core.image import SCENE_LINEAR
+
+    said = ColorConfig.load().resolve(colorspace) if colorspace else ""
+    image = read_exr(path)
+    tagged = said or colorspace_of_attributes(image.part.attributes) or SCENE_LINEAR
+    return replace(image, colorspace=tagged)
+
+
+def write_image(
+    path: StrPath, image: Image, *, compression: str = "", half: bool = False
+) -> tuple[str, ...]:
+    """Write a picture, whole or not at all, in the format of the suffix.
+
+    Args:
+        path: An EXR, PNG, TIFF, DPX or JPEG.
+        image: What to write; its numbers are not converted.
+        compression: Of an EXR, by name; empty keeps the source's if it is lossless, else ZIP.
+        half: Of an EXR: whether color is stored in 16 bits.
+
+    Returns:
+        What the format could not hold, one sentence each; empty when all is there.
+
+    Raises:
+        ImageWriteFailed: Disk full, no permission, no such folder; nothing stands under the name.
+        ImageUnsupported: A movie, a suffix no writer knows, or a picture the format cannot hold.
+        RequestError: A compression nobody knows, or ``half`` where it does not apply.
+    """
+    suffix = _picture_suffix(path)
+    if suffix == ".exr":
+        from kwaflux_core.exr import write_exr
+
+        write_exr(path, image, compression=compression, half=half)
+        return ()
+    from kwaflux_core.raster import write_raster
+
+    return write_raster(path, image, compression=compression, half=half)
+
+
+def _picture_suffix(path: StrPath) -> str:
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    if suffix in MOVIE_SUFFIXES:
+        raise ImageUnsupported(
+            f"{os.fspath(path)} is a movie; movies are not read or written yet",
+            hint="convert it to an image sequence (EXR, DPX or PNG) and give that",
+        )
+    if suffix not in PICTURE_SUFFIXES:
+        raise ImageUnsupported(
+            f"{os.fspath(path)} has the suffix {suffix!r}, which is no known kind of picture",
+            hint=f"known are {', '.join(PICTURE_SUFFIXES)}",
+        )
+    return suffix

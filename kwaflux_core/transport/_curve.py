@@ -1,0 +1,115 @@
+"""CURVE keys: what a client and a server hold, and the files they lie in.
+
+Owns the files' form (that of ``zmq.auth``) and their protection. Which client keys a server
+accepts is the server's matter. Must not know endpoints or messages.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import zmq
+
+from kwaflux_core.errors import SettingsError
+
+__all__ = ["CurveClientKeys", "CurveServerKeys", "make_keys"]
+
+
+class _Options(Protocol):
+    def setsockopt(self, option: int, value: int | bytes | str, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CurveClientKeys:
+    """Hold a client's key pair and the public key of the server it trusts; Z85 text as bytes."""
+
+    public_key: bytes
+    secret_key: bytes = field(repr=False)
+    server_key: bytes
+
+    @classmethod
+    def load(cls, own: Path, *, server: Path) -> CurveClientKeys:
+        """Read the client's secret file and the server's public file.
+
+        Raises:
+            SettingsError: A file is missing, holds no key, or others can read the secret one.
+        """
+        public_key, secret_key = _load_secret(own)
+        return cls(public_key, secret_key, _load(server)[0])
+
+    def apply(self, socket: _Options) -> None:
+        """Set the keys on a socket before it connects."""
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public_key)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret_key)
+        socket.setsockopt(zmq.CURVE_SERVERKEY, self.server_key)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveServerKeys:
+    """Hold a server's key pair; Z85 text as bytes."""
+
+    public_key: bytes
+    secret_key: bytes = field(repr=False)
+
+    @classmethod
+    def load(cls, own: Path) -> CurveServerKeys:
+        """Read the server's secret file.
+
+        Raises:
+            SettingsError: The file is missing, holds no keys, or others can read it.
+        """
+        return cls(*_load_secret(own))
+
+    def apply(self, socket: _Options) -> None:
+        """Set the keys on a socket before it binds."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public_key)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret_key)
+
+
+def make_keys(directory: Path, name: str) -> tuple[Path, Path]:
+    """Make a key pair: ``name.key`` (public) and ``name.key_secret`` (for this user alone).
+
+    Raises:
+        SettingsError: The files cannot be written.
+    """
+    from zmq.auth.certs import create_certificates
+
+    mask = os.umask(0o077)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        public, secret = create_certificates(directory, name)
+    except OSError as error:
+        raise SettingsError(f"no keys can be written to {directory}: {error.strerror}") from error
+    finally:
+        os.umask(mask)
+    return Path(public), Path(secret)
+
+
+def _load(path: Path) -> tuple[bytes, bytes | None]:
+    from zmq.auth.certs import load_certificate
+
+    try:
+        public_key, secret_key = load_certificate(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"no key can be read from {path}: {error}",
+            hint="make keys with kwaflux_core's make_keys",
+        ) from error
+    for key in (public_key, secret_key):
+        if key is not None and len(key) != 40:
+            raise SettingsError(f"{path} holds a key of {len(key)} characters, a key has 40")
+    return public_key, secret_key
+
+
+def _load_secret(path: Path) -> tuple[bytes, bytes]:
+    public_key, secret_key = _load(path)
+    if secret_key is None:
+        raise SettingsError(f"{path} holds no secret key", hint="give the .key_secret file")
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SettingsError(f"others can read the secret key {path}", hint=f"chmod 600 {path}")
+    return public_key, secret_key

@@ -1,0 +1,1 @@
+"""Remove sensor and codec noise from one frame."""

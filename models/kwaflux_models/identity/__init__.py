@@ -1,0 +1,1 @@
+"""The effect that changes nothing: it measures the road there and back."""

@@ -1,0 +1,262 @@
+"""Fetch the clean pictures that training and evaluation start from.
+
+Owns the list of packages, each one's licence, and which picture belongs to which split. Pictures
+are never part of this repository: they are taken out of named Debian packages (and out of
+scikit-image, for the test split) into a cache folder. Must not know crops, noise or networks.
+
+A split goes by picture, never by crop: a picture of the test split has no pixel in training.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwaflux_core.errors import ImageError
+
+__all__ = ["PACKAGES", "Picture", "Split", "cache_folder", "fetch", "licences", "load", "pictures"]
+
+Split = Literal["train", "valid", "test"]
+Kind = Literal["display", "linear"]
+
+_LOMIRI = "lomiri-wallpapers-16.04/usr/share/backgrounds"
+_KLEIBER = "lomiri-wallpapers-20.04/usr/share/backgrounds"
+_MATE = "mate-backgrounds/usr/share/backgrounds/mate/nature"
+_PLASMA = "plasma-workspace-wallpapers/usr/share/wallpapers"
+_WORLD = "blender-data/usr/share/blender/datafiles/studiolights/world"
+_JXL = "libjxl-testdata/usr/share/libjxl-testdata/jxl/flower"
+
+PACKAGES: dict[str, str] = {
+    "lomiri-wallpapers-16.04": "CC-BY-4.0, CC-BY-SA-4.0 and CC0-1.0, per picture",
+    "lomiri-wallpapers-20.04": "CC-BY-SA-3.0",
+    "plasma-workspace-wallpapers": "package GPL-2+; pictures LGPL-3",
+    "mate-backgrounds": "GPL-2+",
+    "blender-data": "CC0-1.0 (environment maps)",
+    "libjxl-testdata": "BSD-3-Clause",
+}
+"""Debian packages with pictures, and their licences as their copyright files state them."""
+
+_PICTURES: dict[Split, dict[str, tuple[str, ...]]] = {
+    "train": {
+        _LOMIRI: (
+            "Bridge_by_Sander_Klootwijk.jpg",
+            "Dragonfly_by_Bolly.jpg",
+            "Picture_0B_by_freespace.jpg",
+            "aitzgorri_by_Aitzol_Berasategi.jpg",
+            "free_by_Peter_Nerlich.jpg",
+            "greentock_by_Peter_Nerlich.jpg",
+            "picosdeeuropa_by_Aitzol_Berasategi.jpg",
+            "seeding_by_Clements_Engelhardt.jpg",
+        ),
+        _KLEIBER: ("Kleiber_by_Lukas_Baubkus.jpg",),
+        _MATE: (
+            "Aqua.jpg",
+            "Blinds.jpg",
+            "Dune.jpg",
+            "FreshFlower.jpg",
+            "GreenMeadow.jpg",
+            "LadyBird.jpg",
+            "TwoWings.jpg",
+            "Wood.jpg",
+        ),
+        _PLASMA: ("BytheWater", "ColdRipple", "DarkestHour", "FallenLeaf", "Grey", "Kite",
+                  "summer_1am"),
+        _WORLD: ("city.exr", "courtyard.exr", "forest.exr", "interior.exr", "studio.exr"),
+        _JXL: ("flower.png",),
+    },
+    "valid": {
+        _LOMIRI: ("sunset_by_Aitzol_Berasategi.jpg",),
+        _MATE: ("YellowFlower.jpg",),
+        _PLASMA: ("OneStandsOut",),
+    },
+    "test": {
+        _LOMIRI: (
+            "life_by_Aitzol_Berasategi.jpg",
+            "Picture_1A_by_freespace.jpg",
+            "Wine_by_Jakkub_Mede.jpg",
+            "friends_by_Aitzol_Berasategi.jpg",
+        ),
+        _MATE: ("Garden.jpg", "RainDrops.jpg", "Storm.jpg"),
+        _PLASMA: ("ColorfulCups", "EveningGlow", "Path"),
+        _WORLD: ("night.exr", "sunrise.exr", "sunset.exr"),
+        "scikit-image": ("astronaut", "coffee", "rocket"),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One clean picture.
+
+    Attributes:
+        name: The package and the picture, unique.
+        kind: ``display``: 8-bit sRGB, to be halved after decoding; ``linear``: scene-linear.
+        pixels: (H, W, 3), uint8 or float32; may be mapped from disk.
+    """
+
+    name: str
+    kind: Kind
+    pixels: NDArray[np.uint8] | NDArray[np.float32]
+
+
+def cache_folder(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where pictures are kept: ``KWAFLUX_CACHE_DIR``, else ``~/.cache/kwaflux``."""
+    named = environ.get("KWAFLUX_CACHE_DIR")
+    return Path(named) if named else home / ".cache" / "kwaflux"
+
+
+def licences() -> dict[str, str]:
+    """Return the licence of every source, the synthetic ones included."""
+    return {
+        **PACKAGES,
+        "scikit-image": "test pictures: public domain and CC0-1.0, tests only",
+        "procedural": "drawn by this recipe",
+    }
+
+
+def fetch(cache: Path) -> None:
+    """Download the Debian packages that are missing and unpack them under ``cache/sources``.
+
+    Raises:
+        ImageError: ``apt-get`` or ``dpkg-deb`` is missing or failed.
+    """
+    folder = cache / "sources"
+    for package in PACKAGES:
+        target = folder / package
+        if target.is_dir():
+            continue
+        downloads = cache / "downloads"
+        downloads.mkdir(parents=True, exist_ok=True)
+        _call(["apt-get", "download", package], downloads)
+        archive = max(downloads.glob(f"{package}_*.deb"))
+        _call(["dpkg-deb", "-x", str(archive), str(target)], downloads)
+
+
+def _call(command: list[str], folder: Path) -> None:
+    """Run a command in a folder."""
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=900)
+    except (OSError, subprocess.SubprocessError) as error:
+        hint = "the pictures come from Debian packages: run on Debian or fill the cache by hand"
+        raise ImageError(f"cannot run {command[0]}: {error}", hint=hint) from error
+
+
+def pictures(split: Split) -> list[str]:
+    """Return the paths of a split's pictures, relative to ``cache/sources``."""
+    paths = []
+    for folder, names in _PICTURES[split].items():
+        for name in names:
+            path = f"{folder}/{name}"
+            paths.append(f"{path}/contents/images/2560x1600.jpg" if folder == _PLASMA else path)
+    return paths
+
+
+def load(cache: Path, split: Split) -> list[Picture]:
+    """Load a split, decoding each picture once into ``cache/pixels``.
+
+    Raises:
+        ImageError: a picture is missing, or two entries are one file (wallpapers are often links
+            to each other, and a link across splits would leak).
+    """
+    found: dict[Path, str] = {}
+    loaded = []
+    for path in pictures(split):
+        loaded.append(_load_one(cache, path))
+        real = (cache / "sources" / path).resolve()
+        if real in found:
+            raise ImageError(f"{path} and {found[real]} are one file", path=path)
+        found[real] = path
+    if split == "train":
+        loaded += _procedural(np.random.default_rng(20))
+    return loaded
+
+
+def _load_one(cache: Path, path: str) -> Picture:
+    """Load one picture from its decoded copy, making the copy when there is none."""
+    is_linear = path.endswith(".exr")
+    stored = cache / "pixels" / (path.replace("/", "_") + ".npy")
+    if not stored.is_file():
+        if path.startswith("scikit-image/"):
+            pixels = _read_scikit(path.rpartition("/")[2])
+        else:
+            source = cache / "sources" / path
+            if not source.is_file() or source.is_symlink():
+                raise ImageError(f"no picture at {source}", hint="fetch the sources first")
+            pixels = _read_linear(source) if is_linear else _read_display(source)
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        np.save(stored, pixels)
+    return Picture(path, "linear" if is_linear else "display", np.load(stored, mmap_mode="r"))
+
+
+def _read_display(path: Path) -> NDArray[np.uint8]:
+    """Read an 8-bit picture."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+
+def _read_linear(path: Path) -> NDArray[np.float32]:
+    """Read the RGB of an EXR file."""
+    import OpenEXR
+
+    with OpenEXR.File(str(path)) as file:
+        channels = file.channels()
+        if "RGB" in channels:
+            pixels = channels["RGB"].pixels
+        elif "RGBA" in channels:
+            pixels = channels["RGBA"].pixels[..., :3]
+        else:
+            pixels = np.stack([channels[c].pixels for c in "RGB"], axis=-1)
+    return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+def _read_scikit(name: str) -> NDArray[np.uint8]:
+    """Read one of scikit-image's own pictures."""
+    from skimage import data
+
+    pixels = {
+        "astronaut": data.astronaut,
+        "coffee": data.coffee,
+        "rocket": data.rocket,
+    }[name]()
+    return np.asarray(pixels[..., :3], dtype=np.uint8)
+
+
+def _procedural(rng: np.random.Generator, side: int = 1024) -> list[Picture]:
+    """Draw what the photographs lack: type, charts, ramps, cloth and stars."""
+    from PIL import Image, ImageDraw
+
+    page = Image.new("RGB", (side, side), (235, 232, 225))
+    draw = ImageDraw.Draw(page)
+    letters = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.:")
+    row = 0
+    while row < side:
+        size = int(rng.integers(16, 60))
+        ink = tuple(int(v) for v in rng.integers(0, 150, 3))
+        text = "".join(rng.choice(letters, size=160))
+        draw.text((-int(rng.integers(0, 20)), row), text, fill=ink, font_size=size)
+        row += int(size * 1.25)
+    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    rings = 0.5 + 0.5 * np.cos(260.0 * (rows**2 + columns**2))
+    weave = 0.5 + 0.2 * np.sin(columns * 700.0) * np.sign(np.sin(rows * 350.0))
+    weave = weave + 0.06 * rng.standard_normal((side, side))
+    stars = np.zeros((side, side))
+    spots = rng.integers(2, side - 2, size=(900, 2))
+    for y, x in spots:
+        stars[y - 1 : y + 2, x - 1 : x + 2] += rng.uniform(0.1, 1.0)
+    ramp = np.stack([columns, rows, 1.0 - columns], axis=-1)
+    drawn = {"rings": rings, "weave": weave, "stars": 0.03 + stars}
+    tint = rng.uniform(0.6, 1.0, size=(3, 3))
+    made = [Picture("procedural/type", "display", np.asarray(page, dtype=np.uint8))]
+    for number, (name, gray) in enumerate(drawn.items()):
+        code = np.clip(gray[..., None] * tint[number], 0.0, 1.0) * 255.0
+        made.append(Picture(f"procedural/{name}", "display", code.astype(np.uint8)))
+    smooth = np.ascontiguousarray(0.9 * ramp**2.2, dtype=np.float32)
+    return [*made, Picture("procedural/ramp", "linear", smooth)]

@@ -1,0 +1,332 @@
+"""From requests to workers and back: the scheduler's hands.
+
+Owns the live tasks: their requests, their parts, their answers. Turns what happens into the
+scheduler's events and carries out its actions. Decides nothing itself. Must not import torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kwaflux_core.errors import KwafluxError, ProtocolError, WorkerError
+from kwaflux_core.flow import BoundFlow
+from kwaflux_core.protocol.codec import Envelope
+from kwaflux_core.protocol.messages import (
+    Beat,
+    Cancel,
+    Failed,
+    InlinePixels,
+    Message,
+    Render,
+    Rendered,
+    ShmPixels,
+    Started,
+    Submit,
+    WorkerReady,
+)
+from kwaflux_server.jobs.desk import JobDesk
+from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.vocabulary import (
+    Action,
+    Assign,
+    CancelJob,
+    CancelTask,
+    ClientJoined,
+    ClientLeft,
+    Event,
+    Reject,
+    Release,
+    RestartWorker,
+    Revoke,
+    Snapshot,
+    Task,
+    TaskArrived,
+    TaskFailed,
+    TaskFinished,
+    TaskStarted,
+    Tick,
+    WorkerJoined,
+    WorkerLost,
+)
+from kwaflux_server.session import Session, Sessions
+from kwaflux_server.supervisor import Supervisor
+from kwaflux_server.switchboard import Parts, Switchboard, failed
+
+__all__ = ["Dispatcher"]
+
+_LOG = logging.getLogger("kwaflux.server.dispatch")
+
+
+@dataclass(slots=True)
+class _Live:
+    """A task between its arrival and its release."""
+
+    session: str
+    request_id: int
+    request: Render
+    parts: Parts
+    job: str
+    answer: Rendered | Failed | None = None
+    answer_parts: Parts = ()
+
+
+class Dispatcher:
+    """Carry requests to workers and answers to clients.
+
+    Args:
+        switchboard: The sockets.
+        scheduler: Decides.
+        sessions: Who waits for what.
+        supervisor: The workers.
+        jobs: The frame ranges under way.
+        slots: Tasks that a worker holds at a time.
+        clock: Seconds that never run backwards.
+
+    Thread: the gateway's.
+    """
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        *,
+        scheduler: Scheduler,
+        sessions: Sessions,
+        supervisor: Supervisor,
+        jobs: JobDesk,
+        slots: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._switchboard = switchboard
+        self._scheduler = scheduler
+        self._sessions = sessions
+        self._supervisor = supervisor
+        self._jobs = jobs
+        self._slots = slots
+        self._clock = clock
+        self._live: dict[int, _Live] = {}
+        self._task_ids = itertools.count(1)
+        self._events: deque[Event] = deque()
+        self._is_handling = False
+
+    # --- from clients -----------------------------------------------------------------------
+
+    def join(self, session: Session) -> None:
+        """Take in a new session."""
+        self._handle(ClientJoined(session.name))
+
+    def leave(self, session: Session) -> None:
+        """Drop the work of a session that is gone."""
+        for job in session.jobs.values():
+            self._jobs.close(job)
+        self._handle(ClientLeft(session.name))
+
+    def render(self, session: Session, request_id: int, request: Render, parts: Parts) -> None:
+        """Take a single frame.
+
+        Raises:
+            ProtocolError: The id belongs to a request that still runs.
+        """
+        _check_unused(session, request_id)
+        self._arrive(session, request_id, request, parts, job="")
+
+    def submit(self, session: Session, request_id: int, submit: Submit, flow: BoundFlow) -> None:
+        """Take a frame range and accept it.
+
+        Raises:
+            ProtocolError: The id belongs to a request that still runs.
+            RequestError: The range, the source or the target cannot be what was meant.
+        """
+        _check_unused(session, request_id)
+        accepted = self._jobs.open(submit, flow)
+        session.jobs[request_id] = accepted.job
+        _LOG.info("job %s: %d frames of %s", accepted.job, len(accepted.frames), submit.source)
+        self.tell(session, accepted, request_id)
+        self._feed(session, request_id, accepted.job)
+
+    def cancel(self, session: Session, request_id: int) -> None:
+        """Cancel a request or a job of a session; unknown ids are ignored."""
+        job = session.jobs.get(request_id)
+        if job is None:
+            self._handle(CancelTask(session.name, request_id))
+            return
+        for event in self._jobs.cancel(job):
+            self.tell(session, event, request_id)
+        self._handle(CancelJob(session.name, job))
+        self._feed(session, request_id, job)
+
+    def tell(
+        self, session: Session, message: Message, request_id: int, parts: Parts = ()
+    ) -> None:
+        """Send to a client; one that cannot be reached is heard of no more, and dropped."""
+        if not self._switchboard.to_client(session.identity, message, request_id, parts):
+            session.heard_s = float("-inf")
+
+    # --- from workers -----------------------------------------------------------------------
+
+    def from_worker(self, worker: str, envelope: Envelope) -> None:
+        """Take a worker's word; words of a worker that was lost are ignored."""
+        if not self._supervisor.knows(worker):
+            return
+        task_id = envelope.request_id
+        match envelope.message:
+            case WorkerReady() as ready:
+                if self._supervisor.noted(ready):
+                    _LOG.info("worker %s is ready on %s", worker, ready.device_label)
+                    self._handle(WorkerJoined(worker, self._slots, ready.device))
+            case Started():
+                self._handle(TaskStarted(task_id, worker))
+                self._tell_started(task_id)
+            case Rendered() as rendered:
+                self._note_answer(task_id, rendered, envelope.parts)
+                self._handle(TaskFinished(task_id, worker))
+            case Failed() as failure:
+                self._note_answer(task_id, failure, ())
+                self._handle(TaskFailed(task_id, worker, failure.code, failure.retryable))
+            case message:
+                _LOG.error("worker %s sent %s", worker, message.kind)
+
+    def say_to_workers(self, message: Message) -> None:
+        """Send a message to every worker that is ready."""
+        for info in self._supervisor.infos():
+            if info.is_ready:
+                self._switchboard.to_worker(info.name, message, 0)
+
+    # --- time -------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look after the workers and what takes too long."""
+        for lost in self._supervisor.poll():
+            self._handle(WorkerLost(lost.name, lost.reason))
+        if self._supervisor.is_hopeless and self._live:
+            self.fail_all(WorkerError("no worker could be started; see the server's log"))
+        self._handle(Tick())
+
+    def beat(self) -> None:
+        """Tell every client and worker that the server lives."""
+        for session in self._sessions:
+            self.tell(session, Beat(), 0)
+        self.say_to_workers(Beat())
+
+    def snapshot(self) -> Snapshot:
+        """Count the tasks."""
+        return self._scheduler.snapshot()
+
+    def fail_all(self, error: KwafluxError) -> None:
+        """Answer every live task with an error."""
+        for task_id in list(self._live):
+            self._release(task_id, failed(error))
+
+    # --- the scheduler's actions ------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        """Hand an event to the scheduler, after those whose actions are still carried out."""
+        self._events.append(event)
+        if self._is_handling:
+            return
+        self._is_handling = True
+        try:
+            while self._events:
+                event = self._events.popleft()
+                for action in self._scheduler.handle(event, now_s=self._clock()):
+                    self._act(action)
+        finally:
+            self._is_handling = False
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Assign(task_id, worker):
+                live = self._live.get(task_id)
+                if live is not None:
+                    self._switchboard.to_worker(worker, live.request, task_id, live.parts)
+            case Revoke(task_id, worker):
+                self._switchboard.to_worker(worker, Cancel(task_id), 0)
+            case Release(task_id, outcome, error):
+                self._release(task_id, error, is_silent=outcome == "client_gone")
+            case Reject(task_id, code, message, hint):
+                self._release(task_id, Failed(code, message, hint, retryable=True))
+            case RestartWorker(worker):
+                _LOG.warning("worker %s does not answer; it is started again", worker)
+                self._supervisor.restart(worker)
+
+    def _release(self, task_id: int, error: Failed | None, *, is_silent: bool = False) -> None:
+        live = self._live.pop(task_id, None)
+        session = None if live is None else self._sessions.named(live.session)
+        if live is None or session is None or is_silent:
+            return
+        answer = error or live.answer or failed(WorkerError("the worker gave no answer"))
+        if not live.job:
+            session.tasks.pop(live.request_id, None)
+            parts = live.answer_parts if answer is live.answer else ()
+            self.tell(session, answer, live.request_id, parts)
+            return
+        if isinstance(answer, Failed) and answer.code != "cancelled":
+            _LOG.warning("job %s frame %d: %s", live.job, live.request.frame, answer.message)
+        event = self._jobs.finished(live.job, live.request.frame, answer)
+        if event is not None:
+            self.tell(session, event, live.request_id)
+            self._feed(session, live.request_id, live.job)
+
+    # --- tasks ------------------------------------------------------------------------------
+
+    def _arrive(
+        self, session: Session, request_id: int, request: Render, parts: Parts, *, job: str
+    ) -> None:
+        task_id = next(self._task_ids)
+        self._live[task_id] = _Live(session.name, request_id, request, parts, job)
+        if not job:
+            session.tasks[request_id] = task_id
+        task = Task(
+            task_id,
+            session.name,
+            request_id,
+            request.urgency,
+            node=request.node,
+            job=job,
+            bytes_held=_bytes_held(request),
+            flow=request.flow,
+        )
+        self._handle(TaskArrived(task))
+
+    def _feed(self, session: Session, request_id: int, job: str) -> None:
+        """Let the next frames of a job arrive, and close it once none is left."""
+        for request in self._jobs.next_frames(job):
+            self._arrive(session, request_id, request, (), job=job)
+        done = self._jobs.done(job)
+        if done is not None and session.jobs.get(request_id) == job:
+            self._jobs.close(job)
+            del session.jobs[request_id]
+            self.tell(session, done, request_id)
+
+    def _note_answer(self, task_id: int, answer: Rendered | Failed, parts: Parts) -> None:
+        live = self._live.get(task_id)
+        if live is not None:
+            live.answer, live.answer_parts = answer, parts
+
+    def _tell_started(self, task_id: int) -> None:
+        live = self._live.get(task_id)
+        session = None if live is None else self._sessions.named(live.session)
+        if live is not None and session is not None and live.job:
+            event = self._jobs.started(live.job, live.request.frame)
+            if event is not None:
+                self.tell(session, event, live.request_id)
+
+
+def _check_unused(session: Session, request_id: int) -> None:
+    if request_id in session.tasks or request_id in session.jobs:
+        raise ProtocolError(
+            f"the id {request_id} belongs to a request that still runs",
+            hint="give every request an id of its own",
+        )
+
+
+def _bytes_held(request: Render) -> int:
+    total = 0
+    for source in request.sources:
+        if isinstance(source.pixels, (ShmPixels, InlinePixels)):
+            x0, y0, x1, y1 = source.pixels.planes.window
+            total += (x1 - x0) * (y1 - y0) * len(source.pixels.planes.channels) * 4
+    return total

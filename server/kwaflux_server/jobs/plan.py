@@ -1,0 +1,241 @@
+"""A job as a feed of frames: which is next, which are out, how each ended.
+
+Owns the counts of one job and the messages that tell its client. Must not know sockets, files or
+the scheduler: the gateway asks for the next frame and reports what became of it. Nothing here
+touches a disk; what lies there was listed when the job was planned.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from kwaflux_core.errors import Cancelled, KwafluxError, RequestError, SettingsError
+from kwaflux_core.protocol.messages import (
+    Failed,
+    JobAccepted,
+    JobDone,
+    JobEvent,
+    PathPixels,
+    PathTarget,
+    Render,
+    Rendered,
+    Source,
+    Submit,
+)
+
+__all__ = ["FrameTask", "JobFeed", "neighbor_frames"]
+
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+_State: TypeAlias = Literal["started", "failed", "cancelled"]
+
+
+class FrameTask(Protocol):
+    """One frame of a job, as ``kwaflux_core.sequence`` plans it."""
+
+    @property
+    def frame(self) -> int:
+        """The absolute frame number."""
+
+    @property
+    def source_path(self) -> AnyPath:
+        """Where the plate is read from."""
+
+    @property
+    def target_path(self) -> AnyPath:
+        """Where the result is written to."""
+
+
+class JobFeed:
+    """Hand out the frames of one job, a bounded number at a time, and count how they end.
+
+    Args:
+        job: The job's name.
+        submit: What the client asked for.
+        tasks: The frames to render, in the order they are handed out.
+        clip: Every frame of the source that is on disk, with its path: what is read around the
+            range (the handles) too.
+        window: How many frames may be out at a time.
+        frames_before: Earlier frames the flow reads.
+        frames_after: Later frames the flow reads.
+
+    Raises:
+        RequestError: A frame is planned twice.
+        SettingsError: The window lets no frame out.
+
+    Thread: one at a time; it belongs to the gateway's loop.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        submit: Submit,
+        *,
+        tasks: Sequence[FrameTask],
+        clip: Mapping[int, AnyPath],
+        window: int,
+        frames_before: int = 0,
+        frames_after: int = 0,
+    ) -> None:
+        frames = tuple(task.frame for task in tasks)
+        if len(set(frames)) != len(frames):
+            raise RequestError(
+                f"job {job!r} has a frame twice", hint="name each frame of the range once"
+            )
+        if window < 1:
+            raise SettingsError(
+                f"job {job!r} may have {window} frames in flight", hint="allow at least one"
+            )
+        self.job = job
+        self._submit = submit
+        self._tasks = tuple(tasks)
+        self._frames = frames
+        self._clip = clip
+        self._window = window
+        self._frames_before = frames_before
+        self._frames_after = frames_after
+        self._next = 0
+        self._out: dict[int, FrameTask] = {}
+        self._ended: Counter[str] = Counter()
+
+    def accepted(self) -> JobAccepted:
+        """Return the message that opens the job."""
+        return JobAccepted(self.job, self._frames)
+
+    def next_frame(self) -> Render | None:
+        """Hand out the next frame, or None while the window is full or no frame is left."""
+        if self._next == len(self._tasks) or len(self._out) >= self._window:
+            return None
+        task = self._tasks[self._next]
+        self._next += 1
+        self._out[task.frame] = task
+        submit = self._submit
+        return Render(
+            flow=submit.flow,
+            frame=task.frame,
+            sources=self._sources(task),
+            target=PathTarget(
+                os.fspath(task.target_path),
+                half=submit.half,
+                existing=submit.existing,
+                compression=submit.compression,
+            ),
+            colorspace=submit.colorspace,
+            alpha=submit.alpha,
+            layer=submit.layer,
+            urgency=submit.urgency,
+        )
+
+    def started(self, frame: int) -> JobEvent:
+        """Return the event of a frame that a worker began; once more when it is retried.
+
+        Raises:
+            KwafluxError: The frame is not out.
+        """
+        self._task_out(frame)
+        return self._event(frame, "started")
+
+    def finished(self, frame: int, answer: Rendered | Failed) -> JobEvent:
+        """Take back a frame with its answer; return the event that tells the client.
+
+        Raises:
+            KwafluxError: The frame is not out.
+        """
+        task = self._task_out(frame)
+        del self._out[frame]
+        if isinstance(answer, Rendered):
+            self._ended[answer.state] += 1
+            return JobEvent(
+                self.job,
+                frame,
+                answer.state,
+                path=os.fspath(task.target_path),
+                done=self._ended.total(),
+                total=len(self._tasks),
+                receipt=answer.receipt,
+                timings=answer.timings,
+                warnings=answer.warnings,
+            )
+        if answer.code == Cancelled.code:
+            self._ended["cancelled"] += 1
+            return self._event(frame, "cancelled")
+        self._ended["failed"] += 1
+        return self._event(frame, "failed", error=answer)
+
+    def cancel(self) -> list[JobEvent]:
+        """Cancel the frames that are not out yet; return their events.
+
+        Those that are out end when their answers come. A second call changes nothing.
+        """
+        events: list[JobEvent] = []
+        for task in self._tasks[self._next :]:
+            self._ended["cancelled"] += 1
+            events.append(self._event(task.frame, "cancelled"))
+        self._next = len(self._tasks)
+        return events
+
+    def done(self) -> JobDone | None:
+        """Return the message that closes the job, or None while a frame is left to do."""
+        if self._ended.total() < len(self._tasks):
+            return None
+        ended = self._ended
+        return JobDone(
+            self.job,
+            done=ended["done"],
+            skipped=ended["skipped"],
+            failed=ended["failed"],
+            cancelled=ended["cancelled"],
+        )
+
+    def _sources(self, task: FrameTask) -> tuple[Source, ...]:
+        """Return the frame itself, on disk or not, and its neighbors, oldest first."""
+        around = neighbor_frames(
+            task.frame,
+            frames_before=self._frames_before,
+            frames_after=self._frames_after,
+            all_frames=self._clip,
+        )
+        paths = {frame: self._clip[frame] for frame in around} | {task.frame: task.source_path}
+        return tuple(Source(at, PathPixels(os.fspath(paths[at]))) for at in sorted(paths))
+
+    def _task_out(self, frame: int) -> FrameTask:
+        if frame not in self._out:
+            raise KwafluxError(f"frame {frame} of job {self.job!r} is not being rendered")
+        return self._out[frame]
+
+    def _event(self, frame: int, state: _State, *, error: Failed | None = None) -> JobEvent:
+        """Return an event; its ``done`` counts the frames that ended, in whatever way."""
+        ended, total = self._ended.total(), len(self._tasks)
+        return JobEvent(self.job, frame, state, done=ended, total=total, error=error)
+
+
+def neighbor_frames(
+    frame: int, *, frames_before: int, frames_after: int, all_frames: Container[int]
+) -> tuple[int, ...]:
+    """Return the other frames that must be read to render one, oldest first.
+
+    The clip ends at its first hole, as it does at its first and last frame. Where the window runs
+    over such an end it will be mirrored there, so the frames on the other side that the mirror
+    shows are among those returned.
+
+    Args:
+        frame: The frame to render, an absolute number.
+        frames_before: Earlier frames the flow reads, 0 or more.
+        frames_after: Later frames the flow reads, 0 or more.
+        all_frames: The frames that exist.
+    """
+
+    def reach(step: int, count: int) -> int:
+        at = frame
+        while abs(at - frame) < count and at + step in all_frames:
+            at += step
+        return at
+
+    before, after = frame - reach(-1, frames_before), reach(+1, frames_after) - frame
+    mirrored_after = frames_before - before - before
+    mirrored_before = frames_after - after - after
+    first = reach(-1, max(frames_before, mirrored_before))
+    last = reach(+1, max(frames_after, mirrored_after))
+    return tuple(other for other in range(first, last + 1) if other != frame)

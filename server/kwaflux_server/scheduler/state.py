@@ -1,0 +1,334 @@
+"""The scheduler as a state machine: ``handle`` takes one event and says what to do about it.
+
+Owns which task waits, which worker holds which task, and whose turn is next. Must not know
+sockets, pixels, threads or clocks: the gateway reports what happened and when, and carries out
+what comes back. The words are in ``vocabulary``, the rules in ``policy``.
+
+The life of a task::
+
+    arrives --> waits --> is held by a worker --> is released
+       |          ^ |               |
+    rejected      | +-- dropped ----+--> released: done, failed, cancelled, ...
+                  +--- its worker broke, once
+
+A held task that is dropped (cancelled, superseded, its client gone) is *revoked*: the worker is
+told to stop it, and it is released when the worker has let go of it. So an answer always means
+that nobody touches the task's pixels any more, and the client may reuse their memory.
+
+Events may come late or twice: what speaks of an unknown task, or of a worker that does not hold
+the task, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from kwaflux_core.errors import Cancelled, KwafluxError, WorkerError
+from kwaflux_core.protocol.messages import Failed, Urgency
+from kwaflux_server.scheduler import policy
+from kwaflux_server.scheduler.policy import SchedulerLimits
+from kwaflux_server.scheduler.vocabulary import (
+    Action,
+    Assign,
+    CancelJob,
+    CancelTask,
+    ClientJoined,
+    ClientLeft,
+    Event,
+    Outcome,
+    Reject,
+    Release,
+    RestartWorker,
+    Revoke,
+    Snapshot,
+    Task,
+    TaskArrived,
+    TaskFailed,
+    TaskFinished,
+    TaskStarted,
+    Tick,
+    WorkerJoined,
+    WorkerLoad,
+    WorkerLost,
+)
+
+__all__ = ["Scheduler"]
+
+_FLOWS_REMEMBERED = 4
+"""How many flows a worker is taken to be warm for: those it was given last."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One task from its arrival to its release."""
+
+    task: Task
+    serial: int
+    worker: str = ""  # who holds it; empty while it waits
+    has_started: bool = False
+    ending: Release | None = None  # set once it is revoked: how it ends when it is let go of
+    revoked_at_s: float = 0.0
+    broken_worker: str = ""  # who broke under it
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One worker process, and what it holds."""
+
+    name: str
+    slots: int
+    device: str
+    held: dict[int, _Entry] = field(default_factory=dict)
+    flows: deque[str] = field(default_factory=lambda: deque(maxlen=_FLOWS_REMEMBERED))
+    is_restarting: bool = False
+
+
+class Scheduler:
+    """Decide which worker renders which task, and when.
+
+    Thread: one at a time; it belongs to the gateway's loop.
+    """
+
+    def __init__(self, limits: SchedulerLimits | None = None) -> None:
+        self._limits = limits or SchedulerLimits()
+        self._clients: set[str] = set()
+        self._workers: dict[str, _Worker] = {}
+        self._entries: dict[int, _Entry] = {}  # every task that is not released yet
+        self._turns: dict[tuple[str, Urgency], int] = {}  # when a client was last served
+        self._counts: Counter[str] = Counter()
+        self._serial = 0
+
+    def handle(self, event: Event, *, now_s: float) -> list[Action]:
+        """Take in one event; return what to do, in order.
+
+        Args:
+            event: What happened.
+            now_s: When, in seconds of a clock that never runs backwards.
+        """
+        return [*self._react(event, now_s), *self._assign_waiting()]
+
+    def snapshot(self) -> Snapshot:
+        """Count what is going on, for a status page."""
+        count = self._counts
+        held = [entry for entry in self._entries.values() if entry.worker]
+        return Snapshot(
+            waiting=len(self._entries) - len(held),
+            running=len(held),
+            computing=sum(entry.has_started for entry in held),
+            done=count["done"],
+            failed=count["failed"],
+            cancelled=sum(count[how] for how in ("cancelled", "superseded", "client_gone")),
+            rejected=count["rejected"],
+            workers=tuple(
+                WorkerLoad(each.name, each.device, each.slots, len(each.held), each.is_restarting)
+                for each in self._workers.values()
+            ),
+        )
+
+    def _react(self, event: Event, now_s: float) -> Iterator[Action]:
+        match event:
+            case ClientJoined(client):
+                self._clients.add(client)
+            case ClientLeft(client):
+                yield from self._client_left(client, now_s)
+            case TaskArrived(task):
+                yield from self._task_arrived(task, now_s)
+            case CancelTask(client, request_id):
+                asked = (e for e in self._of_client(client) if e.task.request_id == request_id)
+                yield from self._cancel(asked, now_s)
+            case CancelJob(client, job):
+                frames = (e for e in self._of_client(client) if e.task.job == job)
+                yield from self._cancel(frames, now_s)
+            case WorkerJoined(worker, slots, device):
+                self._workers.setdefault(worker, _Worker(worker, slots, device))
+            case WorkerLost(worker, reason):
+                yield from self._worker_lost(worker, reason)
+            case TaskStarted(task_id, worker):
+                if entry := self._held(task_id, worker):
+                    entry.has_started = True
+            case TaskFinished(task_id, worker):
+                yield from self._task_finished(task_id, worker)
+            case TaskFailed():
+                yield from self._task_failed(event)
+            case Tick():
+                yield from self._restart_the_deaf(now_s)
+
+    # --- clients ----------------------------------------------------------------------------
+
+    def _task_arrived(self, task: Task, now_s: float) -> Iterator[Action]:
+        if task.task_id in self._entries:
+            return
+        if task.client not in self._clients:
+            yield self._count(Release(task.task_id, "client_gone"))
+            return
+        older = [entry for entry in self._of_client(task.client) if _supersedes(task, entry)]
+        in_flight = [e.task for e in self._of_client(task.client) if e not in older]
+        if error := policy.refusal(task, in_flight=in_flight, limits=self._limits):
+            self._counts["rejected"] += 1
+            yield Reject(task.task_id, error.code, error.message, error.hint)
+            return
+        newer = _failed(Cancelled(f"a newer request of node {task.node!r} replaced this one"))
+        for entry in older:
+            yield from self._drop(entry, "superseded", newer, now_s)
+        self._entries[task.task_id] = _Entry(task, self._next_serial())
+
+    def _client_left(self, client: str, now_s: float) -> Iterator[Action]:
+        self._clients.discard(client)
+        for entry in self._of_client(client):
+            yield from self._drop(entry, "client_gone", None, now_s)
+        for turn in [turn for turn in self._turns if turn[0] == client]:
+            del self._turns[turn]
+
+    def _cancel(self, entries: Iterable[_Entry], now_s: float) -> Iterator[Action]:
+        error = _failed(Cancelled("the request was cancelled by its client"))
+        for entry in entries:
+            yield from self._drop(entry, "cancelled", error, now_s)
+
+    def _drop(
+        self, entry: _Entry, outcome: Outcome, error: Failed | None, now_s: float
+    ) -> Iterator[Action]:
+        """End a task early: at once if it waits, else when its worker has let go of it."""
+        is_revoked = entry.ending is not None
+        entry.ending = Release(entry.task.task_id, outcome, error)
+        if not entry.worker:
+            yield self._release(entry, entry.ending)
+        elif not is_revoked:
+            entry.revoked_at_s = now_s
+            yield Revoke(entry.task.task_id, entry.worker)
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def _task_finished(self, task_id: int, worker: str) -> Iterator[Action]:
+        if entry := self._held(task_id, worker):
+            # A revoke that came too late changes nothing: the result is there, and whole.
+            yield self._release(entry, Release(task_id, "done"))
+
+    def _task_failed(self, event: TaskFailed) -> Iterator[Action]:
+        if entry := self._held(event.task_id, event.worker):
+            failure = Release(event.task_id, "failed")
+            if event.retryable and event.error_code == WorkerError.code:
+                yield from self._worker_broke(entry, failure)
+            else:
+                yield self._release(entry, entry.ending or failure)
+
+    def _worker_lost(self, name: str, reason: str) -> Iterator[Action]:
+        worker = self._workers.get(name)
+        for entry in list(worker.held.values()) if worker else ():
+            error = WorkerError(
+                f"worker {name!r} was lost while it held the frame, as was one before ({reason})",
+                hint="the server's log has the worker's last words; try the frame alone",
+                worker=name,
+            )
+            yield from self._worker_broke(
+                entry, Release(entry.task.task_id, "failed", _failed(error))
+            )
+        self._workers.pop(name, None)
+
+    def _worker_broke(self, entry: _Entry, failure: Release) -> Iterator[Action]:
+        """Let a task wait again, ahead of its class; or end it where that was tried before."""
+        worker = self._workers[entry.worker]
+        # A worker that is killed for the sake of a revoked task is no fault of the others.
+        fault = 0 if worker.is_restarting else 1
+        task = replace(entry.task, attempts=entry.task.attempts + fault)
+        if entry.ending or not policy.may_retry(task):
+            yield self._release(entry, entry.ending or failure)
+            return
+        del worker.held[task.task_id]
+        entry.task, entry.broken_worker = task, worker.name
+        entry.worker, entry.has_started = "", False
+
+    def _restart_the_deaf(self, now_s: float) -> Iterator[Action]:
+        """Have a worker restarted that was told to drop a task and does not answer."""
+        for worker in self._workers.values():
+            deadline_s = now_s - self._limits.revoke_patience_s
+            is_deaf = any(e.ending and e.revoked_at_s <= deadline_s for e in worker.held.values())
+            if is_deaf and not worker.is_restarting:
+                worker.is_restarting = True
+                yield RestartWorker(worker.name)
+
+    # --- what goes where --------------------------------------------------------------------
+
+    def _assign_waiting(self) -> Iterator[Action]:
+        """Hand out tasks in order, until the next one finds no worker with room for it."""
+        while entry := min(self._waiting(), key=self._order, default=None):
+            worker = self._best_worker(entry)
+            if worker is None:
+                return
+            task = entry.task
+            entry.worker = worker.name
+            worker.held[task.task_id] = entry
+            if task.flow in worker.flows:
+                worker.flows.remove(task.flow)
+            worker.flows.append(task.flow)
+            self._turns[task.client, task.urgency] = self._next_serial()
+            yield Assign(task.task_id, worker.name)
+
+    def _best_worker(self, entry: _Entry) -> _Worker | None:
+        """Return the worker that should take a waiting task now, or None while all are full."""
+        task = entry.task
+
+        def has_room(worker: _Worker) -> bool:
+            held = [other.task for other in worker.held.values()]
+            return not worker.is_restarting and policy.has_room(task, held=held, slots=worker.slots)
+
+        def preference(worker: _Worker) -> tuple[bool, bool, int]:
+            return policy.preference(
+                task,
+                flows=worker.flows,
+                held_count=len(worker.held),
+                broke_under_it=worker.name == entry.broken_worker,
+            )
+
+        return min(filter(has_room, self._workers.values()), key=preference, default=None)
+
+    def _order(self, entry: _Entry) -> tuple[int, bool, int, int]:
+        turn = self._turns.get((entry.task.client, entry.task.urgency), 0)
+        return policy.order(entry.task, turn=turn, serial=entry.serial)
+
+    # --- the books --------------------------------------------------------------------------
+
+    def _waiting(self) -> Iterator[_Entry]:
+        return (entry for entry in self._entries.values() if not entry.worker)
+
+    def _of_client(self, client: str) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if entry.task.client == client]
+
+    def _held(self, task_id: int, worker: str) -> _Entry | None:
+        entry = self._entries.get(task_id)
+        return entry if entry and entry.worker == worker else None
+
+    def _release(self, entry: _Entry, release: Release) -> Release:
+        del self._entries[entry.task.task_id]
+        if worker := self._workers.get(entry.worker):
+            worker.held.pop(entry.task.task_id, None)
+        return self._count(release)
+
+    def _count(self, release: Release) -> Release:
+        self._counts[release.outcome] += 1
+        return release
+
+    def _next_serial(self) -> int:
+        self._serial += 1
+        return self._serial
+
+
+def _supersedes(task: Task, older: _Entry) -> bool:
+    """Tell whether a new task of the same client replaces an older one: the latest wins."""
+    return (
+        task.urgency == older.task.urgency == "interactive"
+        and task.node != ""
+        and task.node == older.task.node
+        and older.ending is None
+    )
+
+
+def _failed(error: KwafluxError) -> Failed:
+    return Failed(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        retryable=error.retryable,
+        fields=error.fields,
+    )

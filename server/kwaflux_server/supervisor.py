@@ -1,0 +1,192 @@
+"""The worker processes: started, watched, started again.
+
+Owns the processes. Must not know sockets, tasks or torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kwaflux_core.protocol.messages import WorkerInfo, WorkerReady
+from kwaflux_core.settings import ServerSettings
+
+__all__ = ["LostWorker", "Supervisor"]
+
+_LOG = logging.getLogger("kwaflux.server.supervisor")
+_STARTS_WITHOUT_READY = 3
+_STOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LostWorker:
+    """A worker process that ended: its name and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A device, and the worker that holds it now."""
+
+    device: str
+    index: int
+    restarts: int = -1
+    failures: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    ready: WorkerReady | None = None
+    started_s: float = field(default=0.0)
+
+    @property
+    def name(self) -> str:
+        """The worker's name; a restarted one has another, so that late words are not its own."""
+        return f"{self.device.replace(':', '')}-{self.index}.{self.restarts}"
+
+
+class Supervisor:
+    """Keep one worker process alive on every device.
+
+    A worker that ends is started again; one that ends three times before it was ready is not.
+
+    Args:
+        devices: Device names as the workers take them.
+        settings: What the workers are started with.
+        endpoint: Where the gateway listens for workers.
+        ring_dir: The server's ring directory, or empty.
+        log_file: Where the workers' words go; None lets them share the server's.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        *,
+        settings: ServerSettings,
+        endpoint: str,
+        ring_dir: str,
+        log_file: Path | None,
+    ) -> None:
+        self._seats = [_Seat(device, index) for index, device in enumerate(devices)]
+        self._settings = settings
+        self._endpoint = endpoint
+        self._ring_dir = ring_dir
+        self._log_file = log_file
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no worker lives and none will be started again."""
+        return all(seat.process is None for seat in self._seats)
+
+    def start(self) -> None:
+        """Start every worker."""
+        for seat in self._seats:
+            self._spawn(seat)
+
+    def noted(self, ready: WorkerReady) -> bool:
+        """Take a worker's word that it is ready; tell whether it is a worker's first."""
+        for seat in self._seats:
+            if seat.process is not None and seat.name == ready.name:
+                is_first = seat.ready is None
+                seat.ready, seat.failures = ready, 0
+                return is_first
+        return False
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a living worker has this name."""
+        return any(seat.process is not None and seat.name == name for seat in self._seats)
+
+    def poll(self) -> list[LostWorker]:
+        """Return the workers that ended since the last call; they are started again."""
+        lost = []
+        for seat in self._seats:
+            if seat.process is None:
+                continue
+            status = seat.process.poll()
+            is_late = (
+                seat.ready is None
+                and time.monotonic() - seat.started_s > self._settings.worker_start_s
+            )
+            if status is None and is_late:
+                seat.process.kill()
+                status = seat.process.wait()
+            if status is not None:
+                lost.append(LostWorker(seat.name, _reason(status)))
+                _LOG.warning("worker %s ended: %s", seat.name, _reason(status))
+                self._restart(seat)
+        return lost
+
+    def restart(self, name: str) -> None:
+        """Kill a worker; ``poll`` reports it."""
+        for seat in self._seats:
+            if seat.process is not None and seat.name == name:
+                seat.process.kill()
+
+    def infos(self) -> tuple[WorkerInfo, ...]:
+        """Return what is known of every worker."""
+        return tuple(
+            WorkerInfo(
+                seat.name,
+                seat.device,
+                "" if seat.ready is None else seat.ready.device_label,
+                0 if seat.process is None else seat.process.pid,
+                is_ready=seat.ready is not None,
+                restarts=max(seat.restarts, 0),
+                resident=() if seat.ready is None else seat.ready.resident,
+            )
+            for seat in self._seats
+        )
+
+    def stop(self) -> None:
+        """End every worker; kill those that do not end in time."""
+        processes = [seat.process for seat in self._seats if seat.process is not None]
+        deadline_s = time.monotonic() + _STOP_S
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _restart(self, seat: _Seat) -> None:
+        if seat.ready is None:
+            seat.failures += 1
+        seat.ready = None
+        if seat.failures >= _STARTS_WITHOUT_READY:
+            _LOG.error("no worker can be started on %s; see the log above", seat.device)
+            seat.process = None
+            return
+        self._spawn(seat)
+
+    def _spawn(self, seat: _Seat) -> None:
+        seat.restarts += 1
+        settings = self._settings
+        options = {
+            "endpoint": self._endpoint,
+            "name": seat.name,
+            "device": seat.device,
+            "precision": settings.precision,
+            "tile-px": settings.tile_px,
+            "memory-budget-bytes": settings.memory_budget_bytes,
+            "frame-bytes-max": settings.frame_bytes_max,
+            "ring-dir": self._ring_dir,
+            "log-level": settings.log_level.upper(),
+        }
+        command = [sys.executable, "-m", "kwaflux_server.worker.process"]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        seat.started_s = time.monotonic()
+        if self._log_file is None:
+            seat.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            return
+        with self._log_file.open("ab") as log:
+            seat.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+
+def _reason(status: int) -> str:
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,258 @@
+"""Lead tasks through reading, computing and writing; the most urgent one computes.
+
+Owns the threads of a worker: readers and writers beside the one that computes, which is the
+caller of ``run``. A task computes as a generator that yields between tiles, so that a more urgent
+one can go first and a cancelled one ends within a tile. Must not know sockets: a worker process
+and ``kwaflux enhance --embedded`` run the same engine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from kwaflux_core.card import Card
+from kwaflux_core.color import ColorConfig
+from kwaflux_core.errors import Cancelled, KwafluxError, OutOfMemory, WorkerError
+from kwaflux_core.flow import BoundFlow, Flow
+from kwaflux_core.geometry import Box
+from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
+from kwaflux_models.device import Device
+from kwaflux_models.runtime import FrameRenderer, RenderedFrame
+from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_server.worker.frames import Fetched, Frames, Parts
+from kwaflux_server.worker.provenance import Provenance
+
+__all__ = ["Answer", "Engine", "failed"]
+
+_LOG = logging.getLogger("kwaflux.server.worker")
+
+Answer: TypeAlias = Callable[[int, "Rendered | Failed | Started", tuple[memoryview, ...]], None]
+"""Take an answer to a task: its id, the message, the parts. Called from any of the threads."""
+
+_ORDER: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
+_READERS = 2
+_WRITERS = 2
+
+
+@dataclass(slots=True)
+class _Task:
+    id: int
+    request: Render
+    parts: Parts
+    is_cancelled: bool = False
+    fetched: Fetched | None = None
+    provenance: Provenance | None = None
+    steps: Generator[None, None, RenderedFrame] | None = None
+    compute_s: float = 0.0
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    order: int
+    number: int
+    task: _Task = field(compare=False)
+
+
+class Engine:
+    """Render tasks on one device.
+
+    Args:
+        renderer: Computes frames; used by the thread that calls ``run`` alone.
+        frames: Fetches and delivers pixels.
+        cards: The installed effects.
+        answer: Takes the answers.
+        version: Of Kwaflux, for the provenance.
+
+    Thread: ``submit``, ``cancel`` and ``stop`` from any; ``run`` from one.
+    """
+
+    def __init__(
+        self,
+        renderer: FrameRenderer,
+        *,
+        frames: Frames,
+        pool: PlanePool,
+        cards: Mapping[str, Card],
+        answer: Answer,
+        version: str,
+    ) -> None:
+        self._renderer = renderer
+        self._frames = frames
+        self._pool = pool
+        self._answer = answer
+        self._version = version
+        self._tasks: dict[int, _Task] = {}
+        self._ready: list[_Entry] = []
+        self._numbers = itertools.count()
+        self._condition = threading.Condition()
+        self._is_stopping = False
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
+        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards))
+
+    @property
+    def device(self) -> Device:
+        """The device frames are computed on."""
+        return self._renderer.device
+
+    @property
+    def config(self) -> ColorConfig:
+        """The OCIO config colorspaces are looked up in."""
+        return self._renderer.config
+
+    def submit(self, task_id: int, request: Render, parts: Parts = ()) -> None:
+        """Take a task; its answer comes through ``answer``, whatever happens."""
+        task = _Task(task_id, request, parts)
+        with self._condition:
+            self._tasks[task_id] = task
+        if self._frames.is_immediate(request):
+            self._guarded(task, self._fetch)
+        else:
+            self._readers.submit(self._guarded, task, self._fetch)
+
+    def cancel(self, task_id: int) -> None:
+        """Cancel a task; it ends within one tile. Unknown ids are ignored."""
+        with self._condition:
+            task = self._tasks.get(task_id)
+            if task is not None:
+                task.is_cancelled = True
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """End ``run`` once the task that computes is done."""
+        with self._condition:
+            self._is_stopping = True
+            self._condition.notify()
+
+    def close(self) -> None:
+        """Wait for readers and writers; call it after ``run`` came back."""
+        self._readers.shutdown(wait=True)
+        self._writers.shutdown(wait=True)
+
+    def run(self) -> None:
+        """Compute tasks as they become ready, until ``stop``."""
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._ready or self._is_stopping)
+                if self._is_stopping:
+                    return
+                entry = heapq.heappop(self._ready)
+            self._compute(entry)
+
+    def _compute(self, entry: _Entry) -> None:
+        """Advance a task to its end; more urgent ones that become ready meanwhile go first."""
+        task = entry.task
+        if task.request.urgency != "interactive":
+            self._answer(task.id, Started(), ())
+
+        def advance(task: _Task) -> None:
+            frame = self._advance(task, entry.order)
+            if self._is_direct(task.request):
+                self._deliver(task, frame)
+            else:
+                self._writers.submit(
+                    self._guarded, task, lambda written: self._deliver(written, frame)
+                )
+
+        self._guarded(task, advance)
+
+    def _advance(self, task: _Task, order: int) -> RenderedFrame:
+        steps = self._begin(task)
+        spent_s, begun_s = 0.0, time.perf_counter()
+        while True:
+            if task.is_cancelled:
+                raise Cancelled("the request was cancelled")
+            try:
+                next(steps)
+            except StopIteration as done:
+                task.compute_s = spent_s + time.perf_counter() - begun_s
+                frame: RenderedFrame = done.value
+                return frame
+            urgent = self._more_urgent(order)
+            if urgent is not None:
+                spent_s += time.perf_counter() - begun_s
+                self._compute(urgent)
+                begun_s = time.perf_counter()
+
+    def _begin(self, task: _Task) -> Generator[None, None, RenderedFrame]:
+        request, fetched = task.request, task.fetched
+        if fetched is None:
+            raise WorkerError("a task was computed before its pixels came")
+        return self._renderer.render(
+            self._bind(request.flow),
+            fetched.plates,
+            frame=request.frame,
+            scratch=self._pool.take,
+            final=lambda height, width: self._frames.final_planes(request, height, width),
+            region=None if request.region is None else Box(*request.region),
+        )
+
+    def _more_urgent(self, order: int) -> _Entry | None:
+        with self._condition:
+            if self._ready and self._ready[0].order < order:
+                return heapq.heappop(self._ready)
+        return None
+
+    def _fetch(self, task: _Task) -> None:
+        if task.is_cancelled:
+            raise Cancelled("the request was cancelled")
+        flow: BoundFlow = self._bind(task.request.flow)
+        task.provenance = Provenance(
+            task.request, flow, self.device, self.config.name, self._version
+        )
+        task.fetched = self._frames.fetch(task.request, flow, task.parts, task.provenance)
+        if task.fetched.standing is not None:
+            self._finish(task, task.fetched.standing, ())
+            return
+        entry = _Entry(_ORDER[task.request.urgency], next(self._numbers), task)
+        with self._condition:
+            heapq.heappush(self._ready, entry)
+            self._condition.notify()
+
+    def _deliver(self, task: _Task, frame: RenderedFrame) -> None:
+        if task.fetched is None or task.provenance is None:
+            raise WorkerError("a task was delivered before it was fetched")
+        if task.is_cancelled:
+            raise Cancelled("the request was cancelled")
+        delivery = self._frames.deliver(
+            task.request, task.fetched, frame, task.provenance, compute_s=task.compute_s
+        )
+        self._frames.give_back(task.request, frame)
+        self._finish(task, delivery.message, delivery.parts)
+
+    def _is_direct(self, request: Render) -> bool:
+        return request.target.by in ("shm", "inline")
+
+    def _guarded(self, task: _Task, stage: Callable[[_Task], None]) -> None:
+        """Run a stage of a task; whatever it raises becomes the task's answer."""
+        try:
+            stage(task)
+        except KwafluxError as error:
+            self._finish(task, failed(error), ())
+        except MemoryError as error:
+            self._finish(task, failed(OutOfMemory(f"memory ran out: {error}")), ())
+        except Exception as error:
+            _LOG.exception("task %d broke", task.id)
+            text = f"{type(error).__name__}: {error}"
+            self._finish(task, failed(WorkerError(f"the worker broke on it: {text}")), ())
+
+    def _finish(
+        self, task: _Task, message: Rendered | Failed, parts: tuple[memoryview, ...]
+    ) -> None:
+        with self._condition:
+            self._tasks.pop(task.id, None)
+        self._answer(task.id, message, parts)
+
+
+def failed(error: KwafluxError) -> Failed:
+    """Return the message that carries an error."""
+    return Failed(error.code, error.message, error.hint, error.retryable, dict(error.fields))

@@ -1,0 +1,247 @@
+"""The worker process: one socket to the gateway, one engine.
+
+Owns the socket's thread and the process's life: it ends when the gateway says so, falls silent or
+dies. Must not know schedules or files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+import zmq
+
+from kwaflux_core.color import ColorConfig
+from kwaflux_core.errors import KwafluxError, ProtocolError
+from kwaflux_core.protocol.codec import CodecLimits, decode, encode
+from kwaflux_core.protocol.messages import (
+    PROTOCOL_VERSION,
+    Cancel,
+    Message,
+    Render,
+    Shutdown,
+    WorkerReady,
+)
+from kwaflux_models.device import Device
+from kwaflux_models.registry import Registry
+from kwaflux_models.runtime import FrameRenderer
+from kwaflux_server import __version__
+from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_server.worker.engine import Engine
+from kwaflux_server.worker.frames import Frames
+from kwaflux_server.worker.residency import WarmModels
+from kwaflux_server.worker.rings import AttachedRings
+
+__all__ = ["Put", "WorkerOptions", "main", "make_engine"]
+
+_LOG = logging.getLogger("kwaflux.server.worker")
+_POLL_MS = 500
+_TRUSTED = CodecLimits(total_bytes=1 << 40)
+"""The gateway has held a client's message against the server's limits already."""
+
+Outgoing: TypeAlias = tuple[int, Message, tuple[memoryview, ...]]
+Put: TypeAlias = Callable[[int, Message, tuple[memoryview, ...]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker is started with.
+
+    ``threads`` 0 leaves torch its own choice; ``memory_budget_bytes`` 0 chooses from what is free.
+    """
+
+    device: str
+    precision: str = "auto"
+    tile_px: int = 512
+    memory_budget_bytes: int = 0
+    frame_bytes_max: int = 8 << 30
+    ring_dir: str = ""
+    threads: int = 0
+
+
+class _Outbox:
+    """Collect answers from the engine's threads and wake the thread that owns the socket."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], name: str) -> None:
+        self._context = context
+        self._address = f"inproc://wake-{name}"
+        self._queue: deque[Outgoing] = deque()
+        self._local = threading.local()
+        self.receiver = context.socket(zmq.PULL)
+        self.receiver.bind(self._address)
+
+    def put(self, task_id: int, message: Message, parts: tuple[memoryview, ...] = ()) -> None:
+        """Queue a message; any thread."""
+        self._queue.append((task_id, message, parts))
+        waker = getattr(self._local, "socket", None)
+        if waker is None:
+            waker = self._local.socket = self._context.socket(zmq.PUSH)
+            waker.linger = 0
+            waker.connect(self._address)
+        waker.send(b"")
+
+    def drain(self) -> list[Outgoing]:
+        """Return what is queued; the socket's thread."""
+        while self.receiver.poll(0):
+            self.receiver.recv()
+        queued = []
+        while self._queue:
+            queued.append(self._queue.popleft())
+        return queued
+
+
+class _Link:
+    """The thread that owns the worker's socket."""
+
+    def __init__(self, endpoint: str, name: str, *, silence_s: float) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._name = name
+        self._silence_s = silence_s
+        self._parent = os.getppid()
+        self.outbox = _Outbox(self._context, name)
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.identity = name.encode()
+        self._socket.linger = 0
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.connect(endpoint)
+
+    def serve(self, engine: Engine, rings: AttachedRings) -> None:
+        """Pass messages both ways until the gateway ends it or is gone."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self.outbox.receiver, zmq.POLLIN)
+        heard_s = time.monotonic()
+        while os.getppid() == self._parent and time.monotonic() - heard_s < self._silence_s:
+            events = dict(poller.poll(_POLL_MS))
+            if self.outbox.receiver in events:
+                for task_id, message, parts in self.outbox.drain():
+                    frames = encode(message, request_id=task_id, parts=parts)
+                    self._socket.send_multipart(frames, copy=False)
+            if self._socket in events:
+                heard_s = time.monotonic()
+                if not self._receive(engine, rings):
+                    return
+        _LOG.warning("worker %s: the gateway is gone", self._name)
+
+    def _receive(self, engine: Engine, rings: AttachedRings) -> bool:
+        frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+        try:
+            envelope = decode(frames, limits=_TRUSTED)
+        except ProtocolError as error:
+            _LOG.error("worker %s: %s", self._name, error)
+            return True
+        match envelope.message:
+            case Render() as request:
+                engine.submit(envelope.request_id, request, envelope.parts)
+            case Cancel(request=task_id):
+                engine.cancel(task_id)
+            case Shutdown():
+                return False
+            case _:
+                rings.forget_removed()
+        return True
+
+
+def make_engine(
+    options: WorkerOptions,
+    *,
+    name: str,
+    rings: AttachedRings,
+    put: Put,
+) -> Engine:
+    """Return an engine on the device that ``options`` names.
+
+    Args:
+        options: Device, precision, sizes.
+        name: The worker's name.
+        rings: The clients' shared memory.
+        put: Takes the engine's answers, and ``WorkerReady`` when what is warm changes.
+
+    Raises:
+        SettingsError: The machine has no such device.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device, registry, pool = Device(options.device), Registry.discover(), PlanePool()
+
+    def told(resident: tuple[str, ...]) -> None:
+        ready = WorkerReady(
+            name, device.name, device.label, os.getpid(), PROTOCOL_VERSION, resident
+        )
+        put(0, ready, ())
+
+    warm = WarmModels(
+        registry,
+        device=device,
+        budget_bytes=options.memory_budget_bytes,
+        precision=options.precision,
+        on_change=told,
+    )
+    renderer = FrameRenderer(
+        warm.lend, device=device, config=ColorConfig.load(), tile_px=options.tile_px
+    )
+    frames = Frames(rings, pool=pool, frame_bytes_max=options.frame_bytes_max)
+    engine = Engine(
+        renderer, frames=frames, pool=pool, cards=registry.cards, answer=put, version=__version__
+    )
+    told(())
+    return engine
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker until its gateway ends; the gateway starts it."""
+    parser = argparse.ArgumentParser(prog="kwaflux-worker")
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--tile-px", type=int, default=512)
+    parser.add_argument("--memory-budget-bytes", type=int, default=0)
+    parser.add_argument("--frame-bytes-max", type=int, default=8 << 30)
+    parser.add_argument("--ring-dir", default="")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--silence-s", type=float, default=30.0)
+    parser.add_argument("--log-level", default="INFO")
+    found = parser.parse_args(arguments)
+    logging.basicConfig(level=found.log_level, stream=sys.stderr)
+    options = WorkerOptions(
+        found.device,
+        found.precision,
+        found.tile_px,
+        found.memory_budget_bytes,
+        found.frame_bytes_max,
+        found.ring_dir,
+        found.threads,
+    )
+    link = _Link(found.endpoint, found.name, silence_s=found.silence_s)
+    rings = AttachedRings(options.ring_dir)
+    try:
+        engine = make_engine(options, name=found.name, rings=rings, put=link.outbox.put)
+    except KwafluxError as error:
+        _LOG.error("worker %s cannot start: %s", found.name, error)
+        return 2
+    thread = threading.Thread(target=_serve, args=(link, engine, rings), name="link")
+    thread.start()
+    engine.run()
+    # Readers and writers may hold work for a gateway that is gone: nobody waits for them.
+    os._exit(0)
+
+
+def _serve(link: _Link, engine: Engine, rings: AttachedRings) -> None:
+    try:
+        link.serve(engine, rings)
+    finally:
+        engine.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

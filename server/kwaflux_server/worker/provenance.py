@@ -1,0 +1,131 @@
+"""What a delivered frame says of itself, and how a later run knows that it is still good.
+
+Owns the ``kwaflux/`` attributes and the hashes. Must not know sockets or networks.
+
+``kwaflux/hash`` is made of the source file's bytes, the flow with every param spelled out, the
+versions of its effects, their weights, and how the picture was read and written; device, precision
+and tiles are recorded beside it but are not part of it. ``kwaflux/pixels`` is made of the pixels
+that were written, so that a file that was altered or cut short is not taken for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable
+from kwaflux_core.files import read_image
+from kwaflux_core.flow import BoundFlow
+from kwaflux_core.image import Image
+from kwaflux_core.protocol.messages import PathTarget, Render
+from kwaflux_models.device import Device
+from kwaflux_models.runtime import RenderedFrame
+
+__all__ = ["PREFIX", "Provenance", "file_digest", "header_attributes", "pixel_digest", "stands_good"]
+
+PREFIX = "kwaflux/"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Know what makes a task's result: the request, its bound flow, the device and the config.
+
+    ``config`` is the name of the OCIO config.
+    """
+
+    request: Render
+    flow: BoundFlow
+    device: Device
+    config: str
+    version: str
+
+    def result_hash(self, source_digest: str) -> str:
+        """Return the hash of what the result is made from; the same input gives the same hash."""
+        request, target = self.request, self.request.target
+        is_file = isinstance(target, PathTarget)
+        made_of = {
+            "source": source_digest,
+            "flow": self.flow.to_text(),
+            "effects": self._effects(),
+            "weights": [weights.sha256 for step in self.flow.steps for weights in step.card.weights],
+            "colorspace": request.colorspace,
+            "alpha": request.alpha,
+            "layer": request.layer,
+            "region": request.region,
+            "config": self.config,
+            "half": target.half if is_file and isinstance(target, PathTarget) else False,
+        }
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+    def record(self, frame: RenderedFrame, source_digest: str) -> dict[str, str]:
+        """Return what is told of a frame, without the prefix."""
+        weights = [weights for step in self.flow.steps for weights in step.card.weights]
+        record = {
+            "version": self.version,
+            "flow": self.flow.to_text(),
+            "effects": ", ".join(self._effects()),
+            "weights": ", ".join(f"{w.file} sha256:{w.sha256}" for w in weights),
+            "weights_licence": ", ".join(sorted({w.licence for w in weights})),
+            "device": self.device.label,
+            "precision": ", ".join(frame.precisions) or "float32",
+            "tile_px": str(frame.tile_px),
+            "fallbacks": ", ".join(frame.fallbacks),
+            "ocio_config": self.config,
+            "receipt": json.dumps(asdict(frame.receipt), sort_keys=True),
+        }
+        if source_digest:
+            record["source"] = f"sha256:{source_digest}"
+            record["hash"] = self.result_hash(source_digest)
+        return record
+
+    def _effects(self) -> list[str]:
+        return [f"{step.card.id} {step.card.version}" for step in self.flow.steps]
+
+
+def header_attributes(record: Mapping[str, str]) -> dict[str, object]:
+    """Return a record as header attributes."""
+    return {PREFIX + name: text for name, text in record.items()}
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        FrameMissing: There is no such file.
+        ImageUnreadable: It cannot be opened.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise FrameMissing(f"{path} does not exist", hint="check the range") from error
+    except OSError as error:
+        raise ImageUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def pixel_digest(image: Image) -> str:
+    """Return the SHA-256 of every channel of every part, in the order of their names."""
+    digest = hashlib.sha256()
+    for part in image.parts:
+        for name in sorted(part.channels):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(part.channels[name]).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def stands_good(path: str, expected_hash: str) -> bool:
+    """Tell whether a file is whole, was made of the same things, and holds the pixels it names."""
+    try:
+        image = read_image(path)
+    except ImageError:
+        return False
+    attributes = image.parts[0].attributes
+    return (
+        attributes.get(PREFIX + "hash") == expected_hash
+        and attributes.get(PREFIX + "pixels") == pixel_digest(image)
+    )
