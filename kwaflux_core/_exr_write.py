@@ -47,6 +47,13 @@ COMPRESSIONS: Final = MappingProxyType(
 _KEPT: Final = tuple(COMPRESSIONS.values())[:5]
 _TYPES: Final = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint32))
 _COLOR: Final = frozenset("RGBArgba")
+_RANGE_LIMITED: Final = (
+    OpenEXR.DWAA_COMPRESSION,
+    OpenEXR.DWAB_COMPRESSION,
+    OpenEXR.LJ2K_COMPRESSION,
+)
+_LOSSY_NAMES: Final = frozenset({"R", "G", "B", "Y", "RY", "BY"})
+_HALF_MAX: Final = 65504.0
 
 
 def write_exr(
@@ -59,14 +66,16 @@ def write_exr(
         image: Every part, channel and attribute of it is written.
         compression: A name of ``COMPRESSIONS``. Empty keeps what each part's ``compression``
             attribute says if it is lossless and every host reads it (none, RLE, ZIPS, ZIP, PIZ),
-            else ZIP. The lossy ones change pixels: DWAA and DWAB also clamp floats at 65504.
+            else ZIP. The lossy ones change pixels; DWAA, DWAB and LJ2K are refused
+            for color beyond 65504, Inf or NaN, which they would clamp or turn into numbers.
         half: Whether float32 channels named R, G, B or A, of any layer, are rounded to float16.
             Depth, IDs and all other channels keep their type.
 
     Raises:
         ImageUnsupported: A channel or attribute that an EXR cannot hold.
         ImageWriteFailed: Disk full, no permission, no such folder; the target is what it was.
-        RequestError: An unknown compression, or ``half`` with a value beyond half's 65504.
+        RequestError: An unknown compression; ``half`` with a value beyond half's 65504; a lossy
+            compression with one it cannot hold.
     """
     file, raw = _file_of(image, compression=compression, half=half)
     with atomic_path(path) as temporary:
@@ -74,8 +83,9 @@ def write_exr(
             file.write(str(temporary))
         except (RuntimeError, ValueError) as error:
             _raise_os_error_behind(temporary)
+            reason = str(error).replace(str(temporary), os.fspath(path)).rstrip(".")
             raise ImageWriteFailed(
-                f"{os.fspath(path)} cannot be written: {error}",
+                f"{os.fspath(path)} cannot be written: {reason}",
                 hint="check the disk's free space, and the picture's parts and attributes",
                 path=os.fspath(path),
             ) from error
@@ -88,7 +98,8 @@ def exr_to_bytes(image: Image, *, compression: str = "none", half: bool = False)
 
     Raises:
         ImageUnsupported: A channel or attribute that an EXR cannot hold.
-        RequestError: An unknown compression, or ``half`` with a value beyond half's 65504.
+        RequestError: An unknown compression; ``half`` with a value beyond half's 65504; a lossy
+            compression with one it cannot hold.
     """
     file, raw = _file_of(image, compression=compression, half=half)
     stream = io.BytesIO()
@@ -131,13 +142,16 @@ def _library_part(part: Part, *, compression: str, half: bool) -> OpenEXR.Part:
         for name, value in part.attributes.items()
         if name not in STRUCTURAL
     )
-    header["compression"] = _compression(compression, header.get("compression"))
+    chosen = _compression(compression, header.get("compression"))
+    header["compression"] = chosen
     header["dataWindow"] = _window(part.data_window)
     header["displayWindow"] = _window(part.display_window)
     header["pixelAspectRatio"] = float(part.pixel_aspect)
     header.setdefault("type", OpenEXR.scanlineimage)
     if header["type"] == OpenEXR.tiledimage and "tiles" in header:
         header["tiles"] = one_level(header["tiles"])
+    if chosen in _RANGE_LIMITED:
+        _refuse_beyond_range(part, chosen)
     channels = {
         name: OpenEXR.Channel(_pixels(name, pixels, half=half), 1, 1, name in part.plinear)
         for name, pixels in part.channels.items()
@@ -155,6 +169,20 @@ def _pixels(name: str, pixels: Channel, *, half: bool) -> Channel:
         return _as_half(name, pixels)
     # OpenEXR's Python ignores strides: a transposed array would be written as other pixels.
     return cast("Channel", np.ascontiguousarray(pixels))
+
+
+def _refuse_beyond_range(part: Part, chosen: OpenEXR.Compression) -> None:
+    """Refuse values that DWA would clamp, and the Inf and NaN it would turn into numbers."""
+    for name, pixels in part.channels.items():
+        if name.rpartition(".")[2] in _LOSSY_NAMES and pixels.dtype != np.uint32:
+            held = np.abs(pixels) <= _HALF_MAX
+            if not held.all():
+                raise RequestError(
+                    f"channel {name!r} has {held.size - int(np.count_nonzero(held))} values that "
+                    f"{chosen.name} would change beyond recognition: Inf, NaN or above 65504",
+                    hint="write it with a lossless compression, ZIP for one",
+                    channel=name,
+                )
 
 
 def _as_half(name: str, pixels: Channel) -> Channel:

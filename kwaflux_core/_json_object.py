@@ -107,7 +107,7 @@ class JsonObject:
     ) -> None:
         self._at, self._what, self._error = at, what, error
         if not isinstance(raw, Mapping):
-            raise error(f"{f'{at} of ' if at else ''}{what} is {_kind(raw)}, not an object")
+            raise _wrong(raw, "an object", path=at or "the whole", what=what, error=error)
         self._raw: Mapping[object, object] = raw
         for key in raw:
             if not isinstance(key, str) or key not in known:

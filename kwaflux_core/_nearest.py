@@ -43,5 +43,8 @@ def suggestion(name: str, known: Iterable[str], *, kind: str) -> str:
 
 def shortened(value: object, *, limit: int = 60) -> str:
     """Return ``repr(value)`` for a message, cut to ``limit`` characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no whole number of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -7,8 +7,8 @@ crosses the wire. Must not know sockets, pixels or hosts.
     +-- ProtocolError            bytes that are no message, or a message out of place
     +-- RequestError             the request cannot be carried out as asked
     |   +-- FlowError            a flow that cannot be read; knows the column
-    |   +-- UnknownEffect        no such effect
-    |   +-- ParamError           no such param, or a value out of its range
+    |   |   +-- UnknownEffect    no such effect
+    |   |   +-- ParamError       no such param, or a value out of its range
     |   +-- UnknownColorspace    a name the OCIO config does not have
     |   +-- PathNotAllowed       a path outside the roots the server was given
     |   +-- FrameTooLarge        more pixels than the server accepts

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kwaflux_core.errors import ImageUnsupported, ImageWriteFailed
 
 if TYPE_CHECKING:
+    from kwaflux_core.color import ColorConfig
     from kwaflux_core.image import Image
 
 __all__ = [
@@ -147,21 +150,27 @@ def read_image(path: StrPath, *, colorspace: str = "") -> Image:
         ImageUnsupported: A movie, deep or subsampled, or a suffix no reader knows.
         UnknownColorspace: A name the config does not have, or a file that names none.
     """
-    suffix = _picture_suffix(path)
-    if suffix != ".exr":
-        from kwaflux_core.raster import read_raster
+    is_exr = _picture_suffix(path) == ".exr"
+    config = _config(os.environ.get("OCIO", ""))
+    said = config.resolve(colorspace) if colorspace else ""
+    if is_exr:
+        from kwaflux_core.exr import read_exr
 
-        return read_raster(path, colorspace=colorspace)
-    from dataclasses import replace
+        image = read_exr(path)
+        tagged = said or config.colorspace_of_attributes(image.part.attributes)
+        return image if tagged is None else replace(image, colorspace=tagged)
+    from kwaflux_core.raster import read_raster
 
-    from kwaflux_core.color import ColorConfig, colorspace_of_attributes
-    from kwaflux_core.exr import read_exr
-    from kwaflux_core.image import SCENE_LINEAR
+    image = read_raster(path, colorspace=said)
+    return replace(image, colorspace=config.resolve(image.colorspace))
 
-    said = ColorConfig.load().resolve(colorspace) if colorspace else ""
-    image = read_exr(path)
-    tagged = said or colorspace_of_attributes(image.part.attributes) or SCENE_LINEAR
-    return replace(image, colorspace=tagged)
+
+@functools.lru_cache(maxsize=2)
+def _config(path: str) -> ColorConfig:
+    """Return the OCIO config, loaded once: it takes as long as reading a frame."""
+    from kwaflux_core.color import ColorConfig
+
+    return ColorConfig.load(path)
 
 
 def write_image(

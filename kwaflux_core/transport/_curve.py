@@ -10,17 +10,12 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import zmq
 
 from kwaflux_core.errors import SettingsError
 
 __all__ = ["CurveClientKeys", "CurveServerKeys", "make_keys"]
-
-
-class _Options(Protocol):
-    def setsockopt(self, option: int, value: int | bytes | str, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class CurveClientKeys:
         public_key, secret_key = _load_secret(own)
         return cls(public_key, secret_key, _load(server)[0])
 
-    def apply(self, socket: _Options) -> None:
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
         """Set the keys on a socket before it connects."""
         socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public_key)
         socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret_key)
@@ -64,7 +59,7 @@ class CurveServerKeys:
         """
         return cls(*_load_secret(own))
 
-    def apply(self, socket: _Options) -> None:
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
         """Set the keys on a socket before it binds."""
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public_key)
@@ -98,7 +93,7 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"no key can be read from {path}: {error}",
-            hint="make keys with kwaflux_core's make_keys",
+            hint="give a certificate as zmq.auth writes it",
         ) from error
     for key in (public_key, secret_key):
         if key is not None and len(key) != 40:

@@ -10,7 +10,6 @@ process ends, however it ends. A process id would be taken again by somebody els
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import platform
 import secrets
@@ -37,6 +36,8 @@ def host_id() -> str:
     It names the boot, not the disk: two machines cloned from one image differ. Containers of one
     machine may share it, so shared memory still has to be tried before it is relied on.
     """
+    import hashlib
+
     boot = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,26 +1,23 @@
 """ZeroMQ sockets as Kwaflux sets them up: endpoints, options, what a connection went through.
 
 Owns every socket option of the product (libzmq: zmq_setsockopt(3), zmq_socket_monitor(3)), the rule
-that nothing but a loopback address is reachable without CURVE, and the one server per ipc path.
-Must not know messages. Keys are in ``_curve``.
+that nothing but a loopback address is reachable without CURVE. Must not know messages. Addresses are in ``_endpoint``, keys in
+``_curve``, the claim to an ipc path in ``_socket_claim``; their public names are here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
-import socket as sockets
 import struct
-from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import Literal
 
 import zmq
 
 from kwaflux_core.errors import ResourceError, SettingsError
 from kwaflux_core.transport._curve import CurveClientKeys, CurveServerKeys
+from kwaflux_core.transport._endpoint import Endpoint, is_loopback, parse_endpoint
+from kwaflux_core.transport._socket_claim import SocketClaim, remove_stale_socket
 
 __all__ = [
     "Connection",
@@ -36,79 +33,12 @@ __all__ = [
     "remove_stale_socket",
 ]
 
-# sockaddr_un holds 108 bytes with the final zero (unix(7)).
-_MAX_IPC_PATH_BYTES = 107
 _PART_BYTES = 1 << 30
 _HIGH_WATER = 1000
 _HEARTBEAT_S = 2.0
 _SILENCE_S = 10.0
 _HANDSHAKE_MS = 5000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 1000
-_PROBE_S = 1.0
-
-
-# --- endpoints ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Hold an address that is understood.
-
-    Args:
-        scheme: ``ipc`` or ``tcp``.
-        address: The absolute path of the socket, or the host without brackets.
-        port: The port's number or ``*`` (any free one); empty for ipc.
-    """
-
-    scheme: Literal["ipc", "tcp"]
-    address: str
-    port: str = ""
-
-    def __str__(self) -> str:
-        if self.scheme == "ipc":
-            return f"ipc://{self.address}"
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"tcp://{host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it. A name other than ``localhost`` counts as not."""
-        if self.scheme == "ipc" or self.address == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.address).is_loopback
-        except ValueError:
-            return False
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """Return the endpoint that a text means: ``ipc:///path`` or ``tcp://host:port``.
-
-    Raises:
-        SettingsError: Another scheme, a relative or too long path, no port.
-    """
-    scheme, separator, rest = text.partition("://")
-    if separator and scheme == "ipc":
-        length_bytes = len(os.fsencode(rest))
-        if not rest.startswith("/") or length_bytes > _MAX_IPC_PATH_BYTES:
-            raise SettingsError(
-                f"the path of the endpoint {text!r} is {length_bytes} bytes long or not absolute",
-                hint=f"give an absolute path of at most {_MAX_IPC_PATH_BYTES} bytes",
-            )
-        return Endpoint("ipc", rest)
-    if separator and scheme == "tcp":
-        host, _, port = rest.rpartition(":")
-        is_port = port == "*" or (port.isascii() and port.isdigit() and int(port) < 65536)
-        if host and is_port:
-            return Endpoint("tcp", host.removeprefix("[").removesuffix("]"), port)
-    raise SettingsError(
-        f"{text!r} is no endpoint", hint="write ipc:///path/to/socket or tcp://host:port"
-    )
-
-
-def is_loopback(endpoint: str) -> bool:
-    """Tell whether only this machine can reach an endpoint."""
-    return parse_endpoint(endpoint).is_loopback
 
 
 def _checked(endpoint: str, *, has_keys: bool) -> Endpoint:
@@ -315,70 +245,3 @@ class ConnectionWatch:
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             return Connection.REFUSED_KEY if self._has_keys else Connection.NOT_ZMTP
         return None
-
-
-# --- one server per ipc path ----------------------------------------------------------------
-
-
-class SocketClaim:
-    """Hold an ipc path for one server: by a lock beside it, which the kernel drops with the process.
-
-    Without it the second of two servers would silently take the first one's path, because libzmq
-    removes what stands there before it binds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Claim the path and remove the socket that a killed server left there.
-
-        Raises:
-            ResourceError: Another server holds the path, or it cannot be claimed.
-        """
-        import fcntl
-
-        self.path = path
-        try:
-            self._fd = os.open(
-                path.with_name(path.name + ".lock"),
-                os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW,
-                0o600,
-            )
-        except OSError as error:
-            raise ResourceError(f"cannot claim {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_stale_socket(path)
-        except (OSError, ResourceError) as error:
-            os.close(self._fd)
-            raise ResourceError(
-                f"another server is at {path}", hint="use it, or stop it: kwaflux stop"
-            ) from error
-
-    def release(self) -> None:
-        """Remove the socket and let the path go; once or more often."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
-            os.close(fd)
-
-
-def remove_stale_socket(path: Path) -> bool:
-    """Remove an ipc socket that nobody listens at; tell whether one was removed.
-
-    Raises:
-        ResourceError: Somebody listens there, or what stands there is no socket.
-    """
-    if not path.exists() and not path.is_symlink():
-        return False
-    if not path.is_socket() or path.is_symlink():
-        raise ResourceError(f"{path} is there and is no socket", hint="remove it by hand")
-    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return True
-        except OSError as error:
-            raise ResourceError(f"cannot tell who is at {path}: {error}") from error
-    raise ResourceError(f"a server is at {path}", hint="use it, or stop it: kwaflux stop")

@@ -53,16 +53,11 @@ class Device:
             raise SettingsError(
                 f"{name!r} is no device", hint="name cpu, cuda:0, cuda:1, ..."
             ) from error
-        self._upload_stream = torch.cuda.Stream(self.torch) if self.is_cuda else None
+        self._upload_stream = _stream(self.torch) if self.is_cuda else None
 
     @classmethod
-    def names(cls, wanted: str) -> tuple[str, ...]:
-        """Return device names for a setting: a comma-separated list, or ``auto``.
-
-        ``auto`` is every CUDA device, or the CPU where there is none.
-        """
-        if wanted != "auto":
-            return tuple(name.strip() for name in wanted.split(",") if name.strip())
+    def available(cls) -> tuple[str, ...]:
+        """Return the names of every CUDA device, or of the CPU where there is none."""
         if torch.cuda.is_available():
             return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         return ("cpu",)
@@ -110,7 +105,7 @@ class Device:
             return _nothing
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.copy_(tensor, non_blocking=True)
-        event = torch.cuda.Event()
+        event = _event()
         event.record()
 
         def finish() -> None:
@@ -137,7 +132,7 @@ class Device:
                 torch.from_numpy(array).pin_memory().to(self.torch, non_blocking=True)
                 for array in arrays
             )
-            event = torch.cuda.Event()
+            event = _event()
             event.record(stream)
         return tensors, event
 
@@ -185,6 +180,14 @@ def timed(run: Callable[[], object], *, rounds: int = 3) -> float:
         run()
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]
 
 
 def _nothing() -> None:

@@ -32,11 +32,11 @@ def encode(x: Tensor) -> Tensor:
     """Map scene-linear values to the working curve.
 
     Args:
-        x: Any shape, floating point, scene-linear with Rec.709 primaries; any finite value. Infinity
-            stays infinity and NaN stays NaN: hold them out before.
+        x: Any shape, floating point, scene-linear with Rec.709 primaries; any finite value.
+            Infinity stays infinity and NaN stays NaN: hold them out before.
 
     Returns:
-        The same shape and type; 0 -> 0, 0.18 -> 0.607, 1 -> 1, 8 -> 1.496, -1 -> -1.
+        The same shape and type; 0 -> 0, 0.18 -> 0.605, 1 -> 1, 8 -> 1.495, -1 -> -1.
     """
     return torch.sign(x) * torch.log1p(STEEPNESS * x.abs()) / _SCALE
 

@@ -25,7 +25,7 @@ from kwaflux_models.device import Device, Precision
 from kwaflux_models.effect import Effect, Pictures
 from kwaflux_models.plate import Plate
 
-__all__ = ["Allocate", "LoadedEffect", "Painted", "Painter", "cut"]
+__all__ = ["Allocate", "LoadedEffect", "Painted", "Painter", "cut", "gather"]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
 Allocate: TypeAlias = Callable[[int, int], tuple[Plane, Plane, Plane]]
@@ -149,9 +149,9 @@ class Painter:
 
         def gathered() -> Iterator[tuple[Plane, ...]]:
             for tile in tiles:
-                color = [_gather(plate.color, tile.read, plate.window) for plate in self._plates]
+                color = [gather(plate.color, tile.read, plate.window) for plate in self._plates]
                 alpha = [
-                    _gather((plate.alpha,), tile.read, plate.window)
+                    gather((plate.alpha,), tile.read, plate.window)
                     for plate in self._plates
                     if plate.alpha is not None
                 ]
@@ -221,9 +221,7 @@ class Painter:
 
     def _keep(self, tile: Tile, result: tuple[Plane, Plane, Plane], window: Box) -> None:
         for target, source in zip(result, self._source.color, strict=True):
-            np.copyto(
-                cut(target, tile.core, window), cut(source, tile.core, self._source.window)
-            )
+            np.copyto(cut(target, tile.core, window), cut(source, tile.core, self._source.window))
 
     def _store(
         self, tile: Tile, out: Tensor | None, result: tuple[Plane, Plane, Plane], window: Box
@@ -247,12 +245,10 @@ class Painter:
 
 def cut(plane: Plane, box: Box, window: Box) -> Plane:
     """Return the view that ``box`` covers of a plane that fills ``window``."""
-    return plane[
-        box.y0 - window.y0 : box.y1 - window.y0, box.x0 - window.x0 : box.x1 - window.x0
-    ]
+    return plane[box.y0 - window.y0 : box.y1 - window.y0, box.x0 - window.x0 : box.x1 - window.x0]
 
 
-def _gather(planes: tuple[Plane, ...], read: Box, window: Box) -> Plane:
+def gather(planes: tuple[Plane, ...], read: Box, window: Box) -> Plane:
     """Return (1, C, h, w): a tile with its halo, mirrored where it leaves the frame. A copy."""
     gathered = np.empty((1, len(planes), read.height, read.width), np.float32)
     if window.contains(read):
@@ -275,5 +271,3 @@ def _enlarged_plane(plane: Plane, scale: int) -> Plane:
 
 def _nothing() -> None:
     return None
-
-

@@ -186,7 +186,8 @@ class _Run:
         around, center = self._window(step.card, frame)
         inputs: list[Painted] = []
         for neighbor in around:
-            inputs.append((yield from self.after(count - 1, neighbor, needed)))
+            before = yield from self.after(count - 1, neighbor, needed)
+            inputs.append(before)
         allocate = self._final if count == len(self.steps) else self._scratch
         painted = yield from self._paint(step, inputs, center, region, allocate)
         if not painted.is_touched and inputs[center].is_touched:

@@ -158,9 +158,7 @@ class Dispatcher:
         self._handle(CancelJob(session.name, job))
         self._feed(session, request_id, job)
 
-    def tell(
-        self, session: Session, message: Message, request_id: int, parts: Parts = ()
-    ) -> None:
+    def tell(self, session: Session, message: Message, request_id: int, parts: Parts = ()) -> None:
         """Send to a client; one that cannot be reached is heard of no more, and dropped."""
         if not self._switchboard.to_client(session.identity, message, request_id, parts):
             session.heard_s = float("-inf")

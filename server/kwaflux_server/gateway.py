@@ -207,9 +207,7 @@ class Gateway:
         if self._rings is not None:
             self._rings.remove_session(session.name)
 
-    def _render(
-        self, session: Session, request: Render, request_id: int, parts: Parts
-    ) -> None:
+    def _render(self, session: Session, request: Render, request_id: int, parts: Parts) -> None:
         self._refuse_while_draining()
         check_render(request, guard=self._guard, session=session.name)
         self._bind(request.flow)

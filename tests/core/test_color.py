@@ -13,8 +13,8 @@ import numpy.typing as npt
 import PyOpenColorIO
 import pytest
 
+from kwaflux_core._primaries import PRIMARIES
 from kwaflux_core.color import (
-    _PRIMARIES,
     BUILTIN_CONFIG,
     SRGB_ENCODED,
     ColorConfig,
@@ -93,6 +93,26 @@ def test_the_config_in_force_is_loaded_once_for_each_setting() -> None:
     assert studio.name == BUILTIN_CONFIG
     assert ColorConfig.default(environ={}) is studio
     assert ColorConfig.default(environ={"OCIO": "ocio://cg-config-latest"}) is not studio
+
+
+def test_without_opencolorio_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "PyOpenColorIO", None)
+    with pytest.raises(RequestError) as caught:
+        ColorConfig.load(environ={})
+    assert "OpenColorIO is not installed" in caught.value.message
+    assert "kwaflux[image]" in caught.value.hint
+
+
+def test_the_module_is_imported_without_numpy_and_opencolorio() -> None:
+    code = "import sys; sys.modules['numpy'] = sys.modules['PyOpenColorIO'] = None\n"
+    subprocess.run(
+        [sys.executable, "-c", code + "import kwaflux_core.color"],
+        timeout=60,
+        check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
 
 
 # --- names ----------------------------------------------------------------------------------
@@ -175,7 +195,7 @@ def test_every_built_in_config_knows_what_an_8_bit_picture_is(builtin: str) -> N
 def test_the_interop_id_of_a_header_is_believed_before_its_chromaticities(
     config: ColorConfig,
 ) -> None:
-    attributes = {"colorInteropID": "lin_ap1_scene", "chromaticities": _PRIMARIES["lin_ap0"]}
+    attributes = {"colorInteropID": "lin_ap1_scene", "chromaticities": PRIMARIES["lin_ap0"]}
     assert config.colorspace_of_attributes(attributes) == "ACEScg"
 
 
@@ -196,7 +216,7 @@ def test_interop_ids_name_colorspaces(config: ColorConfig, interop_id: str, cano
 def test_an_unknown_interop_id_is_refused_though_the_chromaticities_are_known(
     config: ColorConfig,
 ) -> None:
-    attributes = {"colorInteropID": "lin_ap9_scene", "chromaticities": _PRIMARIES["lin_ap0"]}
+    attributes = {"colorInteropID": "lin_ap9_scene", "chromaticities": PRIMARIES["lin_ap0"]}
     with pytest.raises(UnknownColorspace, match="lin_ap9_scene"):
         config.colorspace_of_attributes(attributes)
 
@@ -205,26 +225,26 @@ def test_an_unknown_interop_id_is_refused_though_the_chromaticities_are_known(
 def test_an_interop_id_that_says_nothing_leaves_the_word_to_the_chromaticities(
     config: ColorConfig, interop_id: object
 ) -> None:
-    attributes = {"colorInteropID": interop_id, "chromaticities": _PRIMARIES["lin_rec2020"]}
+    attributes = {"colorInteropID": interop_id, "chromaticities": PRIMARIES["lin_rec2020"]}
     assert config.colorspace_of_attributes(attributes) == "Linear Rec.2020"
 
 
-@pytest.mark.parametrize("name", sorted(_PRIMARIES))
+@pytest.mark.parametrize("name", sorted(PRIMARIES))
 def test_published_chromaticities_name_the_space_that_ocio_converts_with_them(
     config: ColorConfig, name: str
 ) -> None:
-    rounded = tuple(float(np.float32(value)) + 4e-4 for value in _PRIMARIES[name])
+    rounded = tuple(float(np.float32(value)) + 4e-4 for value in PRIMARIES[name])
     assert config.colorspace_of_attributes({"chromaticities": rounded}) == config.resolve(name)
     # OCIO adapts white to D65, by two methods, which moves what it tells by up to 0.016.
     xyz = gray([0, 0, 0, 1])
     xyz[:, 0, :3] = np.eye(3)
     config.converter(name, "cie_xyz_d65_scene").apply(xyz)
     chromaticities = (xyz / xyz.sum(0))[:2, 0, :3].T.ravel()
-    np.testing.assert_allclose(chromaticities, _PRIMARIES[name][:6], atol=0.016)
+    np.testing.assert_allclose(chromaticities, PRIMARIES[name][:6], atol=0.016)
 
 
 def test_no_two_known_gamuts_are_near_enough_to_be_mistaken_for_each_other() -> None:
-    table = np.array(list(_PRIMARIES.values()))
+    table = np.array(list(PRIMARIES.values()))
     distances = np.abs(table[:, None] - table[None]).max(2) + np.eye(len(table))
     assert distances.min() > 4e-3
 
@@ -246,7 +266,7 @@ def test_known_chromaticities_that_the_config_has_no_space_for_name_nothing(
     path = tmp_path / "bare.ocio"
     path.write_text(PyOpenColorIO.Config.CreateRaw().serialize())
     bare = ColorConfig.load(str(path))
-    assert bare.colorspace_of_attributes({"chromaticities": _PRIMARIES["lin_ap0"]}) is None
+    assert bare.colorspace_of_attributes({"chromaticities": PRIMARIES["lin_ap0"]}) is None
 
 
 def test_a_header_can_be_asked_without_holding_a_config() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kwaflux_core.errors import RequestError, WorkerError
 
-__all__ = ["CODECS", "Codec", "Encode", "round_trip", "rgb_from_planes", "planes_from_rgb"]
+__all__ = ["CODECS", "Codec", "Encode", "planes_from_rgb", "rgb_from_planes", "round_trip"]
 
 Plane = NDArray[np.uint16]
 Picture = NDArray[np.float32]
@@ -55,8 +55,10 @@ CODECS = {
     "prores": Codec("prores_ks", "prores", "yuv422p10le", bits=10),
 }
 
+# One thread and no code that depends on the processor or on where memory lies: without
+# cpu-independent, x264 makes slightly different streams of the same clip from one call to the next.
 _QUIET = {
-    "libx264": {"x264-params": "log-level=none:threads=1:lookahead_threads=1"},
+    "libx264": {"x264-params": "log-level=none:threads=1:lookahead_threads=1:cpu-independent=1"},
     "libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"},
 }
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from kwaflux_models import domain
 
-__all__ = ["Losses", "LossWeights", "block_energy", "denoise_loss", "display_weight"]
+__all__ = ["LossWeights", "Losses", "block_energy", "denoise_loss", "display_weight"]
 
 _EPSILON = 1e-3
 _BLOCK_PX = 16

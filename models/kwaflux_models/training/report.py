@@ -172,7 +172,8 @@ def _ssim(picture: Array, clean: Array) -> float:
 def _texture(picture: Array, clean: Array) -> float:
     """Return the texture ratio of a picture; NaN where the clean crop has no texture."""
     found, wanted = (
-        block_energy(torch.from_numpy(_display(p).mean(axis=2))[None, None]) for p in (picture, clean)
+        block_energy(torch.from_numpy(_display(p).mean(axis=2))[None, None])
+        for p in (picture, clean)
     )
     is_textured = wanted > 2e-4
     if not bool(is_textured.any()):
@@ -199,9 +200,13 @@ def measure(
     rows = []
     for number, picture in enumerate(pictures):
         for crop in range(CROPS):
-            clip = draw_clip([picture], np.random.default_rng([number, crop]), frames=5, side=SIDE_PX)
+            clip = draw_clip(
+                [picture], np.random.default_rng([number, crop]), frames=5, side=SIDE_PX
+            )
             degraded, clean = _degrade(clip, case, np.random.default_rng([9, number, crop]))
-            error = domain.encode(torch.from_numpy(degraded)) - domain.encode(torch.from_numpy(clean))
+            error = domain.encode(torch.from_numpy(degraded)) - domain.encode(
+                torch.from_numpy(clean)
+            )
             blind = restore(network, degraded, -1.0)
             told = restore(network, degraded, float(error.std()))
             psnr_in, psnr_blind = _psnr(degraded, clean), _psnr(blind, clean)

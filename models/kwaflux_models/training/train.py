@@ -15,12 +15,13 @@ import math
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tomllib
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -66,6 +67,20 @@ class Batch:
     level: Tensor
     weight: Tensor
 
+    def split(self, size: int) -> list[Batch]:
+        """Return the batch in parts of ``size`` samples."""
+        fields = (self.degraded, self.clean, self.level, self.weight)
+        parts = zip(*(field.split(size) for field in fields), strict=True)
+        return [Batch(*part) for part in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one part of a batch gives: gradients, and the pixel, gradient and texture terms."""
+
+    gradients: tuple[Tensor, ...]
+    terms: tuple[float, float, float]
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe file; a key that is missing raises KeyError."""
@@ -110,7 +125,7 @@ def draw_batch(pool: Pool, recipe: Recipe, rng: np.random.Generator) -> Batch:
     stacked = np.stack(pairs)
     degraded, clean = _working(stacked[:, 0]), _working(stacked[:, 1])
     level = (degraded - clean).flatten(1).std(dim=1).reshape(-1, 1, 1, 1)
-    weight = (0.05 / (level + 0.02)).clamp(0.3, 2.0)
+    weight = 0.1 / (level + 0.1)
     is_light = torch.from_numpy(np.isin(pool.cases[picks], ["clean", "light"]))
     weight = weight * torch.where(is_light, recipe.light_weight, 1.0).reshape(-1, 1, 1, 1)
     jitter = torch.from_numpy(rng.uniform(0.9, 1.1, size=(recipe.batch, 1, 1, 1))).float()
@@ -158,6 +173,7 @@ class Trainer:
         folder: Where the checkpoint lies.
         budget_s: Seconds of training in all, resumed parts included.
         clock: Monotonic seconds.
+        threads: Threads that compute parts of a batch side by side.
     """
 
     def __init__(
@@ -168,6 +184,7 @@ class Trainer:
         *,
         budget_s: float,
         clock: Callable[[], float],
+        threads: int = 1,
     ) -> None:
         self.recipe, self.pool, self.folder = recipe, pool, folder
         self.budget_s, self.clock = budget_s, clock
@@ -176,8 +193,10 @@ class Trainer:
         self.network = DenoiseNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = DenoiseNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.network.state_dict())
+        self.parameters = list(self.network.parameters())
+        self.threads = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
+            self.parameters,
             lr=recipe.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=recipe.weight_decay,
@@ -192,24 +211,38 @@ class Trainer:
         return self.recipe.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * share))
 
     def step(self) -> tuple[float, float, float]:
-        """Take one step and return its pixel, gradient and texture terms."""
+        """Take one step and return its pixel, gradient and texture terms.
+
+        The batch goes through in small parts, one thread each, as threads come free: on a machine
+        that others use too, a thread that is held up holds up one part and not every layer. The
+        parts are summed in order, so the result does not depend on which came first.
+        """
         begin = self.clock()
         batch = draw_batch(self.pool, self.recipe, self.rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
+        parts = list(self.threads.map(self._part, batch.split(self.recipe.batch // 4)))
+        for index, parameter in enumerate(self.parameters):
+            parameter.grad = torch.stack([part.gradients[index] for part in parts]).mean(dim=0)
+        nn.utils.clip_grad_norm_(self.parameters, 0.5)
+        self.optimiser.step()
+        self._follow()
+        self.steps += 1
+        self.used_s += self.clock() - begin
+        pixels, gradient, texture = np.mean([part.terms for part in parts], axis=0)
+        return float(pixels), float(gradient), float(texture)
+
+    def _part(self, batch: Batch) -> _Part:
+        """Compute the gradients of a part of a batch; runs in a thread of its own."""
         degraded = batch.degraded.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             residual = self.network(degraded, batch.level)
         restored = batch.degraded + residual.float()
         losses = denoise_loss(restored, batch.clean, batch.weight, self.recipe.loss)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
-        self.optimiser.step()
-        self._follow()
-        self.steps += 1
-        self.used_s += self.clock() - begin
-        return float(losses.pixels), float(losses.gradient), float(losses.texture)
+        gradients = torch.autograd.grad(losses.total, self.parameters)
+        return _Part(
+            gradients, (float(losses.pixels), float(losses.gradient), float(losses.texture))
+        )
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -282,8 +315,13 @@ def run(trainer: Trainer, valid: Pool, weights: Path, *, every_s: float) -> None
         if trainer.steps % 100 == 0:
             means = " ".join(f"{v:.5f}" for v in np.mean(terms, axis=0))
             rate = trainer.steps * trainer.recipe.batch / trainer.used_s
-            _LOG.info("step %d  %.1f min  %.0f patches/s  pixels gradient texture %s",
-                      trainer.steps, trainer.used_s / 60, rate, means)
+            _LOG.info(
+                "step %d  %.1f min  %.0f patches/s  pixels gradient texture %s",
+                trainer.steps,
+                trainer.used_s / 60,
+                rate,
+                means,
+            )
             terms.clear()
         if trainer.clock() >= due or trainer.used_s >= trainer.budget_s:
             begin = trainer.clock()
@@ -322,15 +360,25 @@ def main(argv: Sequence[str]) -> int:
     shards: dict[sources.Split, int] = {"valid": recipe.valid_shards, "train": recipe.train_shards}
     for split, count in shards.items():
         folder = cache / f"pool-{split}"
-        make_pool(cache, folder, split=split, seed=recipe.pool_seed, shards=count,
-                  processes=wanted.processes, say=_LOG.info)
+        make_pool(
+            cache,
+            folder,
+            split=split,
+            seed=recipe.pool_seed,
+            shards=count,
+            processes=wanted.processes,
+            say=_LOG.info,
+        )
         pools[split] = open_pool(folder)
-    torch.set_num_threads(wanted.threads)
-    trainer = Trainer(recipe, pools["train"], wanted.out, budget_s=wanted.hours * 3600.0,
-                      clock=time.monotonic)
+    torch.set_num_threads(1)
+    trainer = Trainer(
+        recipe, pools["train"], wanted.out, budget_s=wanted.hours * 3600.0, clock=time.monotonic
+    )
     if wanted.resume and trainer.resume():
         _LOG.info("resumed at step %d", trainer.steps)
-    weights = wanted.weights or Path(__file__).parents[1] / "weights" / f"{wanted.effect}.safetensors"
+    weights = (
+        wanted.weights or Path(__file__).parents[1] / "weights" / f"{wanted.effect}.safetensors"
+    )
     run(trainer, pools["valid"], weights, every_s=wanted.every)
     from kwaflux_models.training.report import write_report
 

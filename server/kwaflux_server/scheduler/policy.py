@@ -93,7 +93,7 @@ def preference(
 
 
 def may_retry(task: Task) -> bool:
-    """Tell whether a task that a worker just broke under, for the nth time, is tried again."""
+    """Tell whether a task is tried again; ``attempts`` counts what just broke under it too."""
     return task.attempts < ATTEMPTS
 
 
@@ -115,7 +115,7 @@ def refusal(
             hint="wait for answers before sending more, or submit the range as one job",
         )
     held_bytes = sum(other.bytes_held for other in in_flight)
-    if held_bytes and held_bytes + task.bytes_held > limits.client_bytes:
+    if held_bytes and task.bytes_held > max(limits.client_bytes - held_bytes, 0):
         return TooManyRequests(
             f"client {task.client!r} holds {held_bytes} bytes of pixels in flight and asks for "
             f"{task.bytes_held} more, the server allows {limits.client_bytes}",

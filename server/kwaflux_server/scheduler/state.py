@@ -66,11 +66,11 @@ class _Entry:
 
     task: Task
     serial: int
-    worker: str = ""  # who holds it; empty while it waits
+    worker: _Worker | None = None  # who holds it; None while it waits
     has_started: bool = False
     ending: Release | None = None  # set once it is revoked: how it ends when it is let go of
     revoked_at_s: float = 0.0
-    broken_worker: str = ""  # who broke under it
+    broken_worker: str | None = None  # who broke under it
 
 
 @dataclass(slots=True)
@@ -83,6 +83,19 @@ class _Worker:
     held: dict[int, _Entry] = field(default_factory=dict)
     flows: deque[str] = field(default_factory=lambda: deque(maxlen=_FLOWS_REMEMBERED))
     is_restarting: bool = False
+
+    def take(self, entry: _Entry) -> None:
+        """Hold a task, and count as warm for its flow."""
+        entry.worker = self
+        self.held[entry.task.task_id] = entry
+        if entry.task.flow in self.flows:
+            self.flows.remove(entry.task.flow)
+        self.flows.append(entry.task.flow)
+
+    def let_go(self, entry: _Entry) -> None:
+        """Hold a task no longer."""
+        del self.held[entry.task.task_id]
+        entry.worker, entry.has_started = None, False
 
 
 class Scheduler:
@@ -103,6 +116,8 @@ class Scheduler:
     def handle(self, event: Event, *, now_s: float) -> list[Action]:
         """Take in one event; return what to do, in order.
 
+        Carry all of it out before the next event: one that arises meanwhile waits its turn.
+
         Args:
             event: What happened.
             now_s: When, in seconds of a clock that never runs backwards.
@@ -112,7 +127,7 @@ class Scheduler:
     def snapshot(self) -> Snapshot:
         """Count what is going on, for a status page."""
         count = self._counts
-        held = [entry for entry in self._entries.values() if entry.worker]
+        held = [entry for entry in self._entries.values() if entry.worker is not None]
         return Snapshot(
             waiting=len(self._entries) - len(held),
             running=len(held),
@@ -192,11 +207,11 @@ class Scheduler:
         """End a task early: at once if it waits, else when its worker has let go of it."""
         is_revoked = entry.ending is not None
         entry.ending = Release(entry.task.task_id, outcome, error)
-        if not entry.worker:
+        if entry.worker is None:
             yield self._release(entry, entry.ending)
         elif not is_revoked:
             entry.revoked_at_s = now_s
-            yield Revoke(entry.task.task_id, entry.worker)
+            yield Revoke(entry.task.task_id, entry.worker.name)
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -209,35 +224,33 @@ class Scheduler:
         if entry := self._held(event.task_id, event.worker):
             failure = Release(event.task_id, "failed")
             if event.retryable and event.error_code == WorkerError.code:
-                yield from self._worker_broke(entry, failure)
+                yield from self._worker_broke(self._workers[event.worker], entry, failure)
             else:
                 yield self._release(entry, entry.ending or failure)
 
     def _worker_lost(self, name: str, reason: str) -> Iterator[Action]:
-        worker = self._workers.get(name)
-        for entry in list(worker.held.values()) if worker else ():
+        worker = self._workers.pop(name, None)
+        if worker is None:
+            return
+        for entry in list(worker.held.values()):
             error = WorkerError(
                 f"worker {name!r} was lost while it held the frame, as was one before ({reason})",
                 hint="the server's log has the worker's last words; try the frame alone",
                 worker=name,
             )
-            yield from self._worker_broke(
-                entry, Release(entry.task.task_id, "failed", _failed(error))
-            )
-        self._workers.pop(name, None)
+            failure = Release(entry.task.task_id, "failed", _failed(error))
+            yield from self._worker_broke(worker, entry, failure)
 
-    def _worker_broke(self, entry: _Entry, failure: Release) -> Iterator[Action]:
+    def _worker_broke(self, worker: _Worker, entry: _Entry, failure: Release) -> Iterator[Action]:
         """Let a task wait again, ahead of its class; or end it where that was tried before."""
-        worker = self._workers[entry.worker]
-        # A worker that is killed for the sake of a revoked task is no fault of the others.
+        # What is killed for the sake of a revoked task is no fault of the others.
         fault = 0 if worker.is_restarting else 1
         task = replace(entry.task, attempts=entry.task.attempts + fault)
         if entry.ending or not policy.may_retry(task):
             yield self._release(entry, entry.ending or failure)
             return
-        del worker.held[task.task_id]
+        worker.let_go(entry)
         entry.task, entry.broken_worker = task, worker.name
-        entry.worker, entry.has_started = "", False
 
     def _restart_the_deaf(self, now_s: float) -> Iterator[Action]:
         """Have a worker restarted that was told to drop a task and does not answer."""
@@ -256,14 +269,9 @@ class Scheduler:
             worker = self._best_worker(entry)
             if worker is None:
                 return
-            task = entry.task
-            entry.worker = worker.name
-            worker.held[task.task_id] = entry
-            if task.flow in worker.flows:
-                worker.flows.remove(task.flow)
-            worker.flows.append(task.flow)
-            self._turns[task.client, task.urgency] = self._next_serial()
-            yield Assign(task.task_id, worker.name)
+            worker.take(entry)
+            self._turns[entry.task.client, entry.task.urgency] = self._next_serial()
+            yield Assign(entry.task.task_id, worker.name)
 
     def _best_worker(self, entry: _Entry) -> _Worker | None:
         """Return the worker that should take a waiting task now, or None while all are full."""
@@ -290,19 +298,19 @@ class Scheduler:
     # --- the books --------------------------------------------------------------------------
 
     def _waiting(self) -> Iterator[_Entry]:
-        return (entry for entry in self._entries.values() if not entry.worker)
+        return (entry for entry in self._entries.values() if entry.worker is None)
 
     def _of_client(self, client: str) -> list[_Entry]:
         return [entry for entry in self._entries.values() if entry.task.client == client]
 
     def _held(self, task_id: int, worker: str) -> _Entry | None:
-        entry = self._entries.get(task_id)
-        return entry if entry and entry.worker == worker else None
+        found = self._workers.get(worker)
+        return found.held.get(task_id) if found else None
 
     def _release(self, entry: _Entry, release: Release) -> Release:
         del self._entries[entry.task.task_id]
-        if worker := self._workers.get(entry.worker):
-            worker.held.pop(entry.task.task_id, None)
+        if entry.worker is not None:
+            entry.worker.let_go(entry)
         return self._count(release)
 
     def _count(self, release: Release) -> Release:

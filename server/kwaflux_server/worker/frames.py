@@ -15,17 +15,17 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.errors import FrameTooLarge, KwafluxError, ProtocolError, RequestError
+from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
 from kwaflux_core.exr import exr_to_bytes, read_exr
 from kwaflux_core.files import read_image, write_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.geometry import Box
 from kwaflux_core.image import Image, Layer
+from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
     InlinePixels,
-    InlineTarget,
     PathPixels,
     PathTarget,
     PixelRef,
@@ -47,7 +47,7 @@ from kwaflux_server.worker.provenance import Provenance, file_digest, header_att
 __all__ = ["Delivery", "Fetched", "Frames", "Parts", "RingView"]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
-Parts: TypeAlias = Sequence[memoryview]
+Parts: TypeAlias = Sequence[WirePart]
 
 _NO_RECEIPT = RangeReceipt(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
@@ -103,7 +103,9 @@ class Frames:
         """Tell whether a request's pixels lie in memory, so that fetching them costs nothing."""
         return all(isinstance(s.pixels, (ShmPixels, InlinePixels)) for s in request.sources)
 
-    def fetch(self, request: Render, flow: BoundFlow, parts: Parts, provenance: Provenance) -> Fetched:
+    def fetch(
+        self, request: Render, flow: BoundFlow, parts: Parts, provenance: Provenance
+    ) -> Fetched:
         """Return the plates of a request.
 
         Raises:
@@ -133,8 +135,13 @@ class Frames:
         return Fetched(plates, image, layer, digest, time.perf_counter() - start)
 
     def deliver(
-        self, request: Render, fetched: Fetched, frame: RenderedFrame, provenance: Provenance,
-        *, compute_s: float,
+        self,
+        request: Render,
+        fetched: Fetched,
+        frame: RenderedFrame,
+        provenance: Provenance,
+        *,
+        compute_s: float,
     ) -> Delivery:
         """Put a rendered frame where the request wants it, and return the answer.
 
@@ -162,16 +169,12 @@ class Frames:
             pixels = self._into_ring(request, target, frame)
         else:
             pixels = InlinePixels(0, Planes(frame.window.as_tuple(), ("R", "G", "B")))
-            parts = (memoryview(np.stack(frame.color)).cast("B"),)
+            parts = (np.stack(frame.color).data.cast("B"),)
         timings = Timings(fetched.read_s, compute_s, time.perf_counter() - start)
-        message = Rendered(
-            request.frame, pixels, frame.receipt, record, timings, warnings=warnings
-        )
+        message = Rendered(request.frame, pixels, frame.receipt, record, timings, warnings=warnings)
         return Delivery(message, parts)
 
-    def final_planes(
-        self, request: Render, height: int, width: int
-    ) -> tuple[Plane, Plane, Plane]:
+    def final_planes(self, request: Render, height: int, width: int) -> tuple[Plane, Plane, Plane]:
         """Return the planes that a request's result is rendered into: its slab, where it has one.
 
         Raises:
@@ -253,9 +256,10 @@ class Frames:
 
     def _into_ring(self, request: Render, target: ShmTarget, frame: RenderedFrame) -> PixelRef:
         main = _main_source(request).pixels
-        if not frame.is_touched and isinstance(main, ShmPixels):
-            if main.planes.window == frame.window.as_tuple():
-                return replace(main, planes=replace(main.planes, channels=("R", "G", "B")))
+        window = frame.window.as_tuple()
+        is_whole = isinstance(main, ShmPixels) and main.planes.window == window
+        if isinstance(main, ShmPixels) and is_whole and not frame.is_touched:
+            return replace(main, planes=replace(main.planes, channels=("R", "G", "B")))
         if not frame.is_touched:
             planes = self.final_planes(request, frame.window.height, frame.window.width)
             for into, plane in zip(planes, frame.color, strict=True):
@@ -263,7 +267,7 @@ class Frames:
         return ShmPixels(
             target.ring,
             target.offset_bytes,
-            Planes(frame.window.as_tuple(), ("R", "G", "B")),
+            Planes(window, ("R", "G", "B")),
         )
 
 
@@ -280,7 +284,7 @@ def _main_source(request: Render) -> Source:
 def _part(parts: Parts, index: int) -> memoryview:
     if not 0 <= index < len(parts):
         raise ProtocolError(f"part {index} was named, and {len(parts)} came")
-    return parts[index]
+    return memoryview(parts[index])
 
 
 def _put_back(

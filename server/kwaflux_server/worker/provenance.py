@@ -22,11 +22,18 @@ from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable
 from kwaflux_core.files import read_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.image import Image
-from kwaflux_core.protocol.messages import PathTarget, Render
+from kwaflux_core.protocol.messages import ExrTarget, PathTarget, Render
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import RenderedFrame
 
-__all__ = ["PREFIX", "Provenance", "file_digest", "header_attributes", "pixel_digest", "stands_good"]
+__all__ = [
+    "PREFIX",
+    "Provenance",
+    "file_digest",
+    "header_attributes",
+    "pixel_digest",
+    "stands_good",
+]
 
 PREFIX = "kwaflux/"
 
@@ -47,18 +54,19 @@ class Provenance:
     def result_hash(self, source_digest: str) -> str:
         """Return the hash of what the result is made from; the same input gives the same hash."""
         request, target = self.request, self.request.target
-        is_file = isinstance(target, PathTarget)
         made_of = {
             "source": source_digest,
             "flow": self.flow.to_text(),
             "effects": self._effects(),
-            "weights": [weights.sha256 for step in self.flow.steps for weights in step.card.weights],
+            "weights": [
+                weights.sha256 for step in self.flow.steps for weights in step.card.weights
+            ],
             "colorspace": request.colorspace,
             "alpha": request.alpha,
             "layer": request.layer,
             "region": request.region,
             "config": self.config,
-            "half": target.half if is_file and isinstance(target, PathTarget) else False,
+            "half": isinstance(target, (PathTarget, ExrTarget)) and target.half,
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
@@ -125,7 +133,6 @@ def stands_good(path: str, expected_hash: str) -> bool:
     except ImageError:
         return False
     attributes = image.parts[0].attributes
-    return (
-        attributes.get(PREFIX + "hash") == expected_hash
-        and attributes.get(PREFIX + "pixels") == pixel_digest(image)
-    )
+    return attributes.get(PREFIX + "hash") == expected_hash and attributes.get(
+        PREFIX + "pixels"
+    ) == pixel_digest(image)

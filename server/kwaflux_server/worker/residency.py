@@ -88,7 +88,7 @@ class WarmModels:
             _LOG.info("unloading %s from %s", evicted, self._device.name)
             del self._loaded[evicted]
             self._device.release_memory()
-        network = network.to(self._device.torch, memory_format=torch.channels_last)
+        network = _channels_last(network.to(self._device.torch))
         precision = choose_precision(
             card,
             self._device,
@@ -101,6 +101,12 @@ class WarmModels:
         _LOG.info("%s is warm on %s in %s", card.id, self._device.name, precision)
         self._on_change(tuple(self._loaded))
         return loaded
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    # torch's own annotations leave this overload of Module.to out.
+    moved: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def _measure(

@@ -1,0 +1,44 @@
+"""What reduced precision brings and costs on this CPU."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from kwaflux_models.effect import Pictures
+from kwaflux_server.bench.rows import Row, medians
+from kwaflux_server.bench.setting import LocalRenderer, noisy_planes
+
+__all__ = ["precisions"]
+
+
+def precisions(local: LocalRenderer, *, flow: str) -> list[Row]:
+    """Return bfloat16's speed and error against float32, on one tile of 512 pixels."""
+    step = local.bind(flow).steps[0]
+    tile = torch.from_numpy(noisy_planes(512, 512, count=3))[None]
+    with local.warm.lend(step.card) as loaded, torch.inference_mode():
+        network = loaded.network
+        reduced = copy.deepcopy(network).to(torch.bfloat16)
+
+        def run(dtype: torch.dtype) -> torch.Tensor:
+            picture = tile.to(dtype).contiguous(memory_format=torch.channels_last)
+            module = network if dtype == torch.float32 else reduced
+            pictures = Pictures(lambda: (picture,), center=0)
+            residual = loaded.effect.residual(module, pictures, step.values)
+            return torch.zeros(1) if residual is None else residual.float()
+
+        full_s, reduced_s = medians(
+            (lambda: run(torch.float32), lambda: run(torch.bfloat16)), rounds=5
+        )
+        error = float((run(torch.float32) - run(torch.bfloat16)).abs().max())
+    return [
+        Row(
+            "float32 over bfloat16, seconds of a tile",
+            full_s / reduced_s,
+            "x",
+            None,
+            f"{full_s * 1e3:.0f} ms over {reduced_s * 1e3:.0f} ms",
+        ),
+        Row("bfloat16's error in the working curve", error, "", None, "greatest, 512 x 512"),
+    ]

@@ -1,0 +1,67 @@
+"""``kwaflux bench``: the promised numbers, measured on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kwaflux_core.errors import RequestError
+from kwaflux_server.bench.rows import Row
+from kwaflux_server.cli.console import OUT, say_json
+from kwaflux_server.cli.options import AsJson
+
+__all__ = ["bench"]
+
+_FLOW = "denoise"
+
+
+def bench(
+    *,
+    only: Annotated[
+        str, typer.Option(help="road, exact, share, sequence, memory or precision; none: all.")
+    ] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer frames and rounds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed, memory and exactness. Ratios within one run; takes some minutes."""
+    # Torch is imported here and not before: other commands must not pay for it.
+    from kwaflux_server.bench.exact import exactness
+    from kwaflux_server.bench.lengths import memory, pipelining
+    from kwaflux_server.bench.precision import precisions
+    from kwaflux_server.bench.road import four_k_by_shm, server_share, small_round_trip
+    from kwaflux_server.bench.setting import LocalRenderer, private_server
+
+    local = LocalRenderer.on_cpu()
+    with private_server(os.environ) as client:
+        parts: dict[str, Callable[[], list[Row]]] = {
+            "road": lambda: [four_k_by_shm(client), small_round_trip(client)],
+            "exact": lambda: exactness(local, flow=_FLOW),
+            "share": lambda: server_share(client, local, flow=_FLOW, rounds=3 if quick else 7),
+            "sequence": lambda: pipelining(
+                client, local, flow=_FLOW, frame_count=10 if quick else 50
+            ),
+            "memory": lambda: memory(client, flow=_FLOW, short=20, long=40 if quick else 200),
+            "precision": lambda: precisions(local, flow=_FLOW),
+        }
+        if only and only not in parts:
+            raise RequestError(f"--only {only!r}", hint=f"choose one of: {', '.join(parts)}")
+        table = Table("what", "measured", "at most", "", "how", box=None, pad_edge=False)
+        for name, measure in parts.items():
+            if only not in ("", name):
+                continue
+            for row in measure():
+                if as_json:
+                    say_json("bench", row=row, is_kept=row.is_kept)
+                table.add_row(*_cells(row))
+    if not as_json:
+        OUT.print(table)
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    limit = "" if row.limit is None else f"{row.limit:g} {row.unit}"
+    kept = {None: "", True: "kept", False: "MISSED"}[row.is_kept]
+    return row.name, f"{row.value:.3g} {row.unit}", limit, kept, row.detail

@@ -1,0 +1,85 @@
+"""``kwaflux demo``: see it work on this machine, from plate to clean plate."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kwaflux_server.cli.console import OUT, say_json
+from kwaflux_server.cli.options import AsJson, Endpoint
+from kwaflux_server.demo.report import as_fields, as_table
+from kwaflux_server.demo.run import Onlooker, run_demo
+
+__all__ = ["demo"]
+
+
+def demo(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make a degraded plate, enhance it through a real server, and show before and after.
+
+    Films a photograph with a moving camera, adds a sensor's noise and a codec at a low bitrate,
+    and scores the result against the clean frames. Uses the running server, or starts one and
+    stops it at the end.
+
+    Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
+    """
+    with _onlooker(as_json=as_json) as onlooker:
+        report = run_demo(out, onlooker=onlooker, environ=os.environ, endpoint=endpoint)
+    if as_json:
+        say_json("demo", **as_fields(report))
+    else:
+        OUT.print()
+        OUT.print(as_table(report))
+    return report.exit_status
+
+
+def _onlooker(*, as_json: bool) -> AbstractContextManager[Onlooker]:
+    return nullcontext(_Silent()) if as_json else _Bars()
+
+
+class _Silent:
+    """Show nothing."""
+
+    def begin(self, what: str, *, steps: int) -> None:
+        """Take no notice."""
+
+    def step(self) -> None:
+        """Take no notice."""
+
+
+class _Bars:
+    """Show a bar for each thing that is done."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description:<32}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=OUT)
+        self._task = self._progress.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, what: str, *, steps: int) -> None:
+        """Add a bar."""
+        self._task = self._progress.add_task(what, total=steps)
+
+    def step(self) -> None:
+        """Move the newest bar."""
+        self._progress.advance(self._task)

@@ -1,0 +1,232 @@
+"""``kwaflux enhance``: a plate in, a plate out, through a flow."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Literal, Protocol, TypeAlias, cast
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from kwaflux_core.client import Client
+from kwaflux_core.errors import RequestError
+from kwaflux_core.protocol.messages import JobDone, JobEvent, Submit
+from kwaflux_core.settings import load_server_settings, settings_file
+from kwaflux_server.app import ensure_server
+from kwaflux_server.cli.console import OUT, say_json
+from kwaflux_server.cli.options import AsJson, Endpoint
+
+__all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance"]
+
+ALL_GOOD, SOME_NEED_ATTENTION, NOTHING_DONE = 0, 1, 2
+_NO_LIMIT_S = 365 * 86400.0
+Existing: TypeAlias = Literal["replace", "skip", "verify"]
+Alpha: TypeAlias = Literal["premultiplied", "straight"]
+
+
+class _Job(Protocol):
+    """A job under way, on a server or in this process."""
+
+    @property
+    def frames(self) -> tuple[int, ...]: ...
+
+    @property
+    def result(self) -> JobDone: ...
+
+    def cancel(self) -> None: ...
+
+
+def enhance(
+    source: Annotated[str, typer.Argument(help="plate.####.exr, plate.%04d.exr, or one file.")],
+    target: Annotated[str, typer.Argument(help="The same, for what is written.")],
+    *,
+    flow: Annotated[str, typer.Option(help='Effects in order: "denoise(strength=0.6)".')],
+    frames: Annotated[
+        str, typer.Option(help="1001-1100x2, or a list; none: all that are there.")
+    ] = "",
+    colorspace: Annotated[
+        str, typer.Option(help="OCIO name of the source's colorspace; none: what the file says.")
+    ] = "",
+    layer: Annotated[str, typer.Option(help="Layer or view to enhance; none: R, G, B.")] = "",
+    alpha: Annotated[str, typer.Option(help="premultiplied or straight.")] = "premultiplied",
+    half: Annotated[bool, typer.Option("--half", help="Write 16-bit float color.")] = False,
+    compression: Annotated[
+        str, typer.Option(help="none, ZIP, ZIPS, PIZ ...; none given: the source's if lossless.")
+    ] = "",
+    existing: Annotated[
+        str, typer.Option(help="What is there already: replace, skip, or verify and keep if good.")
+    ] = "replace",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Render in this process, without a server.")
+    ] = False,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> int:
+    """Enhance a plate. Uses the running server, or starts one and leaves it warm.
+
+    Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
+    """
+    submit = Submit(
+        os.path.abspath(source),
+        os.path.abspath(target),
+        flow,
+        frames,
+        colorspace,
+        cast(Alpha, _one_of("--alpha", alpha, ("premultiplied", "straight"))),
+        layer,
+        half,
+        compression,
+        cast(Existing, _one_of("--existing", existing, ("replace", "skip", "verify"))),
+    )
+    opened = _embedded(submit) if embedded else _served(submit, endpoint, as_json=as_json)
+    with opened as (job, events), _cancelled_by_ctrl_c(job.cancel):
+        show = _show_as_json if as_json else _show
+        show(events, job)
+    return exit_status(job.result)
+
+
+def exit_status(done: JobDone) -> int:
+    """Return the exit status of a job that ended."""
+    if done.failed == done.cancelled == 0:
+        return ALL_GOOD
+    return SOME_NEED_ATTENTION if done.done + done.skipped else NOTHING_DONE
+
+
+@contextmanager
+def _served(
+    submit: Submit, endpoint: str | None, *, as_json: bool
+) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
+    if ensure_server(environ=os.environ, endpoint=endpoint) and not as_json:
+        OUT.print("Started a server; it stays warm (kwaflux stop ends it).")
+    with Client.connect(endpoint) as client:
+        job = client.submit(
+            submit.source,
+            submit.target,
+            flow=submit.flow,
+            frames=submit.frames,
+            colorspace=submit.colorspace,
+            alpha=submit.alpha,
+            layer=submit.layer,
+            half=submit.half,
+            compression=submit.compression,
+            existing=submit.existing,
+        )
+        yield job, job.events(timeout_s=_NO_LIMIT_S)
+
+
+@contextmanager
+def _embedded(submit: Submit) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
+    # Torch is imported here and not before: a client's command must not pay for it.
+    from kwaflux_models.device import Device
+    from kwaflux_server.worker.embedded import EmbeddedJob
+    from kwaflux_server.worker.process import WorkerOptions
+
+    settings = load_server_settings(environ=os.environ, file=settings_file(os.environ), flags={})
+    device = settings.devices[0]
+    options = WorkerOptions(
+        Device.available()[0] if device == "auto" else device,
+        precision=settings.precision,
+        tile_px=settings.tile_px,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        frame_bytes_max=settings.frame_bytes_max,
+    )
+    job = EmbeddedJob(submit, options=options, frames_in_flight=settings.frames_in_flight)
+    yield job, job.events()
+
+
+@contextmanager
+def _cancelled_by_ctrl_c(cancel: Callable[[], None]) -> Iterator[None]:
+    """Cancel the job at the first Ctrl+C and let its events run out; give up at the second."""
+
+    def first(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, former)
+        cancel()
+
+    former = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _show(events: Iterator[JobEvent], job: _Job) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _FramesPerSecond(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=OUT) as progress:
+        bar = progress.add_task("frames", total=len(job.frames))
+        for event in events:
+            if event.state == "started":
+                continue
+            progress.update(bar, completed=event.done)
+            for text in _attention(event):
+                progress.console.print(text, markup=False)
+    OUT.print(_summary(job.result))
+
+
+def _show_as_json(events: Iterator[JobEvent], job: _Job) -> None:
+    say_json("accepted", frames=job.frames)
+    for event in events:
+        say_json("frame", **_without_none(event))
+    done = job.result
+    counts = {name: getattr(done, name) for name in ("done", "skipped", "failed", "cancelled")}
+    say_json("done", **counts, exit_status=exit_status(done))
+
+
+def _attention(event: JobEvent) -> list[str]:
+    """Return what a person should know of a frame; nothing where all is as asked."""
+    texts = [f"frame {event.frame}: {warning}" for warning in event.warnings]
+    if event.error is not None:
+        hint = f" ({event.error.hint})" if event.error.hint else ""
+        texts.append(f"frame {event.frame} needs attention: {event.error.message}{hint}")
+    receipt = event.receipt
+    if receipt is not None and receipt.nan_count + receipt.inf_count:
+        texts.append(
+            f"frame {event.frame}: {receipt.nan_count} NaN and {receipt.inf_count} Inf passed "
+            "through as they were"
+        )
+    return texts
+
+
+def _summary(done: JobDone) -> str:
+    parts = [f"{done.done} done"]
+    parts += [f"{done.skipped} kept"] if done.skipped else []
+    parts += [f"{done.failed} need attention"] if done.failed else []
+    parts += [f"{done.cancelled} cancelled"] if done.cancelled else []
+    return ", ".join(parts)
+
+
+def _without_none(event: JobEvent) -> dict[str, object]:
+    fields = {name: getattr(event, name) for name in JobEvent.__dataclass_fields__}
+    return {name: value for name, value in fields.items() if value not in (None, "", ())}
+
+
+def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise RequestError(f"{option} {value!r}", hint=f"choose one of: {', '.join(choices)}")
+    return value
+
+
+class _FramesPerSecond(ProgressColumn):
+    """Show the speed in frames per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the column's text."""
+        return Text("" if task.speed is None else f"{task.speed:.2f} frames/s")

@@ -1,0 +1,98 @@
+"""The jobs under way: opened from a request, fed frame by frame, closed.
+
+Owns the running jobs' feeds and the look at the disk that a job begins with. Must not know
+sockets, sessions or the scheduler.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from kwaflux_core.flow import BoundFlow
+from kwaflux_core.protocol.messages import (
+    Failed,
+    JobAccepted,
+    JobDone,
+    JobEvent,
+    Render,
+    Rendered,
+    Submit,
+)
+from kwaflux_core.sequence import Sequence, plan
+from kwaflux_server.auth import PathGuard
+from kwaflux_server.jobs.plan import JobFeed
+
+__all__ = ["JobDesk"]
+
+
+class JobDesk:
+    """Hold the jobs under way under their names.
+
+    Words about a job that is closed already (late answers) are ignored.
+
+    Args:
+        guard: Confines the paths of sources and targets.
+        window: How many frames of a job may wait or run at a time.
+    """
+
+    def __init__(self, guard: PathGuard, *, window: int) -> None:
+        self._guard = guard
+        self._window = window
+        self._feeds: dict[str, JobFeed] = {}
+
+    def open(self, submit: Submit, flow: BoundFlow) -> JobAccepted:
+        """Plan a job and open it.
+
+        Raises:
+            PathNotAllowed: Source or target lie outside the server's roots.
+            RequestError: The range, the source or the target cannot be what was meant.
+            ImageError: The source has no file at all.
+        """
+        self._guard.check(submit.source)
+        self._guard.check(submit.target)
+        tasks = plan(submit.source, submit.target, submit.frames)
+        source = Sequence.parse(submit.source)
+        clip = {frame: source.path(frame) for frame in source.frames_on_disk()}
+        job = f"j{secrets.token_hex(4)}"
+        feed = JobFeed(
+            job,
+            submit,
+            tasks=tasks,
+            clip=clip,
+            window=self._window,
+            frames_before=flow.frames_before,
+            frames_after=flow.frames_after,
+        )
+        self._feeds[job] = feed
+        return feed.accepted()
+
+    def next_frames(self, job: str) -> list[Render]:
+        """Hand out the frames that may be rendered now."""
+        feed, requests = self._feeds.get(job), []
+        while feed is not None and (request := feed.next_frame()) is not None:
+            requests.append(request)
+        return requests
+
+    def started(self, job: str, frame: int) -> JobEvent | None:
+        """Return the event of a frame that a worker began."""
+        feed = self._feeds.get(job)
+        return None if feed is None else feed.started(frame)
+
+    def finished(self, job: str, frame: int, answer: Rendered | Failed) -> JobEvent | None:
+        """Take back a frame with its answer; return its event."""
+        feed = self._feeds.get(job)
+        return None if feed is None else feed.finished(frame, answer)
+
+    def cancel(self, job: str) -> list[JobEvent]:
+        """Cancel the frames that were not handed out yet; return their events."""
+        feed = self._feeds.get(job)
+        return [] if feed is None else feed.cancel()
+
+    def done(self, job: str) -> JobDone | None:
+        """Return the message that ends a job, or None while frames are left."""
+        feed = self._feeds.get(job)
+        return None if feed is None else feed.done()
+
+    def close(self, job: str) -> None:
+        """Forget a job."""
+        self._feeds.pop(job, None)

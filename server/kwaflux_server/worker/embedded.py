@@ -1,0 +1,124 @@
+"""The same engine inside one process: a farm's node, CI, a machine without a server.
+
+Owns the loop that feeds a job's frames to an engine and turns its answers into the job's events.
+Must not know sockets.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from kwaflux_core.errors import RequestError
+from kwaflux_core.flow import Flow
+from kwaflux_core.protocol.messages import (
+    Cancel,
+    Failed,
+    JobDone,
+    JobEvent,
+    Message,
+    Rendered,
+    Started,
+    Submit,
+)
+from kwaflux_models.registry import Registry
+from kwaflux_server.auth import PathGuard
+from kwaflux_server.jobs.desk import JobDesk
+from kwaflux_server.worker.process import WorkerOptions, make_engine
+from kwaflux_server.worker.rings import AttachedRings
+
+__all__ = ["EmbeddedJob"]
+
+Answer: TypeAlias = tuple[int, Message]
+_CANCEL = -1
+
+
+class EmbeddedJob:
+    """Render a job in this process.
+
+    Args:
+        submit: What is to be rendered; paths are absolute.
+        options: The device and its limits.
+        frames_in_flight: Frames that are read, computed or written at a time.
+
+    Raises:
+        KwafluxError: The flow, the range or the device cannot be what was meant.
+
+    Thread: one; the engine has threads of its own.
+    """
+
+    def __init__(self, submit: Submit, *, options: WorkerOptions, frames_in_flight: int) -> None:
+        registry = Registry.discover()
+        flow = Flow.parse(submit.flow).bind(registry.cards)
+        self._desk = JobDesk(PathGuard(("/",)), window=frames_in_flight)
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._accepted = self._desk.open(submit, flow)
+        self._engine = make_engine(options, name="embedded", rings=AttachedRings(""), put=self._put)
+        self._ids = itertools.count(1)
+        self._running: dict[int, int] = {}
+        self._done: JobDone | None = None
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames that are rendered, in order."""
+        return self._accepted.frames
+
+    @property
+    def result(self) -> JobDone:
+        """How the job ended.
+
+        Raises:
+            RequestError: It has not: its events were not read to their end.
+        """
+        if self._done is None:
+            raise RequestError("the job has not ended", hint="read its events first")
+        return self._done
+
+    def events(self) -> Iterator[JobEvent]:
+        """Render every frame; yield what happens."""
+        thread = threading.Thread(target=self._engine.run, name="compute")
+        thread.start()
+        try:
+            yield from self._events()
+        finally:
+            self._engine.stop()
+            thread.join()
+            self._engine.close()
+
+    def cancel(self) -> None:
+        """Cancel what is not done; the events still run to their end. Any thread."""
+        self._put(_CANCEL, Cancel(_CANCEL), ())
+
+    def _events(self) -> Iterator[JobEvent]:
+        job = self._accepted.job
+        while True:
+            for request in self._desk.next_frames(job):
+                task_id = next(self._ids)
+                self._running[task_id] = request.frame
+                self._engine.submit(task_id, request)
+            self._done = self._desk.done(job)
+            if self._done is not None:
+                return
+            task_id, answer = self._answers.get()
+            yield from self._told(job, task_id, answer)
+
+    def _told(self, job: str, task_id: int, answer: Message) -> Iterator[JobEvent]:
+        if task_id == _CANCEL:
+            yield from self._desk.cancel(job)
+            for running in self._running:
+                self._engine.cancel(running)
+        elif task_id in self._running:
+            frame, event = self._running[task_id], None
+            if isinstance(answer, Started):
+                event = self._desk.started(job, frame)
+            elif isinstance(answer, (Rendered, Failed)):
+                del self._running[task_id]
+                event = self._desk.finished(job, frame, answer)
+            if event is not None:
+                yield event
+
+    def _put(self, task_id: int, message: Message, parts: tuple[memoryview, ...]) -> None:
+        self._answers.put((task_id, message))

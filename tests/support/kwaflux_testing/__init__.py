@@ -1,0 +1,1 @@
+"""What the tests of every package share: builders of odd pictures, and typed fakes."""
