@@ -156,30 +156,31 @@ class ShmFreight:
 
     def unload(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
         """Return views of the slab that the answer names; it is freed with the last of them."""
-        if not isinstance(pixels, ShmPixels):
-            raise ProtocolError(f"the result came by {pixels.by!r} and not in its slab")
-        # Where no pixel was touched, the answer may name the source's own slab.
-        slab = self._slab_named(pixels)
-        shape = _shape(pixels.planes)
         try:
-            stack = slab.give_planes(shape=shape)
+            slab, described = self._answered(pixels)
+            color = _color(slab.give_planes(shape=_shape(described)), described)
         except ResourceError as error:
             raise ProtocolError(f"the result is larger than its slab: {error}") from error
+        except ProtocolError:
+            self.release()
+            raise
         for other in self._slabs:
             if other is not slab:
                 other.release()
-        self._slabs = []
-        return _color(stack, pixels.planes)
+        return color
 
     def release(self) -> None:
         """Give the slabs back."""
         for slab in self._slabs:
             slab.release()
 
-    def _slab_named(self, pixels: ShmPixels) -> Slab:
+    def _answered(self, pixels: PixelRef) -> tuple[Slab, Planes]:
+        """Return the slab an answer names: the result's, or a source's if no pixel was touched."""
+        if not isinstance(pixels, ShmPixels):
+            raise ProtocolError(f"the result came by {pixels.by!r} and not in its slab")
         for slab in self._slabs:
             if (slab.ring.name, slab.offset_bytes) == (pixels.ring, pixels.offset_bytes):
-                return slab
+                return slab, pixels.planes
         raise ProtocolError(f"the result lies in {pixels.ring!r}, where none was reserved for it")
 
 

@@ -1,23 +1,18 @@
-"""The bytes of an EXR file around its pixels: headers, chunk tables, and whether all is there.
+"""The headers of an EXR file as they stand in its bytes.
 
-Owns what OpenEXR's Python does not tell: the pixel type of a channel before pixels are read, the
-exact bytes of an attribute, and whether every chunk of the file was written. Must not know
-pixels, pictures or compression itself.
+Owns what OpenEXR's Python does not tell: the pixel type of a channel before pixels are read, and
+the exact bytes of an attribute. Must not know pixels or pictures.
 
-Source: "OpenEXR File Layout", openexr.com, sections Version Field, Header, Offset Tables and
-Chunk Layout; lines of a chunk from ``exr_compression_lines_per_chunk``.
+Source: "OpenEXR File Layout", openexr.com, sections Version Field, Header and Predefined Types.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-
-import numpy as np
 
 from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
 
@@ -34,9 +29,6 @@ _MAGIC = 20000630
 _TILED, _LONG_NAMES, _DEEP, _MULTI_PART = 0x200, 0x400, 0x800, 0x1000
 _KNOWN_FLAGS = _TILED | _LONG_NAMES | _DEEP | _MULTI_PART
 _FIRST_READ_BYTES = 1 << 16
-_LINES_OF_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32, 256, 1)
-"""By compression number: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K256,
-HTJ2K32, LJ2K, ZSTD."""
 _PIXEL_TYPES = ("uint", "half", "float")
 _REQUIRED = ("channels", "compression", "dataWindow", "displayWindow")
 
@@ -85,7 +77,6 @@ class PartLayout:
         storage: ``scanlineimage``, ``tiledimage``, ``deepscanline`` or ``deeptile``.
         data_window: OpenEXR's inclusive ``(x_min, y_min, x_max, y_max)``.
         display_window: The same.
-        chunk_count: Chunks the part must have, of all its levels.
     """
 
     attributes: Mapping[str, RawAttribute]
@@ -93,7 +84,6 @@ class PartLayout:
     storage: str
     data_window: tuple[int, int, int, int]
     display_window: tuple[int, int, int, int]
-    chunk_count: int
 
     @property
     def is_deep(self) -> bool:
@@ -142,64 +132,15 @@ def read_layout(stream: BinaryIO, *, label: str) -> ExrLayout:
             return _parse(data, size_bytes=size_bytes, label=label)
         except _ShortError:
             if len(data) >= size_bytes:
-                raise _damaged(label, "it ends within its header") from None
+                raise damaged(label, "it ends within its header") from None
             wanted_bytes *= 4
         except (struct.error, IndexError, ValueError, OverflowError) as error:
-            raise _damaged(label, f"its header makes no sense ({error})") from None
-
-
-def check_chunks(stream: BinaryIO, layout: ExrLayout, *, label: str) -> None:
-    """Check that every chunk of a flat file was written and lies within it.
-
-    Raises:
-        ImageUnreadable: The file was cut off, or whoever wrote it did not finish.
-    """
-    stream.seek(layout.headers_end_bytes)
-    count = sum(part.chunk_count for part in layout.parts)
-    table_bytes = 8 * count
-    first_chunk = layout.headers_end_bytes + table_bytes
-    if first_chunk > layout.size_bytes:
-        raise _damaged(label, "it ends before its pixels")
-    offsets = np.frombuffer(stream.read(table_bytes), "<u8")
-    if offsets.size != count or not offsets.all():
-        missing = count - int(np.count_nonzero(offsets))
-        raise _damaged(label, f"{missing} of {count} blocks of pixels were never written")
-    if int(offsets.min()) < first_chunk or np.unique(offsets).size != count:
-        raise _damaged(label, "its table of blocks is damaged")
-    beyond = int(np.count_nonzero(offsets >= np.uint64(layout.size_bytes)))
-    if beyond:
-        raise _damaged(label, f"{beyond} of {count} blocks of pixels are cut off")
-    _check_last_chunk(stream, layout, offsets, label=label)
-
-
-def _check_last_chunk(
-    stream: BinaryIO,
-    layout: ExrLayout,
-    offsets: np.ndarray[tuple[int], np.dtype[np.uint64]],
-    *,
-    label: str,
-) -> None:
-    index = int(offsets.argmax())
-    last = int(offsets[index])
-    for part in layout.parts:
-        if index < part.chunk_count:
-            break
-        index -= part.chunk_count
-    leader = "<i" if layout.is_multi_part else "<"
-    leader += "iiiii" if part.storage == "tiledimage" else "ii"
-    leader_bytes = struct.calcsize(leader)
-    stream.seek(last)
-    data = stream.read(leader_bytes)
-    if len(data) < leader_bytes:
-        raise _damaged(label, "its last block of pixels is cut off")
-    packed_bytes = struct.unpack(leader, data)[-1]
-    if packed_bytes < 0 or last + leader_bytes + packed_bytes > layout.size_bytes:
-        raise _damaged(label, "its last block of pixels is cut off")
+            raise damaged(label, f"its header makes no sense ({error})") from None
 
 
 def _parse(data: bytes, *, size_bytes: int, label: str) -> ExrLayout:
     if size_bytes < 8:
-        raise _damaged(label, f"it holds {size_bytes} bytes")
+        raise damaged(label, f"it holds {size_bytes} bytes")
     magic, version = struct.unpack_from("<II", data)
     if magic != _MAGIC:
         raise ImageUnreadable(f"{label} is not an EXR", hint="check the file and its suffix")
@@ -218,7 +159,7 @@ def _parse(data: bytes, *, size_bytes: int, label: str) -> ExrLayout:
             break
         parts.append(_part(attributes, version, label=label))
     if not parts:
-        raise _damaged(label, "it has no parts")
+        raise damaged(label, "it has no parts")
     return ExrLayout(tuple(parts), is_multi_part, position, size_bytes)
 
 
@@ -257,7 +198,7 @@ def _text(data: bytes, position: int) -> tuple[str, int]:
 def _part(attributes: Mapping[str, RawAttribute], version: int, *, label: str) -> PartLayout:
     missing = [name for name in _REQUIRED if name not in attributes]
     if missing:
-        raise _damaged(label, f"its header has no {missing[0]}")
+        raise damaged(label, f"its header has no {missing[0]}")
     storage = "tiledimage" if version & _TILED else "scanlineimage"
     if "type" in attributes and version & (_MULTI_PART | _DEEP):
         storage = attributes["type"].value.rstrip(b"\0").decode("ascii")
@@ -271,7 +212,6 @@ def _part(attributes: Mapping[str, RawAttribute], version: int, *, label: str) -
         storage=storage,
         data_window=data_window,
         display_window=display_window,
-        chunk_count=_chunk_count(attributes, storage, data_window, label=label),
     )
 
 
@@ -293,47 +233,6 @@ def _channels(value: bytes) -> Iterator[ChannelLayout]:
         yield ChannelLayout(name, _PIXEL_TYPES[kind], x_sampling, y_sampling, bool(plinear))
 
 
-def _chunk_count(
-    attributes: Mapping[str, RawAttribute],
-    storage: str,
-    window: tuple[int, int, int, int],
-    *,
-    label: str,
-) -> int:
-    width, height = window[2] - window[0] + 1, window[3] - window[1] + 1
-    compression = attributes["compression"].value[0]
-    if compression >= len(_LINES_OF_CHUNK):
-        raise ImageUnsupported(
-            f"{label} is compressed in a way this version of Kwaflux does not know ({compression})",
-            hint="write it again with ZIP compression",
-        )
-    if not storage.startswith(("tiled", "deeptile")):
-        return math.ceil(height / _LINES_OF_CHUNK[compression])
-    if "tiles" not in attributes:
-        raise _damaged(label, "its header has no tiles")
-    tile_width, tile_height, mode = struct.unpack("<IIB", attributes["tiles"].value)
-    levels, rounding = mode & 0xF, mode >> 4
-    if not (0 < tile_width < 1 << 31 and 0 < tile_height < 1 << 31) or levels > 2 or rounding > 1:
-        raise ValueError("tiles of no size or mode")
-    widths, heights = _level_sizes(width, rounding), _level_sizes(height, rounding)
-    columns: list[int] = [math.ceil(size / tile_width) for size in widths]
-    rows: list[int] = [math.ceil(size / tile_height) for size in heights]
-    if levels == 0:
-        return columns[0] * rows[0]
-    if levels == 2:
-        return sum(columns) * sum(rows)
-    count = max(len(columns), len(rows))
-    columns += [1] * (count - len(columns))
-    rows += [1] * (count - len(rows))
-    return sum(across * down for across, down in zip(columns, rows, strict=True))
-
-
-def _level_sizes(size: int, rounding: int) -> list[int]:
-    sizes = [size]
-    while sizes[-1] > 1:
-        sizes.append((sizes[-1] + rounding) // 2)
-    return sizes
-
-
-def _damaged(label: str, why: str) -> ImageUnreadable:
+def damaged(label: str, why: str) -> ImageUnreadable:
+    """Return the error for a file whose bytes are not what an EXR's are."""
     return ImageUnreadable(f"{label} cannot be read: {why}", hint="copy or render the file again")

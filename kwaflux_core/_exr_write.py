@@ -15,7 +15,8 @@ import numpy as np
 import OpenEXR
 
 from kwaflux_core._exr_attributes import STRUCTURAL, Place, header_entry, is_raw, unmask
-from kwaflux_core._exr_layout import check_chunks, read_layout
+from kwaflux_core._exr_chunks import check_chunks
+from kwaflux_core._exr_layout import read_layout
 from kwaflux_core._nearest import suggestion
 from kwaflux_core.errors import ImageError, ImageUnsupported, ImageWriteFailed, RequestError
 from kwaflux_core.files import atomic_path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -39,6 +40,7 @@ class _Format:
     options: tuple[tuple[str, str | int], ...] = ()
 
 
+_PIPE_TIMEOUT_S: Final = 60.0
 _JPEG: Final = _Format(
     "uint8", 8, False, False, (("compression", "jpeg:95"), ("jpeg:subsampling", "4:4:4"))
 )
@@ -238,20 +240,30 @@ def _packed(time_code: OpenEXR.TimeCode) -> tuple[int, int]:
 
 
 def _jpeg_bytes(spec: OpenImageIO.ImageSpec, codes: _Codes, *, label: str) -> bytes:
-    """Return a JPEG that never touches a disk which may be full.
+    """Return a JPEG that never touches a disk, which may be full.
 
     libjpeg ends the whole process when a write fails (``error_exit`` of its default handler).
     """
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("kwaflux-jpeg")
-        with open(handle, "rb") as stream:
-            _write(f"/proc/self/fd/{handle}", spec, codes, label=label, kind="jpeg")
-            stream.seek(0)
-            return stream.read()
-    with tempfile.TemporaryDirectory(prefix="kwaflux-") as folder:
-        path = Path(folder, "a.jpg")
-        _write(str(path), spec, codes, label=label)
-        return path.read_bytes()
+    if not os.path.isdir("/dev/fd"):
+        with tempfile.TemporaryDirectory(prefix="kwaflux-") as folder:
+            path = Path(folder, "a.jpg")
+            _write(str(path), spec, codes, label=label)
+            return path.read_bytes()
+    outlet, inlet = os.pipe()
+    pieces: list[bytes] = []
+
+    def drain() -> None:
+        with open(outlet, "rb") as stream:
+            pieces.append(stream.read())
+
+    reader = threading.Thread(target=drain, name="kwaflux-jpeg", daemon=True)
+    reader.start()
+    try:
+        _write(f"/dev/fd/{inlet}", spec, codes, label=label, kind="jpeg")
+    finally:
+        os.close(inlet)
+        reader.join(timeout=_PIPE_TIMEOUT_S)
+    return b"".join(pieces)
 
 
 def _write(

@@ -117,7 +117,7 @@ def _read_toml(file: Path) -> dict[str, object]:
             content = opened.read(_FILE_BYTES_MAX + 1)
         if len(content) > _FILE_BYTES_MAX:
             raise ValueError("it has more than 1 MiB")
-        return tomllib.loads(content.decode("utf-8"))
+        found: dict[str, object] = tomllib.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(
@@ -125,3 +125,4 @@ def _read_toml(file: Path) -> dict[str, object]:
             hint="correct it, or name another one",
             path=str(file),
         ) from error
+    return found

@@ -60,6 +60,7 @@ Matrix = tuple[float, float, float, float, float, float, float, float, float]
 
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _COLORIMETRIC = "Un-tone-mapped"
+_NAMES_KEPT = 1000
 _COMPARED_CHARACTERS = 64  # names come over the wire, and comparing them is quadratic
 _LIST_NAMES = (
     'python -c "from kwaflux_core.color import ColorConfig; '
@@ -125,6 +126,7 @@ class ColorConfig:
     _config: Any = field(repr=False)
     _interop_ids: Mapping[str, str] = field(repr=False)
     _converters: dict[tuple[str, str], Converter] = field(default_factory=dict, repr=False)
+    _resolved: dict[str, str] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -180,9 +182,16 @@ class ColorConfig:
         Raises:
             UnknownColorspace: The config has no such colorspace, or the name is empty.
         """
+        # OCIO takes longer for a look than a small frame takes for all the rest of its way.
+        known = self._resolved.get(name)
+        if known is not None:
+            return known
         space = self._config.getColorSpace(name) if name else None
         if space is not None:
-            return str(space.getName())
+            canonical = str(space.getName())
+            if len(self._resolved) < _NAMES_KEPT:
+                self._resolved[name] = canonical
+            return canonical
         nearest = self._nearest(name)
         hint = f"did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
         what = (

@@ -18,7 +18,8 @@ from typing import BinaryIO, Final, TypeAlias
 import OpenEXR
 
 from kwaflux_core._exr_attributes import STRUCTURAL, Place, disguise, odd_places, revealed
-from kwaflux_core._exr_layout import ExrLayout, PartLayout, check_chunks, read_layout
+from kwaflux_core._exr_chunks import check_chunks
+from kwaflux_core._exr_layout import ExrLayout, PartLayout, read_layout
 from kwaflux_core._exr_write import COMPRESSIONS, exr_to_bytes, one_level, write_exr
 from kwaflux_core._quiet import printed_text
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported

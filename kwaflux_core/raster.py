@@ -68,15 +68,7 @@ def read_raster(path: str | os.PathLike[str], *, colorspace: str = "") -> Image:
     raw = {attribute.name: attribute.value for attribute in spec.extra_attribs}
     _refuse_converted(raw, label)
     suffix = Path(label).suffix.lower()
-    if not colorspace:
-        with open(path, "rb") as stream:
-            colorspace = interop_id_of_tags(stream, raw, suffix=suffix)
-    if not colorspace:
-        raise UnknownColorspace(
-            f"{label} does not say what its colors mean",
-            hint="say it, for example with --colorspace 'sRGB - Display'",
-            path=label,
-        )
+    colorspace = colorspace or _tagged(label, raw, suffix)
     if raw.get("Orientation", 1) != 1:
         notes += ("the picture is stored turned; it is processed as it is stored",)
     part = Part(
@@ -90,6 +82,18 @@ def read_raster(path: str | os.PathLike[str], *, colorspace: str = "") -> Image:
     )
     is_straight = spec.get_int_attribute("oiio:UnassociatedAlpha") == 1 or suffix == ".png"
     return Image((part,), colorspace=colorspace, is_premultiplied=not is_straight, notes=notes)
+
+
+def _tagged(label: str, raw: Mapping[str, object], suffix: str) -> str:
+    with open(label, "rb") as stream:
+        interop_id = interop_id_of_tags(stream, raw, suffix=suffix)
+    if not interop_id:
+        raise UnknownColorspace(
+            f"{label} does not say what its colors mean",
+            hint="say it, for example with --colorspace 'sRGB - Display'",
+            path=label,
+        )
+    return interop_id
 
 
 def _read(label: str) -> tuple[_Pixels, OpenImageIO.ImageSpec, tuple[str, ...]]:

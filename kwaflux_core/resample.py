@@ -9,15 +9,15 @@ every channel whose meaning is not known) takes the value of its block's pixel: 
 make up depths and identifiers that are nowhere in the scene.
 
 Motion vectors keep their values too, and so are in pixels of the *source*: their unit is not
-written in a file, and a passed-through channel is not rewritten on a guess. Multiply them by the
-scale where a node expects pixels of the enlarged picture.
+written in a file, and a passed-through channel is not rewritten on a guess. ``Image.notes`` says
+so where there are any.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -43,14 +43,17 @@ _LARGEST_HALF = 65504.0
 _LIGHT = frozenset(
     {*("r", "g", "b", "a", "y", "ar", "ag", "ab"), *("red", "green", "blue", "alpha", "luminance")}
 )
-_MEASURES = frozenset(
+_MOTION = frozenset(
     {
-        *("z", "zback", "depth", "deep", "p", "pos", "position", "point", "pref", "pworld"),
-        *("n", "normal", "normals", "nworld", "forward", "backward", "motion", "mv", "velocity"),
-        *("vector", "vectors", "motionvector", "motionvectors", "uv", "st", "disparity"),
-        *("worldposition", "worldnormal", "worldnormals", "crypto", "cryptomatte"),
+        *("forward", "backward", "motion", "mv", "velocity", "vector", "vectors"),
+        *("motionvector", "motionvectors", "disparity"),
     }
 )
+_MEASURES = _MOTION | {
+    *("z", "zback", "depth", "deep", "p", "pos", "position", "point", "pref", "pworld"),
+    *("n", "normal", "normals", "nworld", "uv", "st", "crypto", "cryptomatte"),
+    *("worldposition", "worldnormal", "worldnormals"),
+}
 _IDENTIFIER = re.compile(
     r"(?:^|[._-])(?:obj|object|mat|material|inst|instance|asset|geometry|primitive|puzzle)?"
     r"(?:id|ID|Id)s?(?=$|[0-9A-Z._-])"
@@ -72,7 +75,8 @@ def scaled_image(
 
     Returns:
         A picture whose windows, in every part, are multiplied by ``scale``, and whose other
-        channels are enlarged in their own type. Headers and pixel aspect stay.
+        channels are enlarged in their own type. Headers and pixel aspect stay; motion vectors
+        give a note.
 
     Raises:
         ImageError: A scale below 1, or color of another size.
@@ -83,27 +87,17 @@ def scaled_image(
     crypto = tuple(_cryptomatte_names(image.parts))
     parts = []
     for index, part in enumerate(image.parts):
-        given: dict[str, Channel] = {}
-        if index == layer.part:
-            given = dict(zip(layer.color, color, strict=True))
-        alpha = layer.alpha if index == layer.part else None
-        channels: dict[str, Channel] = {}
-        for name, pixels in part.channels.items():
-            if name in given:
-                channels[name] = given[name]
-            elif name == alpha or is_filtered(name, part, cryptomatte_names=crypto):
-                channels[name] = _filtered(pixels, scale)
-            else:
-                channels[name] = _repeated(pixels, scale)
-        parts.append(
-            replace(
-                part,
-                channels=channels,
-                data_window=part.data_window.scaled(scale),
-                display_window=part.display_window.scaled(scale),
-            )
-        )
-    return replace(image, parts=tuple(parts))
+        is_layers = index == layer.part
+        given = dict(zip(layer.color, color, strict=True)) if is_layers else {}
+        light = {
+            name
+            for name in part.channels
+            if (is_layers and name == layer.alpha)
+            or is_filtered(name, part, cryptomatte_names=crypto)
+        }
+        parts.append(_scaled_part(part, given, light, scale))
+    notes = image.notes + _motion_notes(image, scale)
+    return replace(image, parts=tuple(parts), notes=notes)
 
 
 def is_filtered(name: str, part: Part, *, cryptomatte_names: tuple[str, ...] = ()) -> bool:
@@ -121,14 +115,18 @@ def is_filtered(name: str, part: Part, *, cryptomatte_names: tuple[str, ...] = (
         return False
     # A layer or a part's name in any case, without a count: depth, Position01, crypto_object.
     for word in (*layers, part.name):
-        plain = re.sub(r"[0-9]+$", "", word).lower()
-        tokens = {plain, *re.split(r"[_\s-]", plain), plain.replace("_", "")}
-        if tokens & _MEASURES or "cryptomatte" in plain:
+        if _words(word) & _MEASURES or "cryptomatte" in word.lower():
             return False
     if any(_IDENTIFIER.search(word) for word in (*layers, part.name)):
         return False
     # The Y beside an X is no luminance.
     return not (last in ("y", "Y") and ".".join((*layers, chr(ord(last) - 1))) in part.channels)
+
+
+def _words(name: str) -> set[str]:
+    """Return what a layer is called, and the words it is made of, without case and count."""
+    plain = re.sub(r"[0-9]+$", "", name).lower()
+    return {plain, plain.replace("_", ""), *re.split(r"[_\s-]", plain)}
 
 
 def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[np.float32]:
@@ -156,12 +154,7 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     Raises:
         ImageError: Planes of another shape or type, or a scale below 1.
     """
-    _check_scale(scale)
-    if planes.ndim != 3 or planes.size == 0 or planes.dtype != np.float32:
-        raise ImageError(
-            f"planes to enlarge are {planes.dtype} {planes.shape}",
-            hint="give float32 planes as (channels, height, width)",
-        )
+    _check_planes(planes, scale)
     if scale == 1:
         return planes
     count, height, width = planes.shape
@@ -176,6 +169,20 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
         blocks = result.reshape(count, height, scale, width, scale)
         blocks[channel, y, :, x, :] = planes[channel, y, x][:, None, None]
     return result
+
+
+def _scaled_part(part: Part, given: Mapping[str, Channel], light: set[str], scale: int) -> Part:
+    channels = dict(given)
+    for name, pixels in part.channels.items():
+        if name not in given:
+            enlarged = _filtered if name in light else _repeated
+            channels[name] = enlarged(pixels, scale)
+    return replace(
+        part,
+        channels={name: channels[name] for name in part.channels},
+        data_window=part.data_window.scaled(scale),
+        display_window=part.display_window.scaled(scale),
+    )
 
 
 def _enlarge(plane: npt.NDArray[np.float32], target: npt.NDArray[np.float32], scale: int) -> None:
@@ -271,12 +278,32 @@ def _repeated(pixels: Channel, scale: int) -> Channel:
     return repeated
 
 
+def _motion_notes(image: Image, scale: int) -> tuple[str, ...]:
+    layers = {name.rpartition(".")[0] for part in image.parts for name in part.channels}
+    motion = sorted(layer for layer in layers if any(_words(w) & _MOTION for w in layer.split(".")))
+    if not motion:
+        return ()
+    return (
+        f"the vectors of {', '.join(motion)} are still in pixels of the source: multiply them by"
+        f" {scale} where pixels of the result are meant",
+    )
+
+
 def _cryptomatte_names(parts: Iterable[Part]) -> Iterable[str]:
     """Yield the layers declared in headers as ``cryptomatte/<key>/name`` (Cryptomatte 1.2)."""
     for part in parts:
         for key, value in part.attributes.items():
             if _CRYPTOMATTE_NAME.fullmatch(key) and isinstance(value, str) and value:
                 yield value
+
+
+def _check_planes(planes: npt.NDArray[np.float32], scale: int) -> None:
+    _check_scale(scale)
+    if planes.ndim != 3 or planes.size == 0 or planes.dtype != np.float32:
+        raise ImageError(
+            f"planes to enlarge are {planes.dtype} {planes.shape}",
+            hint="give float32 planes as (channels, height, width)",
+        )
 
 
 def _check_scale(scale: int) -> None:

@@ -180,7 +180,7 @@ class FrameTask:
 
 
 def plan(
-    source: Sequence, target: Sequence, frames: FrameRange | None = None
+    source: str | Sequence, target: str | Sequence, frames: str | FrameRange = ""
 ) -> tuple[FrameTask, ...]:
     """Return what is to be read and written for each frame, in order.
 
@@ -188,32 +188,25 @@ def plan(
     and the others are done.
 
     Args:
-        source: Where frames are read.
+        source: Where frames are read; a pattern or a single file.
         target: Where they are written.
-        frames: Which frames; None for the source's own range, or else for all on disk.
+        frames: Which frames; empty for the source's own range, or else for all on disk.
 
     Raises:
         FrameMissing: Not one file of the source is there.
-        RequestError: Several frames to or from a single file, a target that names other frames,
-            or a target that is the source (under any spelling or link).
+        RequestError: A pattern or range that cannot be read, several frames to or from a single
+            file, a target that names other frames, or a target that is the source (under any
+            spelling or link).
     """
+    source = Sequence.parse(source) if isinstance(source, str) else source
+    target = Sequence.parse(target) if isinstance(target, str) else target
+    given = FrameRange.parse(frames) if isinstance(frames, str) and frames else frames
     on_disk = source.frames_on_disk()
     if not on_disk:
         raise _nothing_there(source)
-    wanted = frames or source.default_range or FrameRange(on_disk)
-    for sequence, role in ((source, "source"), (target, "target")):
-        if sequence.is_single and len(wanted) > 1:
-            raise RequestError(
-                f"the {role} {sequence.pattern!r} is one file, and {len(wanted)} frames are asked"
-                f" for ({shortened(str(wanted))})",
-                hint=_PATTERN_EXAMPLE,
-            )
-    if target.default_range is not None and set(target.default_range) != set(wanted):
-        raise RequestError(
-            f"the target names the frames {shortened(str(target.default_range))}, and"
-            f" {shortened(str(wanted))} are asked for",
-            hint="leave the range out of the target",
-        )
+    wanted = given if isinstance(given, FrameRange) else source.default_range
+    wanted = wanted or FrameRange(on_disk)
+    _refuse_other_frames(source, target, wanted)
     tasks = tuple(FrameTask(frame, source.path(frame), target.path(frame)) for frame in wanted)
     _refuse_overwriting(source, target, tasks)
     return tasks
@@ -294,6 +287,23 @@ def _nothing_there(source: Sequence) -> FrameMissing:
         hint=found or "check the name and the number of digits",
         path=source.pattern,
     )
+
+
+def _refuse_other_frames(source: Sequence, target: Sequence, wanted: FrameRange) -> None:
+    """Refuse several frames for one file, and a target that names frames nobody asked for."""
+    for sequence, role in ((source, "source"), (target, "target")):
+        if sequence.is_single and len(wanted) > 1:
+            raise RequestError(
+                f"the {role} {sequence.pattern!r} is one file, and {len(wanted)} frames are asked"
+                f" for ({shortened(str(wanted))})",
+                hint=_PATTERN_EXAMPLE,
+            )
+    if target.default_range is not None and set(target.default_range) != set(wanted):
+        raise RequestError(
+            f"the target names the frames {shortened(str(target.default_range))}, and"
+            f" {shortened(str(wanted))} are asked for",
+            hint="leave the range out of the target",
+        )
 
 
 def _refuse_overwriting(source: Sequence, target: Sequence, tasks: tuple[FrameTask, ...]) -> None:

@@ -1,8 +1,10 @@
 """ZeroMQ sockets as Kwaflux sets them up: endpoints, options, what a connection went through.
 
-Owns every socket option of the product (libzmq: zmq_setsockopt(3), zmq_socket_monitor(3)), the rule
-that nothing but a loopback address is reachable without CURVE. Must not know messages. Addresses are in ``_endpoint``, keys in
-``_curve``, the claim to an ipc path in ``_socket_claim``; their public names are here.
+Owns every socket option of the product (libzmq: zmq_setsockopt(3), zmq_socket_monitor(3)), and the
+rule that nothing but a loopback address is reachable without CURVE. Must not know messages.
+
+Addresses are in ``_endpoint``, keys in ``_curve``, the claim to an ipc path in ``_socket_claim``;
+their public names are here.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +19,13 @@ from torch import Tensor
 from kwaflux_core.card import Card
 from kwaflux_core.errors import SettingsError
 
-__all__ = ["Device", "Precision", "choose_precision", "timed"]
+__all__ = ["Device", "Gather", "Precision", "Upload", "choose_precision", "timed"]
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 Tile: TypeAlias = npt.NDArray[np.float32]
+Gather: TypeAlias = Callable[[], tuple[Tile, ...]]
+Upload: TypeAlias = Callable[[], tuple[Tensor, ...]]
+_Sent: TypeAlias = tuple[tuple[Tensor, ...], torch.cuda.Event]
 
 _WORTH_IT = 1.2
 """A reduced precision must be this much faster: a smaller gain is noise, and exactness is not."""
@@ -76,24 +80,25 @@ class Device:
             return int(torch.cuda.mem_get_info(self.torch)[0])
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
-    def uploaded(self, tiles: Iterable[tuple[Tile, ...]]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield tiles as tensors on the device, the next one on its way while one is used.
+    def uploaded(self, tiles: Iterable[Gather]) -> Iterator[Upload]:
+        """Yield, for each tile, the call that gives its tensors on the device.
 
-        On CUDA a tile goes through pinned memory on a stream of its own; on the CPU a tensor is
-        the array itself, not copied.
+        On CUDA the next tile is gathered, pinned and sent on a stream of its own while one is
+        computed. On the CPU a tile is gathered when it is asked for, and a tensor is the array
+        itself: an effect that looks at no pixel costs no copy.
         """
         if self._upload_stream is None:
-            for arrays in tiles:
-                yield tuple(torch.from_numpy(array) for array in arrays)
+            for gather in tiles:
+                yield partial(_on_cpu, gather)
             return
-        ahead: tuple[tuple[Tensor, ...], torch.cuda.Event] | None = None
-        for arrays in tiles:
-            following = self._send(arrays, self._upload_stream)
+        ahead: _Sent | None = None
+        for gather in tiles:
+            following = self._send(gather(), self._upload_stream)
             if ahead is not None:
-                yield self._arrived(ahead)
+                yield partial(self._arrived, ahead)
             ahead = following
         if ahead is not None:
-            yield self._arrived(ahead)
+            yield partial(self._arrived, ahead)
 
     def download(self, tensor: Tensor, into: Tile) -> Callable[[], None]:
         """Copy a tensor into an array; the array is filled once the returned call came back.
@@ -124,9 +129,7 @@ class Device:
         if self.is_cuda:
             torch.cuda.empty_cache()
 
-    def _send(
-        self, arrays: tuple[Tile, ...], stream: torch.cuda.Stream
-    ) -> tuple[tuple[Tensor, ...], torch.cuda.Event]:
+    def _send(self, arrays: tuple[Tile, ...], stream: torch.cuda.Stream) -> _Sent:
         with torch.cuda.stream(stream):
             tensors = tuple(
                 torch.from_numpy(array).pin_memory().to(self.torch, non_blocking=True)
@@ -136,7 +139,7 @@ class Device:
             event.record(stream)
         return tensors, event
 
-    def _arrived(self, sent: tuple[tuple[Tensor, ...], torch.cuda.Event]) -> tuple[Tensor, ...]:
+    def _arrived(self, sent: _Sent) -> tuple[Tensor, ...]:
         tensors, event = sent
         current = torch.cuda.current_stream(self.torch)
         current.wait_event(event)
@@ -180,6 +183,10 @@ def timed(run: Callable[[], object], *, rounds: int = 3) -> float:
         run()
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def _on_cpu(gather: Gather) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(array) for array in gather())
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

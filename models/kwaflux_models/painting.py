@@ -6,8 +6,9 @@ planes. Must not know flows, frames' numbers or where planes come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.resample import lanczos_upscale
 from kwaflux_core.tiling import Tile, mirrored_indices, plan_tiles
 from kwaflux_models.contract import Domain, Prepared
-from kwaflux_models.device import Device, Precision
+from kwaflux_models.device import Device, Precision, Upload
 from kwaflux_models.effect import Effect, Pictures
 from kwaflux_models.plate import Plate
 
@@ -121,9 +122,10 @@ class Painter:
         window = region.scaled(self._scale)
         untouched: list[Tile] = []
         finish_last: Callable[[], None] = _nothing
-        for tile, tensors in zip(tiles, self._uploads(tiles), strict=True):
+        uploads = self._device.uploaded(partial(self._gathered, tile) for tile in tiles)
+        for tile, upload in zip(tiles, uploads, strict=True):
             yield
-            out = self._compute(tile, tensors)
+            out = self._compute(tile, upload)
             if out is None and self._result is None:
                 untouched.append(tile)
                 continue
@@ -144,39 +146,32 @@ class Painter:
         share = self._beyond / (3 * window.area_px)
         return Painted(plate, is_touched=True, beyond_trained=share)
 
-    def _uploads(self, tiles: tuple[Tile, ...]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield, for each tile, the color of every plate, then the alpha of those that have one."""
+    def _gathered(self, tile: Tile) -> tuple[Plane, ...]:
+        """Return a tile's color of every plate, then the alpha of those that have one. Copies."""
+        color = [gather(plate.color, tile.read, plate.window) for plate in self._plates]
+        alpha = [
+            gather((plate.alpha,), tile.read, plate.window)
+            for plate in self._plates
+            if plate.alpha is not None
+        ]
+        return (*color, *alpha)
 
-        def gathered() -> Iterator[tuple[Plane, ...]]:
-            for tile in tiles:
-                color = [gather(plate.color, tile.read, plate.window) for plate in self._plates]
-                alpha = [
-                    gather((plate.alpha,), tile.read, plate.window)
-                    for plate in self._plates
-                    if plate.alpha is not None
-                ]
-                yield (*color, *alpha)
-
-        return self._device.uploaded(gathered())
-
-    def _compute(self, tile: Tile, tensors: tuple[Tensor, ...]) -> Tensor | None:
+    def _compute(self, tile: Tile, upload: Upload) -> Tensor | None:
         """Return the tile's core at the result's scale, (1, 3, h, w); None if left untouched."""
-        count = len(self._plates)
-        with_alpha = iter(tensors[count:])
-        alphas = [None if plate.alpha is None else next(with_alpha) for plate in self._plates]
-        ready: dict[int, Prepared] = {}
+        ready: list[Prepared] = []
 
-        def prepared(index: int) -> Prepared:
-            if index not in ready:
-                ready[index] = self._domain.prepare(tensors[index], alphas[index])
-            return ready[index]
+        def prepared() -> list[Prepared]:
+            if not ready:
+                ready.extend(self._prepared(upload()))
+            return ready
 
         def pictures() -> tuple[Tensor, ...]:
+            dtype = self._loaded.dtype
             return tuple(
-                self._domain.for_network(prepared(index), dtype=self._loaded.dtype).contiguous(
+                self._domain.for_network(each, dtype=dtype).contiguous(
                     memory_format=torch.channels_last
                 )
-                for index in range(count)
+                for each in prepared()
             )
 
         with torch.inference_mode():
@@ -185,7 +180,14 @@ class Painter:
             )
             if residual is None and self._scale == 1:
                 return None
-            return self._applied(tile, prepared(self._center), residual)
+            return self._applied(tile, prepared()[self._center], residual)
+
+    def _prepared(self, tensors: tuple[Tensor, ...]) -> list[Prepared]:
+        color, alphas = tensors[: len(self._plates)], iter(tensors[len(self._plates) :])
+        return [
+            self._domain.prepare(x, None if plate.alpha is None else next(alphas))
+            for x, plate in zip(color, self._plates, strict=True)
+        ]
 
     def _applied(self, tile: Tile, prepared: Prepared, residual: Tensor | None) -> Tensor:
         scale = self._scale

@@ -16,7 +16,7 @@ def main() -> int:
     A bare install has what a host needs, and no command line: that is said, and is status 2.
     """
     try:
-        from kwaflux_server.cli import main as run
+        from kwaflux_server.cli.main import main as run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("kwaflux"):
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import OpenImageIO
@@ -301,6 +303,17 @@ def test_identifiers_depth_vectors_and_cryptomattes_are_repeated_bit_for_bit(sca
         for dy in range(scale):
             for dx in range(scale):
                 np.testing.assert_array_equal(target[dy::scale, dx::scale], source)
+
+
+def test_motion_vectors_keep_their_values_and_a_note_says_in_which_pixels() -> None:
+    image = replace(picture(), notes=("a note of the reader",))
+    result = enlarged(image, 4)[2]
+    assert result.notes[0] == "a note of the reader"
+    assert "vectors of forward are" in result.notes[1]
+    assert "multiply them by 4" in result.notes[1]
+    still = Image.from_channels({name: noise(4, 4) for name in "RGB"})
+    assert enlarged(still, 2)[2].notes == ()
+    assert enlarged(image, 1)[2].notes == image.notes
 
 
 def test_a_layer_whose_name_only_begins_like_a_cryptomatte_is_color() -> None:

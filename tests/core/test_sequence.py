@@ -308,6 +308,15 @@ def test_the_range_of_the_pattern_is_the_default_and_a_given_range_overrules_it(
     assert [task.frame for task in plan(source, target, given_range)] == [1003, 1001]
 
 
+def test_a_plan_is_made_from_text_as_from_what_was_read_from_it(tmp_path: Path) -> None:
+    source = write_frames(tmp_path, "plate.####.exr", 1001, 1002)
+    text = (source.pattern, str(tmp_path / "clean.%04d.exr"))
+    assert plan(*text) == plan(source, Sequence.parse(text[1]))
+    assert plan(*text, "1002") == plan(source, Sequence.parse(text[1]), FrameRange((1002,)))
+    with pytest.raises(RequestError, match="no frame range"):
+        plan(*text, "last")
+
+
 def test_missing_frames_of_a_given_range_stay_in_the_plan(tmp_path: Path) -> None:
     source = write_frames(tmp_path, "plate.####.exr", 1001, 1003)
     target = Sequence.parse(str(tmp_path / "clean.####.exr"))

@@ -35,7 +35,7 @@ def drawn(size: int = 160) -> Photograph:
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     waves = 0.4 + 0.3 * np.sin(columns / 6.0) * np.cos(rows / 9.0)
     linear = np.stack([waves, 0.7 * waves, waves**2], axis=-1).astype(np.float32)
-    depth = (2.0 + columns / size).astype(np.float32)
+    depth = (2.0 + 6.0 * columns / size).astype(np.float32)
     depth[:10] = np.nan
     return Photograph(linear, depth)
 
@@ -141,7 +141,7 @@ def test_the_same_seed_makes_the_same_plate_and_more_noise_a_worse_one(tmp_path:
     assert 0 < error < more
 
 
-def test_the_plate_is_spoilt_within_what_the_brief_calls_usual() -> None:
+def test_the_plate_is_spoilt_as_much_as_people_meet_and_training_covers() -> None:
     assert 0.03 <= DEGRADATION.sigma <= 0.06
     assert 23 <= DEGRADATION.crf <= 28
     assert DEGRADATION.sensor().mosaic >= 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -150,7 +151,7 @@ def rgb_from_planes(planes: list[Plane], codec: Codec, how: Encode) -> Picture:
         1.0 - red_weight - blue_weight
     )
     rgb = np.stack([red_out, green_out, blue_out], axis=-1)
-    return np.clip(rgb, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(rgb, 0.0, 1.0), dtype=np.float32)
 
 
 def round_trip(clip: Picture, how: Encode) -> Picture:
@@ -186,7 +187,7 @@ def round_trip(clip: Picture, how: Encode) -> Picture:
     return np.stack(pictures)
 
 
-def _encode(clip: Picture, codec: Codec, how: Encode) -> tuple[list[av.Packet], bytes | None]:
+def _encode(clip: Picture, codec: Codec, how: Encode) -> tuple[list[av.Packet[Any]], bytes | None]:
     """Return the packets of a clip and the stream's headers, if it keeps them apart."""
     encoder = av.CodecContext.create(codec.encoder, "w")
     if not isinstance(encoder, av.VideoCodecContext):
@@ -196,7 +197,7 @@ def _encode(clip: Picture, codec: Codec, how: Encode) -> tuple[list[av.Packet], 
     encoder.time_base, encoder.framerate = Fraction(1, 24), Fraction(24, 1)
     encoder.thread_count = 1
     encoder.options = how.options()
-    packets: list[av.Packet] = []
+    packets: list[av.Packet[Any]] = []
     for number, picture in enumerate(clip):
         frame = av.VideoFrame(encoder.width, encoder.height, codec.layout)
         _write_planes(frame, planes_from_rgb(picture, codec, is_bt601=how.is_bt601), codec)

@@ -1,23 +1,13 @@
-"""Draw clips from clean pictures, degrade them in child processes, and keep the pairs on disk.
+"""Draw clips from clean pictures and make pairs of patches from them.
 
-Owns crops, exposures, motion and the pool of pairs: shards of float16 scene-linear patches, each
-made from its own seed by a child process with a time limit, so that an encoder that aborts costs
-one shard and not the run. Must not know networks.
+Owns where a crop is cut, how it is exposed and how it moves. Must not know files, processes or
+networks.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
-from numpy.typing import NDArray
 
-from kwaflux_core.errors import ModelError
 from kwaflux_models.training.degrade import (
     LOG_PEAK,
     Array,
@@ -27,34 +17,15 @@ from kwaflux_models.training.degrade import (
     display_decode,
     draw_case,
 )
-from kwaflux_models.training.sources import Picture, Split, load
+from kwaflux_models.training.sources import Picture
 
-__all__ = ["Pool", "draw_clip", "make_pairs", "make_pool", "open_pool", "shard_seed"]
+__all__ = ["CLIP_PX", "FRAMES", "PATCH_PX", "draw_clip", "make_pairs"]
 
 FRAMES = 5
 CLIP_PX = 160
 PATCH_PX = 128
-SHARD_PAIRS = 256
 
 _SRGB = display_decode((np.arange(256) / 255.0).astype(np.float32), "srgb")
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Pairs of one split, in memory.
-
-    Attributes:
-        degraded: (N, P, P, 3) float16 scene-linear.
-        clean: The same for what it should have been.
-        cases: (N,) the name of each pair's case.
-    """
-
-    degraded: NDArray[np.float16]
-    clean: NDArray[np.float16]
-    cases: NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return int(self.degraded.shape[0])
 
 
 def _window(picture: Picture, top: int, left: int, side: int) -> Array:
@@ -164,93 +135,3 @@ def make_pairs(pictures: list[Picture], rng: np.random.Generator, count: int) ->
             cut = np.s_[top : top + PATCH_PX, left : left + PATCH_PX]
             pairs.append(Pair(pair.degraded[cut], pair.clean[cut], case))
     return pairs[:count]
-
-
-def shard_seed(seed: int, number: int) -> np.random.Generator:
-    """Return the random generator of one shard: it depends on nothing but the two numbers."""
-    return np.random.default_rng([seed, number])
-
-
-def _write_shard(cache: Path, folder: Path, split: Split, seed: int, number: int) -> None:
-    """Make one shard and put it in place; runs in a child process."""
-    pairs = make_pairs(load(cache, split), shard_seed(seed, number), SHARD_PAIRS)
-    part = folder / f"shard-{number:05d}.part"
-    with part.open("wb") as stream:
-        np.savez(
-            stream,
-            degraded=np.stack([pair.degraded for pair in pairs]).astype(np.float16),
-            clean=np.stack([pair.clean for pair in pairs]).astype(np.float16),
-            cases=np.array([pair.case for pair in pairs]),
-        )
-    part.rename(folder / f"shard-{number:05d}.npz")
-
-
-def make_pool(
-    cache: Path,
-    folder: Path,
-    *,
-    split: Split,
-    seed: int,
-    shards: int,
-    processes: int,
-    say: Callable[[str], None],
-    limit_s: float = 300.0,
-) -> None:
-    """Make the shards that are missing, several child processes at a time.
-
-    A shard whose process dies or exceeds its time is left out and named; the pool must reach nine
-    tenths of its size.
-
-    Raises:
-        ModelError: more than a tenth of the shards failed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    load(cache, split)
-    spawn = multiprocessing.get_context("spawn")
-    waiting = [n for n in range(shards) if not (folder / f"shard-{n:05d}.npz").is_file()]
-    running: dict[int, tuple[multiprocessing.process.BaseProcess, float]] = {}
-    failed: list[int] = []
-    while waiting or running:
-        while waiting and len(running) < processes:
-            number = waiting.pop(0)
-            child = spawn.Process(target=_write_shard, args=(cache, folder, split, seed, number))
-            child.start()
-            running[number] = (child, time.monotonic() + limit_s)
-        for number, (child, until) in list(running.items()):
-            child.join(0.05)
-            if child.is_alive() and time.monotonic() < until:
-                continue
-            if child.is_alive():
-                child.kill()
-                child.join()
-            if child.exitcode != 0:
-                failed.append(number)
-                say(f"{split} shard {number} failed with exit status {child.exitcode}")
-            elif number % 10 == 9:
-                say(f"{split} shard {number + 1} of {shards}")
-            del running[number]
-    if len(failed) * 10 > shards:
-        raise ModelError(f"{len(failed)} of {shards} shards could not be made")
-    about = {"split": split, "seed": seed, "shards": shards, "failed": failed}
-    (folder / "pool.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-
-
-def open_pool(folder: Path) -> Pool:
-    """Read the shards of a folder.
-
-    Raises:
-        ModelError: there is none.
-    """
-    names = sorted(folder.glob("shard-*.npz"))
-    if not names:
-        raise ModelError(f"no shards in {folder}", hint="make the pool first")
-    total = len(names) * SHARD_PAIRS
-    shape = (total, PATCH_PX, PATCH_PX, 3)
-    degraded, clean = np.empty(shape, np.float16), np.empty(shape, np.float16)
-    cases = np.empty(total, dtype="<U12")
-    for number, name in enumerate(names):
-        rows = slice(number * SHARD_PAIRS, (number + 1) * SHARD_PAIRS)
-        with np.load(name) as shard:
-            degraded[rows], clean[rows] = shard["degraded"], shard["clean"]
-            cases[rows] = shard["cases"]
-    return Pool(degraded, clean, cases)

@@ -262,7 +262,7 @@ def demosaic(raw: Array, mask: Array, *, is_linear: bool) -> Array:
     column = convolve(raw, _ALONG_ROW.T / 8.0, mode="mirror")
     diagonal = convolve(raw, _DIAGONAL / 8.0, mode="mirror")
     at_red, at_green, at_blue = (mask[..., c] for c in range(3))
-    red_rows = at_red.any(axis=1)[:, None]
+    red_rows = at_red.max(axis=1, keepdims=True) > 0.0
     red = np.where(red_rows, row, column)
     blue = np.where(red_rows, column, row)
     return np.stack(

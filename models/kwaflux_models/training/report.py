@@ -159,7 +159,7 @@ def _psnr(picture: Array, clean: Array) -> float:
 
 def _ssim(picture: Array, clean: Array) -> float:
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             _display(picture),
             _display(clean),
             channel_axis=2,

@@ -189,6 +189,7 @@ def _load_one(cache: Path, path: str) -> Picture:
     is_linear = path.endswith(".exr")
     stored = cache / "pixels" / (path.replace("/", "_") + ".npy")
     if not stored.is_file():
+        pixels: NDArray[np.uint8] | NDArray[np.float32]
         if path.startswith("scikit-image/"):
             pixels = _read_scikit(path.rpartition("/")[2])
         else:
@@ -228,11 +229,7 @@ def _read_scikit(name: str) -> NDArray[np.uint8]:
     """Read one of scikit-image's own pictures."""
     from skimage import data
 
-    pixels = {
-        "astronaut": data.astronaut,
-        "coffee": data.coffee,
-        "rocket": data.rocket,
-    }[name]()
+    pixels = getattr(data, name)()
     return np.asarray(pixels[..., :3], dtype=np.uint8)
 
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from kwaflux_core.client import Client
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.files import read_image, write_image
@@ -33,8 +31,9 @@ def pipelining(client: Client, local: LocalRenderer, *, flow: str, frame_count: 
     """Return a sequence's wall time over that of its slowest stage alone."""
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
-        image = _write_plates(folder, 1080, 2048, frame_count)
-        planes = np.stack([image.part.channels[c] for c in "RGBA"])
+        planes = noisy_planes(1080, 2048)
+        image = plate_image(planes)
+        _write_plates(folder, image, frame_count)
         _job(client, folder, flow, 2)
         start = time.perf_counter()
         _job(client, folder, flow, frame_count)
@@ -65,13 +64,13 @@ def memory(client: Client, *, flow: str, short: int, long: int) -> list[Row]:
     pid = client.status().workers[0].pid
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
-        _write_plates(folder, 540, 960, long)
+        _write_plates(folder, plate_image(noisy_planes(540, 960)), long)
         _job(client, folder, flow, 2)
         few = _peak_bytes(pid, lambda: _job(client, folder, flow, short))
         many = _peak_bytes(pid, lambda: _job(client, folder, flow, long))
         shutil.rmtree(folder)
         folder.mkdir()
-        _write_plates(folder, 4320, 7680, 1)
+        _write_plates(folder, plate_image(noisy_planes(4320, 7680)), 1)
         large = _peak_bytes(pid, lambda: _job(client, folder, flow, 1))
     detail = f"{many / 1e6:.0f} MB over {few / 1e6:.0f} MB, 960 x 540"
     return [
@@ -80,14 +79,12 @@ def memory(client: Client, *, flow: str, short: int, long: int) -> list[Row]:
     ]
 
 
-def _write_plates(folder: Path, height: int, width: int, count: int) -> Image:
-    """Write one noisy plate and link it under every frame's number; return it."""
-    image = plate_image(noisy_planes(height, width))
+def _write_plates(folder: Path, image: Image, count: int) -> None:
+    """Write one plate and link it under every frame's number."""
     first = folder / "plate.1001.exr"
     write_image(first, image)
     for index in range(1, count):
         os.link(first, folder / f"plate.{1001 + index}.exr")
-    return image
 
 
 def _job(client: Client, folder: Path, flow: str, count: int) -> None:

@@ -5,7 +5,6 @@ Owns the temporary places; everything is gone when the bench ends.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +85,7 @@ class LocalRenderer:
             precision=precision,
             on_change=lambda resident: None,
         )
-        return cls(registry, device, warm, ColorConfig.load(environ=os.environ), PlanePool())
+        return cls(registry, device, warm, ColorConfig.default(), PlanePool())
 
     def bind(self, flow: str) -> BoundFlow:
         """Return a flow's text, bound."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from kwaflux_core.errors import RequestError
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
-from kwaflux_server.demo.report import as_fields, as_table
-from kwaflux_server.demo.run import Onlooker, run_demo
+
+if TYPE_CHECKING:
+    from kwaflux_server.demo.run import Onlooker
 
 __all__ = ["demo"]
 
@@ -32,6 +34,15 @@ def demo(
 
     Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
     """
+    # Not at the top: every command would then need what only this one does.
+    try:
+        from kwaflux_server.demo.report import as_fields, as_table
+        from kwaflux_server.demo.run import run_demo
+    except ImportError as error:
+        raise RequestError(
+            f"the demo needs {error.name}, which is not installed",
+            hint='install it with: pip install "kwaflux[train]"',
+        ) from error
     with _onlooker(as_json=as_json) as onlooker:
         report = run_demo(out, onlooker=onlooker, environ=os.environ, endpoint=endpoint)
     if as_json:

@@ -43,7 +43,6 @@ class _Job(Protocol):
     @property
     def frames(self) -> tuple[int, ...]: ...
 
-    @property
     def result(self) -> JobDone: ...
 
     def cancel(self) -> None: ...
@@ -95,7 +94,7 @@ def enhance(
     with opened as (job, events), _cancelled_by_ctrl_c(job.cancel):
         show = _show_as_json if as_json else _show
         show(events, job)
-    return exit_status(job.result)
+    return exit_status(job.result())
 
 
 def exit_status(done: JobDone) -> int:
@@ -178,14 +177,14 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
             progress.update(bar, completed=event.done)
             for text in _attention(event):
                 progress.console.print(text, markup=False)
-    OUT.print(_summary(job.result))
+    OUT.print(_summary(job.result()))
 
 
 def _show_as_json(events: Iterator[JobEvent], job: _Job) -> None:
     say_json("accepted", frames=job.frames)
     for event in events:
         say_json("frame", **_without_none(event))
-    done = job.result
+    done = job.result()
     counts = {name: getattr(done, name) for name in ("done", "skipped", "failed", "cancelled")}
     say_json("done", **counts, exit_status=exit_status(done))
 

@@ -50,18 +50,9 @@ class Photograph:
 
     @classmethod
     def load(cls) -> Photograph:
-        """Return the motorcycle, from the files that scikit-image is installed with.
+        """Return the motorcycle, from the files that scikit-image is installed with."""
+        from skimage.data import stereo_motorcycle
 
-        Raises:
-            RequestError: scikit-image is not installed.
-        """
-        try:
-            from skimage.data import stereo_motorcycle
-        except ImportError as error:
-            raise RequestError(
-                "the demo films a photograph of scikit-image, which is not installed",
-                hint='install it with: pip install "kwaflux[train]"',
-            ) from error
         left, _, disparity = stereo_motorcycle()  # type: ignore[no-untyped-call]
         code = np.asarray(left, dtype=np.float32) / np.float32(255.0)
         disparity_px = np.asarray(disparity, dtype=np.float32) + np.float32(_PRINCIPAL_SHIFT_PX)

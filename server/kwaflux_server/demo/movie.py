@@ -50,7 +50,7 @@ def record(clip: Clip, path: Path, *, crf: int, fps: int, preset: str = "medium"
         preset: Preset of x264.
 
     Raises:
-        RequestError: PyAV is not installed, or a side is odd.
+        RequestError: A side is odd.
         WorkerError: The child process failed, or the movie holds other frames than were put in.
         DeadlineExceeded: The child process did not end in time.
     """
@@ -68,10 +68,7 @@ def record(clip: Clip, path: Path, *, crf: int, fps: int, preset: str = "medium"
             child.join()
             raise DeadlineExceeded(f"the encoder took more than {_LIMIT_S:.0f} s")
         if child.exitcode != 0 or not target.is_file():
-            raise WorkerError(
-                f"the encoder's process ended with status {child.exitcode}",
-                hint='is PyAV there? pip install "kwaflux[train]"',
-            )
+            raise WorkerError(f"the encoder's process ended with status {child.exitcode}")
         frames = np.asarray(np.load(target), dtype=np.float32)
     if frames.shape != clip.shape:
         raise WorkerError(f"the movie holds {frames.shape}, {clip.shape} were put in")

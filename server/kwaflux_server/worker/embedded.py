@@ -66,9 +66,8 @@ class EmbeddedJob:
         """The frames that are rendered, in order."""
         return self._accepted.frames
 
-    @property
     def result(self) -> JobDone:
-        """How the job ended.
+        """Return how the job ended.
 
         Raises:
             RequestError: It has not: its events were not read to their end.

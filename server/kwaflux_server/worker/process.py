@@ -187,7 +187,7 @@ def make_engine(
         on_change=told,
     )
     renderer = FrameRenderer(
-        warm.lend, device=device, config=ColorConfig.load(), tile_px=options.tile_px
+        warm.lend, device=device, config=ColorConfig.default(), tile_px=options.tile_px
     )
     frames = Frames(rings, pool=pool, frame_bytes_max=options.frame_bytes_max)
     engine = Engine(

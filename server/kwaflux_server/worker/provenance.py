@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable
 from kwaflux_core.files import read_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.image import Image
-from kwaflux_core.protocol.messages import ExrTarget, PathTarget, Render
+from kwaflux_core.protocol.messages import ExrTarget, PathTarget, RangeReceipt, Render
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import RenderedFrame
 
@@ -84,7 +84,7 @@ class Provenance:
             "tile_px": str(frame.tile_px),
             "fallbacks": ", ".join(frame.fallbacks),
             "ocio_config": self.config,
-            "receipt": json.dumps(asdict(frame.receipt), sort_keys=True),
+            "receipt": _receipt_text(frame.receipt),
         }
         if source_digest:
             record["source"] = f"sha256:{source_digest}"
@@ -93,6 +93,10 @@ class Provenance:
 
     def _effects(self) -> list[str]:
         return [f"{step.card.id} {step.card.version}" for step in self.flow.steps]
+
+
+def _receipt_text(receipt: RangeReceipt) -> str:
+    return json.dumps({name: getattr(receipt, name) for name in RangeReceipt.__slots__})
 
 
 def header_attributes(record: Mapping[str, str]) -> dict[str, object]:

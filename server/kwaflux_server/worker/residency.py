@@ -60,6 +60,7 @@ class WarmModels:
         self._on_change = on_change
         self._residency = Residency(chosen)
         self._loaded: dict[str, LoadedEffect] = {}
+        self._sizes: dict[str, int] = {}
 
     @contextmanager
     def lend(self, card: Card) -> Iterator[LoadedEffect]:
@@ -73,7 +74,7 @@ class WarmModels:
         if loaded is None:
             loaded = self._load(card)
         else:
-            self._residency.touch(card.id, _size_bytes(loaded.network))
+            self._residency.touch(card.id, self._sizes[card.id])
         self._residency.pin(card.id)
         try:
             yield loaded
@@ -84,7 +85,8 @@ class WarmModels:
         installed = self._registry[card.id]
         effect = installed.load()
         network = effect.build(installed.verified_weight_files()).eval()
-        for evicted in self._residency.touch(card.id, _size_bytes(network)):
+        size_bytes = self._sizes[card.id] = _size_bytes(network)
+        for evicted in self._residency.touch(card.id, size_bytes):
             _LOG.info("unloading %s from %s", evicted, self._device.name)
             del self._loaded[evicted]
             self._device.release_memory()

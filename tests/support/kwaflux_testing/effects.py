@@ -83,8 +83,8 @@ class Loader:
         self._effects = effects
 
     @contextmanager
-    def __call__(self, wanted: Card) -> Iterator[LoadedEffect]:
-        yield LoadedEffect(self._effects[wanted.id], no_network(), "float32")
+    def __call__(self, card: Card) -> Iterator[LoadedEffect]:
+        yield LoadedEffect(self._effects[card.id], no_network(), "float32")
 
 
 def blur(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:

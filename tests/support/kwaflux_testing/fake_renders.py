@@ -97,9 +97,9 @@ def rendered(request: Render, parts: tuple[WirePart, ...], *, ring_dir: Path | N
         return _answer(request, PathPixels(target.path)), ()
     if isinstance(target, ExrTarget):
         assert isinstance(main.pixels, ExrPixels)
-        data = parts[main.pixels.part]
-        made = _doubled_exr(bytes(data)) if request.flow == "double" else data
-        return _answer(request, ExrPixels(0)), (made,)
+        if request.flow == "identity" and len(request.sources) == 1:
+            return _answer(request, ExrPixels(0)), (parts[main.pixels.part],)
+        return _answer(request, ExrPixels(0)), (_exr(*_processed(request, parts, ring_dir)),)
     if request.flow == "identity" and isinstance(main.pixels, ShmPixels):
         return _answer(request, main.pixels), ()
     color, window = _processed(request, parts, ring_dir)
@@ -174,10 +174,10 @@ def _exr_planes(data: bytes) -> tuple[Planar, Window]:
     return stack, image.parts[layer.part].data_window.as_tuple()
 
 
-def _doubled_exr(data: bytes) -> bytes:
-    from kwaflux_core.exr import exr_to_bytes, read_exr
+def _exr(color: Planar, window: Window) -> bytes:
+    from kwaflux_core.exr import exr_to_bytes
+    from kwaflux_core.geometry import Box
+    from kwaflux_core.image import Image, Part
 
-    image = read_exr(data)
-    layer = image.find_layer()
-    red, green, blue = (plane * 2 for plane in image.color_planes(layer)[:3])
-    return exr_to_bytes(image.with_color(layer, (red, green, blue)))
+    box = Box(*window)
+    return exr_to_bytes(Image((Part(dict(zip("RGB", color, strict=True)), box, box),)))

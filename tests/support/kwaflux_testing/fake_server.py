@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Literal, TypeAlias
 
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
 from kwaflux_core.errors import Cancelled, KwafluxError, ProtocolError, to_wire
 from kwaflux_core.protocol.codec import Envelope, WirePart, decode, encode
@@ -75,6 +76,7 @@ class FakeServer:
         host: The machine it claims to be on.
         endpoint: Where it listens, instead of a socket in ``directory``.
         curve: Its keys.
+        accepts: Folder with the public keys it accepts; None: any.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FakeServer:
         host: str | None = None,
         endpoint: str = "",
         curve: CurveServerKeys | None = None,
+        accepts: Path | None = None,
     ) -> None:
         self.endpoint = endpoint or f"ipc://{directory}/s"
         self.received: list[Message] = []
@@ -102,6 +105,7 @@ class FakeServer:
         self.beats = beats
         self._host = host_id() if host is None else host
         self._curve = curve
+        self._accepts = accepts
         self._peers: set[bytes] = set()
         self._held: dict[int, bytes] = {}
         self._is_stopping = threading.Event()
@@ -137,6 +141,10 @@ class FakeServer:
 
     def _run(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        authenticator = ThreadAuthenticator(context)
+        if self._accepts is not None:
+            authenticator.start()
+            authenticator.configure_curve(domain="*", location=str(self._accepts))
         self._socket = bind_router(context, self.endpoint, curve=self._curve)
         self.endpoint = bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
         self._is_bound.set()
@@ -152,6 +160,8 @@ class FakeServer:
                         self._send(peer, encode(Beat(), request_id=0))
         finally:
             self._socket.close(linger=0)
+            if self._accepts is not None:
+                authenticator.stop()
             context.term()
 
     def _send(self, identity: bytes, frames: list[WirePart]) -> None:

@@ -1,0 +1,65 @@
+"""Read a training recipe.
+
+Owns the recipe's fields. A recipe is a TOML file beside this module; its hash goes into the
+weights, so that weights name the recipe they were made by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomllib
+
+from kwaflux_models.training.losses import LossWeights
+
+__all__ = ["Recipe", "read_recipe", "recipe_path"]
+
+
+def recipe_path(effect: str) -> Path:
+    """Return where an effect's recipe lies."""
+    return Path(__file__).parent / "recipes" / f"{effect}.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a recipe file says, and the file's hash. The file's comments explain the fields."""
+
+    pool_seed: int
+    train_shards: int
+    valid_shards: int
+    seed: int
+    batch: int
+    patch_px: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    ema: float
+    blind_share: float
+    loss: LossWeights
+    light_weight: float
+    sha256: str
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file; a key that is missing raises KeyError."""
+    text = path.read_bytes()
+    values = tomllib.loads(text.decode())
+    pool, training, loss = values["pool"], values["training"], values["loss"]
+    return Recipe(
+        pool_seed=int(pool["seed"]),
+        train_shards=int(pool["train_shards"]),
+        valid_shards=int(pool["valid_shards"]),
+        seed=int(training["seed"]),
+        batch=int(training["batch"]),
+        patch_px=int(training["patch_px"]),
+        learning_rate=float(training["learning_rate"]),
+        weight_decay=float(training["weight_decay"]),
+        warmup_steps=int(training["warmup_steps"]),
+        ema=float(training["ema"]),
+        blind_share=float(training["blind_share"]),
+        loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
+        light_weight=float(loss["light_weight"]),
+        sha256=hashlib.sha256(text).hexdigest(),
+    )

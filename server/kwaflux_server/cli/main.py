@@ -1,0 +1,48 @@
+"""``kwaflux``: the commands in one place, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from kwaflux_core.errors import KwafluxError
+from kwaflux_server.cli.bench import bench
+from kwaflux_server.cli.console import say_error
+from kwaflux_server.cli.demo import demo
+from kwaflux_server.cli.effects import effects
+from kwaflux_server.cli.enhance import enhance
+from kwaflux_server.cli.server import serve, start, status, stop
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="kwaflux",
+    help="Image restoration for plates: nothing in the picture changes but what was asked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _command in (enhance, effects, serve, start, stop, status, demo, bench):
+    app.command()(_command)
+
+
+def main() -> int:
+    """Run the command line; the exit status is 2 where nothing could be done."""
+    try:
+        code = app(standalone_mode=False)
+    except KwafluxError as error:
+        say_error(error)
+        return 2
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(f"kwaflux: {error.format_message()}", file=sys.stderr)  # noqa: T201
+        print("Try: kwaflux --help", file=sys.stderr)  # noqa: T201
+        return 2
+    return code if isinstance(code, int) else 0
