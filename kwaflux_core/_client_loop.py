@@ -78,6 +78,7 @@ class Loop:
         self._opener: Call | None = None
         self._pending: dict[int, Call] = {}
         self._outbox: deque[list[WirePart]] = deque()
+        self._waits_to_send = False
         self._heard_s = self._sent_s = clock()
         self._is_stopping = False
 
@@ -95,13 +96,15 @@ class Loop:
         self._poller.register(self._wake.fileno(), zmq.POLLIN)
         try:
             while not self._is_stopping:
-                self._poller.poll(self._until_next_ms())
-                with contextlib.suppress(BlockingIOError):
+                ready = dict(self._poller.poll(self._until_next_ms()))
+                if self._wake.fileno() in ready:
                     self._wake.recv(4096)
-                self._run_commands()
+                    self._run_commands()
                 self._flush()
-                self._receive()
-                self._read_watch()
+                if self._socket in ready:
+                    self._receive()
+                if self._watch is not None and self._watch.socket in ready:
+                    self._read_watch()
                 self._look_at_clock()
         except Exception as error:  # noqa: BLE001 - callers would wait for their deadlines
             _LOG.exception("the client's thread broke")
@@ -125,6 +128,7 @@ class Loop:
             opener.put(error)
             return
         self._poller.register(self._socket, zmq.POLLIN)
+        self._waits_to_send = False
         self._poller.register(self._watch.socket, zmq.POLLIN)
         self._opener = opener
         self._pending[opener.request_id] = opener
@@ -183,7 +187,10 @@ class Loop:
                 break
             self._outbox.popleft()
             self._sent_s = self._clock()
-        self._poller.modify(self._socket, zmq.POLLIN | zmq.POLLOUT if self._outbox else zmq.POLLIN)
+        if bool(self._outbox) is not self._waits_to_send:
+            self._waits_to_send = bool(self._outbox)
+            wanted = zmq.POLLIN | zmq.POLLOUT if self._outbox else zmq.POLLIN
+            self._poller.modify(self._socket, wanted)
 
     def _receive(self) -> None:
         socket = self._socket

@@ -51,13 +51,14 @@ _FLOAT_BYTES = 4
 class Plate:
     """Hold what is sent of one frame: red, green, blue (and alpha) over one window.
 
-    ``image`` is the picture they are from, as channels named R, G, B, A in one part.
+    ``picture`` and ``part`` say what they are from.
     """
 
     frame: int
     planes: tuple[Channel, ...]
     window: Box
-    image: Image
+    picture: Image
+    part: int
 
     @classmethod
     def of(cls, image: Image, *, frame: int, layer: str) -> Plate:
@@ -71,9 +72,7 @@ class Plate:
         for name, plane in zip((*found.color, found.alpha), planes, strict=False):
             if plane.dtype.kind != "f":
                 raise ImageUnsupported(f"channel {name!r} holds whole numbers, no color")
-        part = image.parts[found.part]
-        alone = replace(part, channels=dict(zip(_NAMES, planes, strict=False)), attributes={})
-        return cls(frame, planes, part.data_window, replace(image, parts=(alone,)))
+        return cls(frame, planes, image.parts[found.part].data_window, image, found.part)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,6 +87,12 @@ class Plate:
     def described(self) -> Planes:
         """Return how the wire describes the planes."""
         return Planes(self.window.as_tuple(), _NAMES[: len(self.planes)])
+
+    def alone(self) -> Image:
+        """Return a picture of nothing but the planes, named R, G, B and A."""
+        channels = dict(zip(_NAMES, self.planes, strict=False))
+        part = replace(self.picture.parts[self.part], channels=channels, attributes={})
+        return replace(self.picture, parts=(part,))
 
     def copy_into(self, stack: npt.NDArray[np.floating]) -> None:
         """Copy the planes into an array (C, H, W); half is widened exactly."""
@@ -159,11 +164,9 @@ class ShmFreight:
         try:
             slab, described = self._answered(pixels)
             color = _color(slab.give_planes(shape=_shape(described)), described)
-        except ResourceError as error:
-            raise ProtocolError(f"the result is larger than its slab: {error}") from error
-        except ProtocolError:
+        except (ProtocolError, ResourceError) as error:
             self.release()
-            raise
+            raise ProtocolError(f"the result is not where it should be: {error.message}") from error
         for other in self._slabs:
             if other is not slab:
                 other.release()
@@ -240,7 +243,7 @@ class ExrFreight:
         )
         self.target: Target = ExrTarget() if is_whole else InlineTarget()
         self.parts: tuple[WirePart, ...] = tuple(
-            exr_to_bytes(plate.image, compression="zip") for plate in plates
+            exr_to_bytes(plate.alone(), compression="zip") for plate in plates
         )
         _check_message(sum(len(part) for part in self.parts), message_bytes)
 

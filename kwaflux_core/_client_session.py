@@ -99,6 +99,7 @@ class Call:
                     ) from None
                 continue
             if isinstance(answer, KwafluxError):
+                self._answers.put(answer)  # nothing else will come: who asks again gets it again
                 raise answer
             return answer
 

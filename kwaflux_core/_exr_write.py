@@ -23,7 +23,7 @@ from kwaflux_core.files import atomic_path
 from kwaflux_core.geometry import Box, box_to_exr_inclusive
 from kwaflux_core.image import Channel, Image, Part
 
-__all__ = ["COMPRESSIONS", "exr_to_bytes", "one_level", "write_exr"]
+__all__ = ["COMPRESSIONS", "exr_to_bytes", "one_level", "stored_pixels", "write_exr"]
 
 COMPRESSIONS: Final = MappingProxyType(
     {
@@ -154,13 +154,19 @@ def _library_part(part: Part, *, compression: str, half: bool) -> OpenEXR.Part:
     if chosen in _RANGE_LIMITED:
         _refuse_beyond_range(part, chosen)
     channels = {
-        name: OpenEXR.Channel(_pixels(name, pixels, half=half), 1, 1, name in part.plinear)
+        name: OpenEXR.Channel(stored_pixels(name, pixels, half=half), 1, 1, name in part.plinear)
         for name, pixels in part.channels.items()
     }
     return OpenEXR.Part(header, channels, part.name)
 
 
-def _pixels(name: str, pixels: Channel, *, half: bool) -> Channel:
+def stored_pixels(name: str, pixels: Channel, *, half: bool) -> Channel:
+    """Return a channel as it is stored: in C order, color rounded to half where ``half`` is set.
+
+    Raises:
+        ImageUnsupported: A type that an EXR does not hold.
+        RequestError: A value that half cannot hold.
+    """
     if pixels.dtype not in _TYPES:
         raise ImageUnsupported(
             f"channel {name!r} is {pixels.dtype}; an EXR holds float32, float16 and uint32",

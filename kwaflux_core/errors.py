@@ -294,9 +294,11 @@ def from_wire(wire: Mapping[str, object]) -> KwafluxError:
     hint = raw_hint if isinstance(raw_hint, str) else ""
     fields: dict[str, Field] = {}
     if isinstance(raw_fields, Mapping):
-        for key, value in raw_fields.items():
-            if isinstance(key, str) and (value is None or isinstance(value, (str, int, float))):
-                fields[key] = value
+        fields = {
+            key: value
+            for key, value in raw_fields.items()
+            if isinstance(key, str) and (value is None or isinstance(value, (str, int, float)))
+        }
     if code not in _BY_CODE:
         fields["code"] = code
     return _rebuild(code, message, hint, fields)

@@ -20,7 +20,13 @@ import OpenEXR
 from kwaflux_core._exr_attributes import STRUCTURAL, Place, disguise, odd_places, revealed
 from kwaflux_core._exr_chunks import check_chunks
 from kwaflux_core._exr_layout import ExrLayout, PartLayout, read_layout
-from kwaflux_core._exr_write import COMPRESSIONS, exr_to_bytes, one_level, write_exr
+from kwaflux_core._exr_write import (
+    COMPRESSIONS,
+    exr_to_bytes,
+    one_level,
+    stored_pixels,
+    write_exr,
+)
 from kwaflux_core._quiet import printed_text
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
 from kwaflux_core.geometry import Box, box_from_exr_inclusive
@@ -35,6 +41,7 @@ __all__ = [
     "read_exr",
     "read_exr_header",
     "set_exr_threads",
+    "stored_pixels",
     "write_exr",
 ]
 

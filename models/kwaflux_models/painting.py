@@ -268,7 +268,8 @@ def gather(planes: tuple[Plane, ...], read: Box, window: Box) -> Plane:
 def _enlarged_plane(plane: Plane, scale: int) -> Plane:
     if scale == 1:
         return plane
-    return lanczos_upscale(np.ascontiguousarray(plane)[None], scale)[0]
+    enlarged: Plane = lanczos_upscale(np.ascontiguousarray(plane)[None], scale)[0]
+    return enlarged
 
 
 def _nothing() -> None:

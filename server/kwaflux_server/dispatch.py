@@ -108,6 +108,7 @@ class Dispatcher:
         self._slots = slots
         self._clock = clock
         self._live: dict[int, _Live] = {}
+        self._models: dict[str, str] = {}
         self._task_ids = itertools.count(1)
         self._events: deque[Event] = deque()
         self._is_handling = False
@@ -121,17 +122,19 @@ class Dispatcher:
     def leave(self, session: Session) -> None:
         """Drop the work of a session that is gone."""
         for job in session.jobs.values():
-            self._jobs.close(job)
+            self._close_job(job)
         self._handle(ClientLeft(session.name))
 
-    def render(self, session: Session, request_id: int, request: Render, parts: Parts) -> None:
+    def render(
+        self, session: Session, request_id: int, request: Render, flow: BoundFlow, parts: Parts
+    ) -> None:
         """Take a single frame.
 
         Raises:
             ProtocolError: The id belongs to a request that still runs.
         """
         _check_unused(session, request_id)
-        self._arrive(session, request_id, request, parts, job="")
+        self._arrive(session, request_id, request, parts, job="", models=_models_of(flow))
 
     def submit(self, session: Session, request_id: int, submit: Submit, flow: BoundFlow) -> None:
         """Take a frame range and accept it.
@@ -143,6 +146,7 @@ class Dispatcher:
         _check_unused(session, request_id)
         accepted = self._jobs.open(submit, flow)
         session.jobs[request_id] = accepted.job
+        self._models[accepted.job] = _models_of(flow)
         _LOG.info("job %s: %d frames of %s", accepted.job, len(accepted.frames), submit.source)
         self.tell(session, accepted, request_id)
         self._feed(session, request_id, accepted.job)
@@ -214,9 +218,12 @@ class Dispatcher:
         return self._scheduler.snapshot()
 
     def fail_all(self, error: KwafluxError) -> None:
-        """Answer every live task with an error."""
+        """Answer every live task with an error, and have the scheduler forget them."""
         for task_id in list(self._live):
             self._release(task_id, failed(error))
+        for session in self._sessions:
+            self._handle(ClientLeft(session.name))
+            self._handle(ClientJoined(session.name))
 
     # --- the scheduler's actions ------------------------------------------------------------
 
@@ -270,8 +277,19 @@ class Dispatcher:
 
     # --- tasks ------------------------------------------------------------------------------
 
+    def _close_job(self, job: str) -> None:
+        self._jobs.close(job)
+        self._models.pop(job, None)
+
     def _arrive(
-        self, session: Session, request_id: int, request: Render, parts: Parts, *, job: str
+        self,
+        session: Session,
+        request_id: int,
+        request: Render,
+        parts: Parts,
+        *,
+        job: str,
+        models: str,
     ) -> None:
         task_id = next(self._task_ids)
         self._live[task_id] = _Live(session.name, request_id, request, parts, job)
@@ -285,17 +303,17 @@ class Dispatcher:
             node=request.node,
             job=job,
             bytes_held=_bytes_held(request),
-            flow=request.flow,
+            flow=models,
         )
         self._handle(TaskArrived(task))
 
     def _feed(self, session: Session, request_id: int, job: str) -> None:
         """Let the next frames of a job arrive, and close it once none is left."""
         for request in self._jobs.next_frames(job):
-            self._arrive(session, request_id, request, (), job=job)
+            self._arrive(session, request_id, request, (), job=job, models=self._models[job])
         done = self._jobs.done(job)
         if done is not None and session.jobs.get(request_id) == job:
-            self._jobs.close(job)
+            self._close_job(job)
             del session.jobs[request_id]
             self.tell(session, done, request_id)
 
@@ -311,6 +329,11 @@ class Dispatcher:
             event = self._jobs.started(live.job, live.request.frame)
             if event is not None:
                 self.tell(session, event, live.request_id)
+
+
+def _models_of(flow: BoundFlow) -> str:
+    """Return what must be warm for a flow, as one text: equal texts want the same models."""
+    return ",".join(sorted({step.card.id for step in flow.steps}))
 
 
 def _check_unused(session: Session, request_id: int) -> None:

@@ -210,8 +210,8 @@ class Gateway:
     def _render(self, session: Session, request: Render, request_id: int, parts: Parts) -> None:
         self._refuse_while_draining()
         check_render(request, guard=self._guard, session=session.name)
-        self._bind(request.flow)
-        self._dispatcher.render(session, request_id, request, parts)
+        flow = self._bind(request.flow)
+        self._dispatcher.render(session, request_id, request, flow, parts)
 
     def _refuse_while_draining(self) -> None:
         if self._is_draining:

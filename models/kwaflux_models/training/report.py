@@ -178,7 +178,7 @@ def _texture(picture: Array, clean: Array) -> float:
     is_textured = wanted > 2e-4
     if not bool(is_textured.any()):
         return math.nan
-    return float((found / wanted)[is_textured].mean())
+    return float(found[is_textured].sum() / wanted[is_textured].sum())
 
 
 def _best_nlm(degraded: Array, clean: Array) -> float:

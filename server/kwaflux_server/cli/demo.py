@@ -15,7 +15,7 @@ from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
 
 if TYPE_CHECKING:
-    from kwaflux_server.demo.run import Onlooker
+    from kwaflux_server.demo.service import Onlooker
 
 __all__ = ["demo"]
 
@@ -23,6 +23,10 @@ __all__ = ["demo"]
 def demo(
     *,
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    flow: Annotated[
+        str, typer.Option(help='Effects in order, of scale 1: "denoise(strength=0.6)".')
+    ] = "denoise",
+    count: Annotated[int, typer.Option(min=1, max=240, help="How many frames to film.")] = 24,
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> int:
@@ -44,7 +48,14 @@ def demo(
             hint='install it with: pip install "kwaflux[train]"',
         ) from error
     with _onlooker(as_json=as_json) as onlooker:
-        report = run_demo(out, onlooker=onlooker, environ=os.environ, endpoint=endpoint)
+        report = run_demo(
+            out,
+            onlooker=onlooker,
+            environ=os.environ,
+            endpoint=endpoint,
+            flow=flow,
+            frames=count,
+        )
     if as_json:
         say_json("demo", **as_fields(report))
     else:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from types import FrameType
 from typing import Annotated, Literal, Protocol, TypeAlias, cast
 
@@ -213,8 +214,8 @@ def _summary(done: JobDone) -> str:
 
 
 def _without_none(event: JobEvent) -> dict[str, object]:
-    fields = {name: getattr(event, name) for name in JobEvent.__dataclass_fields__}
-    return {name: value for name, value in fields.items() if value not in (None, "", ())}
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from skimage.data import stereo_motorcycle
 
 from kwaflux_core.errors import RequestError
 from kwaflux_core.geometry import Box
@@ -51,8 +52,6 @@ class Photograph:
     @classmethod
     def load(cls) -> Photograph:
         """Return the motorcycle, from the files that scikit-image is installed with."""
-        from skimage.data import stereo_motorcycle
-
         left, _, disparity = stereo_motorcycle()  # type: ignore[no-untyped-call]
         code = np.asarray(left, dtype=np.float32) / np.float32(255.0)
         disparity_px = np.asarray(disparity, dtype=np.float32) + np.float32(_PRINCIPAL_SHIFT_PX)

@@ -13,10 +13,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
+import av
 import numpy as np
 import numpy.typing as npt
 
 from kwaflux_core.errors import DeadlineExceeded, RequestError, WorkerError
+from kwaflux_models.training.codec import CODECS, Encode, planes_from_rgb, rgb_from_planes
 
 __all__ = ["Movie", "record"]
 
@@ -83,10 +85,6 @@ def _round_trip(source: Path, path: Path, target: Path, crf: int, fps: int, pres
 
 
 def _encode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> None:
-    import av
-
-    from kwaflux_models.training.codec import CODECS, planes_from_rgb
-
     codec = CODECS[_CODEC]
     height, width = clip.shape[1:3]
     with av.open(str(path), "w") as container:
@@ -111,10 +109,6 @@ def _encode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> None:
 
 
 def _decode(path: Path) -> Clip:
-    import av
-
-    from kwaflux_models.training.codec import CODECS, Encode, rgb_from_planes
-
     codec, how = CODECS[_CODEC], Encode(_CODEC, 0)
     pictures = []
     with av.open(str(path)) as container:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.files import atomic_path
@@ -51,8 +52,6 @@ def draw_before_after(panels: Sequence[Panel], path: Path, *, crop: Box) -> None
         ImageError: No panel, or the crop reaches beyond one.
         ImageWriteFailed: The disk is full, or the folder is missing or closed to us.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     if not panels or not all(_box_of(panel).contains(crop) for panel in panels):
         raise ImageError(f"the crop {crop.as_tuple()} reaches beyond a panel")
     width = len(panels) * crop.width + (len(panels) - 1) * _GAP_PX

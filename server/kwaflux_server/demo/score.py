@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from skimage.metrics import structural_similarity
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.image import Channel, Image
@@ -66,8 +67,6 @@ def quality(frames: Sequence[Picture], clean: Sequence[Picture]) -> Quality:
     Raises:
         ImageError: The clips are empty or not of equal size.
     """
-    from skimage.metrics import structural_similarity
-
     if not frames or [f.shape for f in frames] != [c.shape for c in clean]:
         raise ImageError("two clips of unequal size, or empty ones, cannot be compared")
     decibels, similarities = [], []

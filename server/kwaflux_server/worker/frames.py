@@ -15,12 +15,13 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from kwaflux_core.color import SRGB_ENCODED, ColorConfig
 from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
 from kwaflux_core.exr import exr_to_bytes, read_exr
 from kwaflux_core.files import read_image, write_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image, Layer
+from kwaflux_core.image import SCENE_LINEAR, Image, Layer
 from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
     ExrPixels,
@@ -36,19 +37,30 @@ from kwaflux_core.protocol.messages import (
     ShmPixels,
     ShmTarget,
     Source,
+    Target,
     Timings,
 )
+from kwaflux_core.recolor import recolored
 from kwaflux_core.resample import scaled_image
 from kwaflux_models.plate import Plate
 from kwaflux_models.runtime import RenderedFrame
 from kwaflux_server.worker.buffers import PlanePool
-from kwaflux_server.worker.provenance import Provenance, file_digest, header_attributes, stands_good
+from kwaflux_server.worker.provenance import (
+    Provenance,
+    file_digest,
+    header_attributes,
+    pixel_digest,
+    stands_good,
+)
 
 __all__ = ["Delivery", "Fetched", "Frames", "Parts", "RingView"]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
 Parts: TypeAlias = Sequence[WirePart]
 
+_DISPLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
+_EXACT = ("", "none", "rle", "zips", "zip", "piz", "zstd", "htj2k32", "htj2k256")
+"""Compressions that give back every bit; what is lossy cannot name its pixels beforehand."""
 _NO_RECEIPT = RangeReceipt(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
@@ -90,13 +102,16 @@ class Frames:
     Args:
         ring: Opens a client's ring.
         pool: Where result planes come from and go back to.
+        config: The OCIO config that display codes are led to light with.
         frame_bytes_max: The largest frame that is accepted.
-        clock: Seconds, for the timings.
     """
 
-    def __init__(self, ring: RingView, *, pool: PlanePool, frame_bytes_max: int) -> None:
+    def __init__(
+        self, ring: RingView, *, pool: PlanePool, config: ColorConfig, frame_bytes_max: int
+    ) -> None:
         self._ring = ring
         self._pool = pool
+        self._config = config
         self._frame_bytes_max = frame_bytes_max
 
     def is_immediate(self, request: Render) -> bool:
@@ -155,7 +170,7 @@ class Frames:
         record = provenance.record(frame, fetched.digest)
         pixels: PixelRef
         if isinstance(target, (PathTarget, ExrTarget)):
-            picture = _put_back(request, fetched, frame, header_attributes(record))
+            picture = self._finished(request, fetched, frame, record)
             warnings = picture.notes
             if isinstance(target, PathTarget):
                 pixels = PathPixels(target.path)
@@ -199,6 +214,24 @@ class Frames:
         if frame.is_touched and not isinstance(request.target, ShmTarget):
             self._pool.give_back(frame.color)
 
+    def _finished(
+        self, request: Render, fetched: Fetched, frame: RenderedFrame, record: Mapping[str, str]
+    ) -> Image:
+        """Return the picture as it will be stored, with what it says of itself."""
+        picture = _put_back(request, fetched, frame)
+        target = request.target
+        main = _main_source(request).pixels
+        is_light = not isinstance(main, PathPixels) or _is_exr(main.path)
+        if is_light and _is_file(target, _DISPLAY_SUFFIXES):
+            layer = picture.find_layer(request.layer)
+            picture = recolored(picture, layer, SRGB_ENCODED, config=self._config)
+        said = dict(record)
+        if isinstance(target, PathTarget) and target.compression.lower() in _EXACT:
+            said["pixels"] = pixel_digest(picture, half=target.half)
+        first = picture.parts[0]
+        first = replace(first, attributes={**first.attributes, **header_attributes(said)})
+        return replace(picture, parts=(first, *picture.parts[1:]))
+
     def _picture(self, request: Render, source: Source, parts: Parts) -> Image:
         if isinstance(source.pixels, PathPixels):
             image = read_image(source.pixels.path, colorspace=request.colorspace)
@@ -210,6 +243,11 @@ class Frames:
             raise ProtocolError("raw planes are no picture")
         if request.alpha == "straight":
             image = replace(image, is_premultiplied=False)
+        is_display = isinstance(source.pixels, PathPixels) and not _is_exr(source.pixels.path)
+        if is_display and (isinstance(request.target, ExrTarget) or _is_file(request.target)):
+            # An EXR holds light: display codes would stand in it under a false name.
+            layer = image.find_layer(request.layer)
+            image = recolored(image, layer, SCENE_LINEAR, config=self._config)
         return image
 
     def _raw(self, request: Render, pixels: ShmPixels | InlinePixels, parts: Parts) -> Plate:
@@ -287,9 +325,15 @@ def _part(parts: Parts, index: int) -> memoryview:
     return memoryview(parts[index])
 
 
-def _put_back(
-    request: Render, fetched: Fetched, frame: RenderedFrame, attributes: Mapping[str, object]
-) -> Image:
+def _is_exr(path: str) -> bool:
+    return path.lower().endswith(".exr")
+
+
+def _is_file(target: Target, suffixes: tuple[str, ...] = (".exr",)) -> bool:
+    return isinstance(target, PathTarget) and target.path.lower().endswith(suffixes)
+
+
+def _put_back(request: Render, fetched: Fetched, frame: RenderedFrame) -> Image:
     if fetched.image is None or fetched.layer is None:
         raise RequestError(
             "raw planes hold no picture that a file could be made of",
@@ -303,11 +347,8 @@ def _put_back(
             hint="leave the region out, or ask for planes back",
         )
     if scale == 1:
-        return fetched.image.with_color(fetched.layer, frame.color, attributes=attributes)
-    scaled = scaled_image(fetched.image, fetched.layer, frame.color, scale=scale)
-    first = scaled.parts[0]
-    first = replace(first, attributes={**first.attributes, **attributes})
-    return replace(scaled, parts=(first, *scaled.parts[1:]))
+        return fetched.image.with_color(fetched.layer, frame.color)
+    return scaled_image(fetched.image, fetched.layer, frame.color, scale=scale)
 
 
 def _standing(request: Render, target: PathTarget) -> Rendered:

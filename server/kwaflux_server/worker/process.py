@@ -189,7 +189,9 @@ def make_engine(
     renderer = FrameRenderer(
         warm.lend, device=device, config=ColorConfig.default(), tile_px=options.tile_px
     )
-    frames = Frames(rings, pool=pool, frame_bytes_max=options.frame_bytes_max)
+    frames = Frames(
+        rings, pool=pool, config=renderer.config, frame_bytes_max=options.frame_bytes_max
+    )
     engine = Engine(
         renderer, frames=frames, pool=pool, cards=registry.cards, answer=put, version=__version__
     )

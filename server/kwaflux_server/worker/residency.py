@@ -90,6 +90,17 @@ class WarmModels:
             _LOG.info("unloading %s from %s", evicted, self._device.name)
             del self._loaded[evicted]
             self._device.release_memory()
+        try:
+            loaded = self._on_device(effect, network, card)
+        except BaseException:
+            self._residency.forget(card.id)
+            raise
+        self._loaded[card.id] = loaded
+        _LOG.info("%s is warm on %s in %s", card.id, self._device.name, loaded.precision)
+        self._on_change(tuple(self._loaded))
+        return loaded
+
+    def _on_device(self, effect: Effect, network: nn.Module, card: Card) -> LoadedEffect:
         network = _channels_last(network.to(self._device.torch))
         precision = choose_precision(
             card,
@@ -97,12 +108,7 @@ class WarmModels:
             setting=self._precision,
             seconds=_measure(effect, network, card, self._device),
         )
-        network = network.to(getattr(torch, precision))
-        loaded = LoadedEffect(effect, network, precision)
-        self._loaded[card.id] = loaded
-        _LOG.info("%s is warm on %s in %s", card.id, self._device.name, precision)
-        self._on_change(tuple(self._loaded))
-        return loaded
+        return LoadedEffect(effect, network.to(getattr(torch, precision)), precision)
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ __all__ = ["Desk", "assigned", "batch", "error_of", "look", "outcomes"]
 
 
 class Desk:
-    """Hold a scheduler with the clients ``ann`` and ``bob``, and one worker ``w`` unless told otherwise."""
+    """Hold a scheduler with clients ``ann`` and ``bob``; a worker per letter of ``workers``."""
 
     def __init__(self, *, slots: int = 1, workers: str = "w", **limits: float) -> None:
         self.scheduler = Scheduler(replace(SchedulerLimits(), **limits))  # type: ignore[arg-type]
