@@ -235,9 +235,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Say that the client lives; sent while it waits. Not answered.
+    """Say that the sender lives; sent every ``beat_s`` as long as the session is open.
 
-    The gateway sends one to every session too, which tells it which clients are gone.
+    Not answered. The gateway sends one to every session too, which tells it which clients are
+    gone, and clients whether it is.
     """
 
     kind: ClassVar[str] = "beat"

@@ -99,6 +99,7 @@ class Painter:
             is_premultiplied=self._source.is_premultiplied,
         )
         self._result: tuple[Plane, Plane, Plane] | None = None
+        self._staged: dict[int, Plane] = {}
         self._beyond = 0
 
     def paint(
@@ -148,13 +149,25 @@ class Painter:
 
     def _gathered(self, tile: Tile) -> tuple[Plane, ...]:
         """Return a tile's color of every plate, then the alpha of those that have one. Copies."""
-        color = [gather(plate.color, tile.read, plate.window) for plate in self._plates]
-        alpha = [
-            gather((plate.alpha,), tile.read, plate.window)
-            for plate in self._plates
-            if plate.alpha is not None
-        ]
-        return (*color, *alpha)
+        planes: list[tuple[Plate, tuple[Plane, ...]]]
+        planes = [(plate, plate.color) for plate in self._plates]
+        planes += [(plate, (plate.alpha,)) for plate in self._plates if plate.alpha is not None]
+        return tuple(
+            gather(each, tile.read, plate.window, into=self._staging(index, len(each), tile))
+            for index, (plate, each) in enumerate(planes)
+        )
+
+    def _staging(self, index: int, count: int, tile: Tile) -> Plane:
+        """Return (1, count, h, w) to gather a tile into.
+
+        On the CPU it is the one of the tile before, which is done by then; the first touch of
+        fresh memory costs more than the copy. On CUDA tiles are under way beside each other.
+        """
+        shape = (1, count, tile.read.height, tile.read.width)
+        former = None if self._device.is_cuda else self._staged.get(index)
+        if former is None or former.shape != shape:
+            former = self._staged[index] = np.empty(shape, np.float32)
+        return former
 
     def _compute(self, tile: Tile, upload: Upload) -> Tensor | None:
         """Return the tile's core at the result's scale, (1, 3, h, w); None if left untouched."""
@@ -250,9 +263,12 @@ def cut(plane: Plane, box: Box, window: Box) -> Plane:
     return plane[box.y0 - window.y0 : box.y1 - window.y0, box.x0 - window.x0 : box.x1 - window.x0]
 
 
-def gather(planes: tuple[Plane, ...], read: Box, window: Box) -> Plane:
+def gather(
+    planes: tuple[Plane, ...], read: Box, window: Box, *, into: Plane | None = None
+) -> Plane:
     """Return (1, C, h, w): a tile with its halo, mirrored where it leaves the frame. A copy."""
-    gathered = np.empty((1, len(planes), read.height, read.width), np.float32)
+    shape = (1, len(planes), read.height, read.width)
+    gathered = np.empty(shape, np.float32) if into is None else into
     if window.contains(read):
         for index, plane in enumerate(planes):
             np.copyto(gathered[0, index], cut(plane, read, window))

@@ -37,6 +37,7 @@ from kwaflux_server.scheduler.vocabulary import (
     CancelTask,
     ClientJoined,
     ClientLeft,
+    Drain,
     Event,
     Reject,
     Release,

@@ -110,6 +110,8 @@ class Gateway:
     def run(self) -> None:
         """Serve until the server is shut down and its running frames are done."""
         while not (self._is_draining and self._dispatcher.snapshot().running == 0):
+            if self._is_draining:
+                self._dispatcher.drain()
             self._switchboard.wait(
                 _POLL_MS,
                 from_client=self._from_client,
@@ -118,7 +120,7 @@ class Gateway:
             self._dispatcher.tick()
             if self._clock() >= self._next_beat_s:
                 self._beat()
-        self._dispatcher.fail_all(Unavailable("the server was shut down"))
+        self._dispatcher.end(Unavailable("the server was shut down", hint="start it: kwaflux start"))
         self._dispatcher.say_to_workers(Shutdown())
 
     def stop(self) -> None:

@@ -91,7 +91,8 @@ class Switchboard:
             request_id = envelope.request_id
             from_client(identity, envelope)
         except KwafluxError as error:
-            self.to_client(identity, failed(error), request_id)
+            told = error.fields.get("request", request_id)
+            self.to_client(identity, failed(error), told if isinstance(told, int) else request_id)
         except Exception as error:
             # One request that no handler foresaw must not take the server from everybody else.
             _LOG.exception("a request broke its handler")

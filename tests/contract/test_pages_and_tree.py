@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import tomllib
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from kwaflux_core.color import ColorConfig
 from kwaflux_core.settings import OTHER_VARIABLES, settings_table
 from kwaflux_server.cli.main import app
 from kwaflux_testing.packages import REPOSITORY
@@ -68,6 +72,40 @@ def test_every_variable_a_page_names_is_read(page: Path) -> None:
     known = {*OTHER_VARIABLES, *(row.variable for row in settings_table())}
     named = set(re.findall(r"KWAFLUX_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
     assert named <= known
+
+
+@_EVERY_PAGE
+def test_every_colorspace_of_an_example_is_in_the_built_in_config(page: Path) -> None:
+    config = ColorConfig.load(environ={})
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("kwaflux ") and "--colorspace" in line:
+            words = shlex.split(line)
+            config.resolve(words[words.index("--colorspace") + 1])
+
+
+@_EVERY_PAGE
+def test_every_python_example_parses_and_imports_what_exists(page: Path) -> None:
+    for example in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S):
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+@_EVERY_PAGE
+def test_every_make_target_a_page_names_exists(page: Path) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`|[A-Z_]+=\S+ )make ([a-z]+)", text, re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_the_readme_names_the_torch_that_is_pinned() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (pin,) = [line for line in project["optional-dependencies"]["server"] if "torch" in line]
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"torch is pinned to {pin.removeprefix('torch==')}." in readme
 
 
 @_EVERY_PAGE

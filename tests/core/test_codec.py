@@ -100,7 +100,7 @@ def _decode_body(kind: str, body: object, **header: object) -> Envelope:
 
 
 @given(messages, st.integers(0, 2**63 - 1), st.lists(st.binary(max_size=8), max_size=3))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_message_comes_back_as_it_was_sent(
     message: Message, request_id: int, parts: list[bytes]
 ) -> None:
@@ -127,13 +127,14 @@ def test_nan_and_infinity_survive_in_a_receipt() -> None:
 
 
 @given(st.binary(max_size=300), st.lists(st.binary(max_size=4), max_size=2))
+@settings(deadline=None)
 def test_any_bytes_give_a_message_or_a_protocol_error(header: bytes, parts: list[bytes]) -> None:
     with contextlib.suppress(ProtocolError):
         decode([header, *parts])
 
 
 @given(messages, st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_message_gives_a_message_or_a_protocol_error(
     message: Message, data: st.DataObject
 ) -> None:
@@ -161,7 +162,7 @@ _plain = st.recursive(
 
 
 @given(st.sampled_from(sorted(MESSAGES)), _plain, st.data())
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_any_well_formed_body_gives_a_message_of_its_kind_or_a_protocol_error(
     kind: str, junk: object, data: st.DataObject
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from kwaflux_core.color import SRGB_ENCODED, ColorConfig
 from kwaflux_core.errors import UnknownColorspace
 from kwaflux_core.image import SCENE_LINEAR, Image

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import zmq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zmq.auth.thread import ThreadAuthenticator
 
@@ -124,6 +124,7 @@ def test_the_longest_path_that_an_ipc_socket_can_have_is_accepted(context: Conte
 
 
 @given(st.text(max_size=30))
+@settings(deadline=None)
 def test_any_text_gives_an_endpoint_or_a_settings_error(text: str) -> None:
     for candidate in (text, f"tcp://{text}", f"ipc:///{text}"):
         try:

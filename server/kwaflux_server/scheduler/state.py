@@ -36,6 +36,7 @@ from kwaflux_server.scheduler.vocabulary import (
     CancelTask,
     ClientJoined,
     ClientLeft,
+    Drain,
     Event,
     Outcome,
     Reject,
@@ -112,6 +113,7 @@ class Scheduler:
         self._turns: dict[tuple[str, Urgency], int] = {}  # when a client was last served
         self._counts: Counter[str] = Counter()
         self._serial = 0
+        self._is_draining = False
 
     def handle(self, event: Event, *, now_s: float) -> list[Action]:
         """Take in one event; return what to do, in order.
@@ -167,6 +169,8 @@ class Scheduler:
                 yield from self._task_finished(task_id, worker)
             case TaskFailed():
                 yield from self._task_failed(event)
+            case Drain():
+                self._is_draining = True
             case Tick():
                 yield from self._restart_the_deaf(now_s)
 
@@ -265,7 +269,9 @@ class Scheduler:
 
     def _assign_waiting(self) -> Iterator[Action]:
         """Hand out tasks in order, until the next one finds no worker with room for it."""
-        while entry := min(self._waiting(), key=self._order, default=None):
+        while not self._is_draining and (
+            entry := min(self._waiting(), key=self._order, default=None)
+        ):
             worker = self._best_worker(entry)
             if worker is None:
                 return

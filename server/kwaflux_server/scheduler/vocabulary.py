@@ -22,6 +22,7 @@ __all__ = [
     "CancelTask",
     "ClientJoined",
     "ClientLeft",
+    "Drain",
     "Event",
     "Outcome",
     "Reject",
@@ -170,6 +171,11 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """The server stops: what workers hold is finished, and nothing more is handed out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed; nothing else happened."""
 
@@ -185,6 +191,7 @@ Event: TypeAlias = (
     | TaskStarted
     | TaskFinished
     | TaskFailed
+    | Drain
     | Tick
 )
 

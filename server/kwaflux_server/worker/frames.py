@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from kwaflux_core.color import SRGB_ENCODED, ColorConfig
 from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
-from kwaflux_core.exr import exr_to_bytes, read_exr
+from kwaflux_core.exr import exr_to_bytes, read_exr, read_exr_header
 from kwaflux_core.files import read_image, write_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.geometry import Box
@@ -146,7 +146,7 @@ class Frames:
                     image, layer = picture, chosen
             else:
                 plates[source.frame] = self._raw(request, source.pixels, parts)
-            self._check_size(plates[source.frame], source)
+            self._check_size(plates[source.frame].nbytes, frame=source.frame)
         return Fetched(plates, image, layer, digest, time.perf_counter() - start)
 
     def deliver(
@@ -234,7 +234,11 @@ class Frames:
 
     def _picture(self, request: Render, source: Source, parts: Parts) -> Image:
         if isinstance(source.pixels, PathPixels):
-            image = read_image(source.pixels.path, colorspace=request.colorspace)
+            path = source.pixels.path
+            if _is_exr(path):
+                size_bytes = sum(header.pixels_bytes for header in read_exr_header(path))
+                self._check_size(size_bytes, frame=source.frame)
+            image = read_image(path, colorspace=request.colorspace)
         elif isinstance(source.pixels, ExrPixels):
             image = read_exr(bytes(_part(parts, source.pixels.part)))
             if request.colorspace:
@@ -283,13 +287,13 @@ class Frames:
             is_premultiplied=request.alpha == "premultiplied",
         )
 
-    def _check_size(self, plate: Plate, source: Source) -> None:
-        if plate.nbytes > self._frame_bytes_max:
+    def _check_size(self, size_bytes: int, *, frame: int) -> None:
+        if size_bytes > self._frame_bytes_max:
             raise FrameTooLarge(
-                f"frame {source.frame} holds {plate.nbytes} bytes of pixels, the server accepts "
+                f"frame {frame} holds {size_bytes} bytes of pixels, the server accepts "
                 f"{self._frame_bytes_max}",
                 hint="raise frame_bytes_max in the server's settings, or send a part of the frame",
-                frame=source.frame,
+                frame=frame,
             )
 
     def _into_ring(self, request: Render, target: ShmTarget, frame: RenderedFrame) -> PixelRef:
