@@ -1,5 +1,7 @@
 """Every message of the protocol, as frozen dataclasses.
 
+The records about pixels that they carry are in ``pixels``, and offered here too.
+
 Owns the vocabulary of the wire: what a client may ask, what a server answers, what the gateway
 tells a worker. Must not know sockets, bytes or pixels. The order of the fields is free, names
 are not: a field that comes later carries a default and says in its comment since which version.
@@ -11,9 +13,26 @@ A message travels as one msgpack header ``{"v", "kind", "id", "body"}`` and raw 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from kwaflux_core.errors import Field
+from kwaflux_core.protocol.pixels import (
+    ExrPixels,
+    ExrTarget,
+    InlinePixels,
+    InlineTarget,
+    PathPixels,
+    PathTarget,
+    PixelRef,
+    Planes,
+    RangeReceipt,
+    ShmPixels,
+    ShmTarget,
+    Source,
+    Target,
+    Timings,
+    Window,
+)
 
 __all__ = [
     "MESSAGES",
@@ -56,6 +75,7 @@ __all__ = [
     "Timings",
     "Urgency",
     "Welcome",
+    "Window",
     "WorkerInfo",
     "WorkerReady",
 ]
@@ -63,138 +83,6 @@ __all__ = [
 PROTOCOL_VERSION = 1
 
 Urgency: TypeAlias = Literal["interactive", "sequence", "batch"]
-Window: TypeAlias = tuple[int, int, int, int]
-"""A half-open box ``(x0, y0, x1, y1)``, y down, in the picture's own coordinates."""
-
-
-# --- pixels: where they lie -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """Describe raw planar pixels: the channels one after another, each (height, width), C order.
-
-    ``window`` is the data window they fill. Little-endian; ``f4`` is float32, ``f2`` float16.
-    """
-
-    window: Window
-    channels: tuple[str, ...]
-    dtype: Literal["f4", "f2"] = "f4"
-
-
-@dataclass(frozen=True, slots=True)
-class PathPixels:
-    """Pixels in a file that both ends can open."""
-
-    by: ClassVar[str] = "path"
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShmPixels:
-    """Pixels in a ring of shared memory: a file name inside the server's ring directory."""
-
-    by: ClassVar[str] = "shm"
-    ring: str
-    offset_bytes: int
-    planes: Planes
-
-
-@dataclass(frozen=True, slots=True)
-class InlinePixels:
-    """Raw planes in one part of this message (0 is the first part behind the header)."""
-
-    by: ClassVar[str] = "inline"
-    part: int
-    planes: Planes
-
-
-@dataclass(frozen=True, slots=True)
-class ExrPixels:
-    """The bytes of a whole EXR file in one part of this message."""
-
-    by: ClassVar[str] = "exr"
-    part: int
-
-
-PixelRef: TypeAlias = PathPixels | ShmPixels | InlinePixels | ExrPixels
-
-
-@dataclass(frozen=True, slots=True)
-class PathTarget:
-    """Write the result as a file, whole or not at all."""
-
-    by: ClassVar[str] = "path"
-    path: str
-    half: bool = False
-    existing: Literal["replace", "skip", "verify"] = "replace"
-    compression: str = ""  # empty: the source's if it is lossless, else ZIP
-
-
-@dataclass(frozen=True, slots=True)
-class ShmTarget:
-    """Put the result into the caller's slab; the caller reserved ``capacity_bytes`` for it."""
-
-    by: ClassVar[str] = "shm"
-    ring: str
-    offset_bytes: int
-    capacity_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class InlineTarget:
-    """Answer with raw planes in a part."""
-
-    by: ClassVar[str] = "inline"
-
-
-@dataclass(frozen=True, slots=True)
-class ExrTarget:
-    """Answer with the bytes of an EXR file in a part."""
-
-    by: ClassVar[str] = "exr"
-    half: bool = False
-
-
-Target: TypeAlias = PathTarget | ShmTarget | InlineTarget | ExrTarget
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One frame that a render may read, under its absolute number."""
-
-    frame: int
-    pixels: PixelRef
-
-
-# --- what a render says of itself -----------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RangeReceipt:
-    """Say what happened to the range of the color channels.
-
-    Minima and maxima are over finite values, in the plate's own colorspace; both are 0 when no
-    value is finite. ``beyond_trained`` is the share (0..1) of values outside the range the
-    network was trained on; they fade to pass-through. NaN and Inf passed through unchanged.
-    """
-
-    min_in: float
-    max_in: float
-    min_out: float
-    max_out: float
-    beyond_trained: float
-    nan_count: int
-    inf_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds a worker spent on one frame, by stage."""
-
-    read_s: float = 0.0
-    compute_s: float = 0.0
-    write_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,30 +398,5 @@ Message: TypeAlias = (
     | Started
 )
 
-MESSAGES: dict[str, type[Message]] = {
-    cls.kind: cls
-    for cls in (
-        Hello,
-        Beat,
-        Goodbye,
-        Ping,
-        DescribeEffects,
-        StatusRequest,
-        Render,
-        Submit,
-        Cancel,
-        Shutdown,
-        Welcome,
-        Pong,
-        Effects,
-        ServerStatus,
-        Rendered,
-        Failed,
-        JobAccepted,
-        JobEvent,
-        JobDone,
-        ShuttingDown,
-        WorkerReady,
-        Started,
-    )
-}
+MESSAGES: dict[str, type[Message]] = {cls.kind: cls for cls in get_args(Message)}
+"""Every message under its kind."""

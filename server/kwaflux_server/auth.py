@@ -1,6 +1,6 @@
-"""What a client may touch: the paths inside the server's roots, and its own rings.
+"""What a client may touch: the paths inside the server's roots, its own rings, never its sources.
 
-Owns both checks. Must not know sockets; keys are ZeroMQ's business (``transport.zeromq``).
+Owns these checks. Must not know sockets; keys are ZeroMQ's business (``transport.zeromq``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from kwaflux_core.errors import PathNotAllowed
+from kwaflux_core.errors import PathNotAllowed, RequestError
+from kwaflux_core.files import same_file
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, ShmPixels, ShmTarget
 from kwaflux_core.transport.shared_memory import check_ring_name
 
@@ -44,14 +45,25 @@ class PathGuard:
 
 
 def check_render(request: Render, *, guard: PathGuard, session: str) -> None:
-    """Refuse a render that names paths outside the roots or rings of another session.
+    """Refuse a render that names what it may not touch.
 
     Raises:
         PathNotAllowed: A path outside the roots.
         ProtocolError: A ring that is not the session's own.
+        RequestError: The target is a source, under whatever name.
     """
     for place in (*(source.pixels for source in request.sources), request.target):
         if isinstance(place, (PathPixels, PathTarget)):
             guard.check(place.path)
         elif isinstance(place, (ShmPixels, ShmTarget)):
             check_ring_name(place.ring, session=session)
+    target = request.target
+    if not isinstance(target, PathTarget):
+        return
+    for source in request.sources:
+        if isinstance(source.pixels, PathPixels) and same_file(source.pixels.path, target.path):
+            raise RequestError(
+                f"the target is the source: {source.pixels.path} would be written over",
+                hint="write under another name or into another folder",
+                path=target.path,
+            )

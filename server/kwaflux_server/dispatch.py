@@ -37,7 +37,6 @@ from kwaflux_server.scheduler.vocabulary import (
     CancelTask,
     ClientJoined,
     ClientLeft,
-    Drain,
     Event,
     Reject,
     Release,

@@ -120,7 +120,9 @@ class Gateway:
             self._dispatcher.tick()
             if self._clock() >= self._next_beat_s:
                 self._beat()
-        self._dispatcher.end(Unavailable("the server was shut down", hint="start it: kwaflux start"))
+        self._dispatcher.end(
+            Unavailable("the server was shut down", hint="start it: kwaflux start")
+        )
         self._dispatcher.say_to_workers(Shutdown())
 
     def stop(self) -> None:

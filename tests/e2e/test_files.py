@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +48,14 @@ def _rich_picture() -> Image:
         name="beauty",
         pixel_aspect=2.0,
     )
-    second = Part({"mask.A": noise(11, 7)}, Box(3, 3, 10, 14), display, {"note": "x"}, name="mask")
+    second = Part(
+        {"mask.A": noise(11, 7)},
+        Box(3, 3, 10, 14),
+        display,
+        {"note": "x"},
+        name="mask",
+        pixel_aspect=2.0,
+    )
     return Image((first, second))
 
 
@@ -108,8 +114,7 @@ def test_a_render_says_in_the_header_how_it_was_made(server: RunningServer, tmp_
 
 
 def test_the_receipt_says_what_is_true_of_the_pixels(server: RunningServer) -> None:
-    image = plate(HEIGHT, WIDTH)
-    channels = {name: np.array(image.part.channels[name]) for name in "RGB"}
+    channels = {name: 0.4 + 0.1 * noise(HEIGHT, WIDTH, seed=n) for n, name in enumerate("RGB")}
     channels["R"][0, 0], channels["G"][1, 1], channels["B"][2, 2] = 70000.0, np.nan, -np.inf
     channels["B"][5, 5] = -3.5
     hard = Image.from_channels(channels)
@@ -121,8 +126,8 @@ def test_the_receipt_says_what_is_true_of_the_pixels(server: RunningServer) -> N
     assert (receipt.min_in, receipt.max_in) == (-3.5, 70000.0)
     assert receipt.min_out == min(float(values.min()) for values in finite)
     assert receipt.max_out == max(float(values.max()) for values in finite)
-    # The card of soften was trained from -0.5 to 8: one value above it, one below.
-    assert receipt.beyond_trained == pytest.approx(2 / (3 * HEIGHT * WIDTH), rel=1e-3)
+    # The card says -0.5 to 8, in Rec. 709: red of ACEScg at 70000 is beyond it in all three.
+    assert receipt.beyond_trained == pytest.approx(4 / (3 * HEIGHT * WIDTH), rel=1e-3)
     assert after["R"][0, 0] == 70000.0, "what lies far beyond the trained range passes through"
     assert np.isnan(after["G"][1, 1])
     assert after["B"][2, 2] == -np.inf
@@ -143,7 +148,9 @@ def test_the_same_input_and_flow_give_the_same_hash_and_another_flow_another(
         write_image(source, plate(HEIGHT, WIDTH, seed=1))
         other = client.render_file(source, tmp_path / "o.exr", flows[0], timeout_s=60)
     assert first["hash"] == second["hash"]
-    assert len({first["hash"], third["hash"], half.provenance["hash"], other.provenance["hash"]}) == 4
+    assert (
+        len({first["hash"], third["hash"], half.provenance["hash"], other.provenance["hash"]}) == 4
+    )
 
 
 def test_half_output_has_half_color_and_keeps_the_rest(
@@ -161,19 +168,21 @@ def test_half_output_has_half_color_and_keeps_the_rest(
 
 
 def test_a_tagged_png_becomes_a_scene_linear_exr(server: RunningServer, tmp_path: Path) -> None:
-    codes = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    codes = np.zeros((2, 256, 3), np.uint8)
+    codes[0] = np.arange(256)[:, None]
+    codes[1] = (255, 0, 0)
     source, target = tmp_path / "shot.png", tmp_path / "shot.exr"
-    write_png(source, codes, tags=[(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 45455))])
+    write_png(source, codes, tags=[(b"sRGB", b"\0")])
     with server.client() as client:
         client.render_file(source, target, "identity", timeout_s=60)
-    after = read_image(target)
-    share = codes.astype(np.float64) / 255.0
+    after = read_image(target).part.channels
+    share = np.arange(256) / 255.0
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    # Which primaries scene-linear has is the config's matter; a grey has none.
-    red, green, blue = (np.asarray(after.part.channels[name], np.float64) for name in "RGB")
-    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
-    found = 0.2722287 * red + 0.6740818 * green + 0.0536895 * blue
-    np.testing.assert_allclose(found, luminance, atol=2e-3)
+    for name in "RGB":
+        np.testing.assert_allclose(after[name][0], linear, atol=1e-4)
+    # The red primary of Rec. 709 in ACEScg, adapted from D65 to D60 by Bradford.
+    for name, value in (("R", 0.6131), ("G", 0.0702), ("B", 0.0206)):
+        np.testing.assert_allclose(after[name][1], value, atol=1e-3)
 
 
 # --- targets that cannot be written ---------------------------------------------------------

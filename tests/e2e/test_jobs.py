@@ -114,9 +114,7 @@ def test_a_truncated_frame_fails_and_the_others_are_done(
 def test_missing_frames_fail_and_the_others_are_done(server: RunningServer, tmp_path: Path) -> None:
     source = _shoot(tmp_path / "in", 3)
     (tmp_path / "out").mkdir()
-    events, counts = _run(
-        server, source, str(tmp_path / "out" / "c.####.exr"), frames="1000-1004"
-    )
+    events, counts = _run(server, source, str(tmp_path / "out" / "c.####.exr"), frames="1000-1004")
     assert counts == (3, 0, 2, 0)
     missing = {e.frame: e.error.code for e in events if e.error is not None}
     assert missing == {1000: "frame_missing", 1004: "frame_missing"}
@@ -202,9 +200,7 @@ def test_a_frame_that_stands_is_kept_verified_or_made_anew_as_asked(
     assert _ends(events) == {1001: "skipped", 1002: "done", 1003: "done", 1004: "skipped"}
     for n, path in paths.items():
         for name in "RGB":
-            assert same_bits(
-                read_image(path).part.channels[name], good[n].part.channels[name]
-            )
+            assert same_bits(read_image(path).part.channels[name], good[n].part.channels[name])
     events, counts = _run(server, source, target, existing="verify", flow="soften(strength=0.5)")
     assert counts == (4, 0, 0, 0), "what another flow made is not what was asked for"
 
@@ -216,9 +212,7 @@ def test_a_cancelled_job_says_what_became_of_every_frame(
     out = tmp_path / "out"
     out.mkdir()
     with server.client() as client:
-        job = client.submit(
-            source, out / "c.####.exr", flow="slow(seconds=0.05)", timeout_s=60
-        )
+        job = client.submit(source, out / "c.####.exr", flow="slow(seconds=0.05)", timeout_s=60)
         events: list[JobEvent] = []
         for event in job.events(timeout_s=60):
             events.append(event)

@@ -123,7 +123,10 @@ def test_a_larger_result_is_the_same_by_every_road(server: RunningServer, tmp_pa
 
 def test_a_half_plate_is_the_same_by_every_road(server: RunningServer, tmp_path: Path) -> None:
     image = Image.from_channels(
-        {name: noise(HEIGHT, WIDTH, seed=seed).astype(np.float16) for seed, name in enumerate("RGB")}
+        {
+            name: noise(HEIGHT, WIDTH, seed=seed).astype(np.float16)
+            for seed, name in enumerate("RGB")
+        }
     )
     with server.client(transport="inline") as client:
         result = client.render(image, "soften", timeout_s=60).image

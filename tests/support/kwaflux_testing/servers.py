@@ -134,9 +134,12 @@ class RunningServer:
     def is_well(self) -> bool:
         """Tell whether it runs and a worker is ready."""
         assert self.process.poll() is None, f"the server has ended:\n{self.log()}"
-        with contextlib.suppress(KwafluxError), Client.connect(
-            self.endpoint, timeout_s=2, name="probe", environ=self.place.environ
-        ) as client:
+        with (
+            contextlib.suppress(KwafluxError),
+            Client.connect(
+                self.endpoint, timeout_s=2, name="probe", environ=self.place.environ
+            ) as client,
+        ):
             return any(worker.is_ready for worker in client.status().workers)
         return False
 
