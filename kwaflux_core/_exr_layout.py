@@ -21,7 +21,7 @@ __all__ = [
     "ExrLayout",
     "PartLayout",
     "RawAttribute",
-    "check_chunks",
+    "damaged",
     "read_layout",
 ]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -40,7 +39,7 @@ class _Format:
     options: tuple[tuple[str, str | int], ...] = ()
 
 
-_PIPE_TIMEOUT_S: Final = 60.0
+_JPEG_TAGS_BYTES: Final = 1 << 16
 _JPEG: Final = _Format(
     "uint8", 8, False, False, (("compression", "jpeg:95"), ("jpeg:subsampling", "4:4:4"))
 )
@@ -240,30 +239,31 @@ def _packed(time_code: OpenEXR.TimeCode) -> tuple[int, int]:
 
 
 def _jpeg_bytes(spec: OpenImageIO.ImageSpec, codes: _Codes, *, label: str) -> bytes:
-    """Return a JPEG that never touches a disk, which may be full.
+    """Return a JPEG that was made in memory, where the disk cannot be full.
 
     libjpeg ends the whole process when a write fails (``error_exit`` of its default handler).
+    A pipe would not do: the library holds Python's lock while it writes the end of the file.
     """
-    if not os.path.isdir("/dev/fd"):
-        with tempfile.TemporaryDirectory(prefix="kwaflux-") as folder:
-            path = Path(folder, "a.jpg")
-            _write(str(path), spec, codes, label=label)
-            return path.read_bytes()
-    outlet, inlet = os.pipe()
-    pieces: list[bytes] = []
+    _refuse_small_files(codes, label)
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("kwaflux-jpeg"), "rb") as stream:
+            _write(f"/proc/self/fd/{stream.fileno()}", spec, codes, label=label, kind="jpeg")
+            return stream.read()
+    with tempfile.TemporaryDirectory(prefix="kwaflux-") as folder:
+        path = Path(folder, "a.jpg")
+        _write(str(path), spec, codes, label=label)
+        return path.read_bytes()
 
-    def drain() -> None:
-        with open(outlet, "rb") as stream:
-            pieces.append(stream.read())
 
-    reader = threading.Thread(target=drain, name="kwaflux-jpeg", daemon=True)
-    reader.start()
+def _refuse_small_files(codes: _Codes, label: str) -> None:
+    """Refuse where a limit on the size of files, which memory files have too, may be met."""
     try:
-        _write(f"/dev/fd/{inlet}", spec, codes, label=label, kind="jpeg")
-    finally:
-        os.close(inlet)
-        reader.join(timeout=_PIPE_TIMEOUT_S)
-    return b"".join(pieces)
+        import resource
+    except ImportError:
+        return  # Windows has no such limit.
+    limit_bytes, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit_bytes != resource.RLIM_INFINITY and limit_bytes < 2 * codes.nbytes + _JPEG_TAGS_BYTES:
+        raise _failed(label, f"this process may write files of {limit_bytes} bytes at most")
 
 
 def _write(

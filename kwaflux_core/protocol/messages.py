@@ -1,10 +1,8 @@
 """Every message of the protocol, as frozen dataclasses.
 
-The records about pixels that they carry are in ``pixels``, and offered here too.
-
 Owns the vocabulary of the wire: what a client may ask, what a server answers, what the gateway
-tells a worker. Must not know sockets, bytes or pixels. The order of the fields is free, names
-are not: a field that comes later carries a default and says in its comment since which version.
+tells a worker. Must not know sockets or bytes. What is said of pixels is in ``pixels``, and offered
+here too. Names are fixed, a later field has a default and says in a comment since which version.
 
 A message travels as one msgpack header ``{"v", "kind", "id", "body"}`` and raw parts behind it.
 ``id`` is chosen by whoever asks and repeated in every answer. Parts hold pixels and nothing else.

@@ -37,6 +37,7 @@ from kwaflux_server.scheduler.vocabulary import (
     CancelTask,
     ClientJoined,
     ClientLeft,
+    Drain,
     Event,
     Reject,
     Release,
@@ -219,11 +220,26 @@ class Dispatcher:
 
     def fail_all(self, error: KwafluxError) -> None:
         """Answer every live task with an error, and have the scheduler forget them."""
-        for task_id in list(self._live):
-            self._release(task_id, failed(error))
+        while self._live:  # a job's next frames arrive as its others end
+            for task_id in list(self._live):
+                self._release(task_id, failed(error))
         for session in self._sessions:
             self._handle(ClientLeft(session.name))
             self._handle(ClientJoined(session.name))
+
+    def drain(self) -> None:
+        """Hand out nothing more; what the workers hold is finished. Once or more often."""
+        self._handle(Drain())
+
+    def end(self, error: KwafluxError) -> None:
+        """Answer all that is left with an error, each job as a whole."""
+        for session in self._sessions:
+            jobs, session.jobs = session.jobs, {}
+            for request_id, job in jobs.items():
+                self._jobs.close(job)
+                self.tell(session, failed(error), request_id)
+        self._live = {task_id: live for task_id, live in self._live.items() if not live.job}
+        self.fail_all(error)
 
     # --- the scheduler's actions ------------------------------------------------------------
 

@@ -158,17 +158,22 @@ def test_a_job_with_nothing_to_do_is_refused_or_wholly_failed(
 ) -> None:
     source = _shoot(tmp_path / "in", 2)
     source = str(tmp_path / "in" / how["source"]) if "source" in how else source
-    with server.client() as client, pytest.raises(error, match=says):
-        job = client.submit(
-            source,
-            tmp_path / "c.####.exr",
-            flow=how.get("flow", "soften"),
-            frames=how.get("frames", ""),
-            timeout_s=60,
-        )
-        failures = [e.error for e in job.events(timeout_s=60) if e.error is not None]
-        assert job.result(timeout_s=1).done == 0
-        raise FrameMissing(failures[0].message)
+    with server.client() as client:
+
+        def do() -> None:
+            job = client.submit(
+                source,
+                tmp_path / "c.####.exr",
+                flow=how.get("flow", "soften"),
+                frames=how.get("frames", ""),
+                timeout_s=60,
+            )
+            failures = [e.error for e in job.events(timeout_s=60) if e.error is not None]
+            assert job.result(timeout_s=1).done == 0
+            raise FrameMissing(failures[0].message)
+
+        with pytest.raises(error, match=says):
+            do()
 
 
 def test_a_frame_that_stands_is_kept_verified_or_made_anew_as_asked(
@@ -252,7 +257,7 @@ def test_a_server_that_stops_finishes_what_runs_and_says_what_was_not_done(
 
         with pytest.raises(Unavailable):
             read()
-        assert own.process.wait(30) == 0
+        assert own.process.wait(30) == 0, own.log()
     done = {event.frame for event in events if event.state == "done"}
     assert 1 <= len(done) < 30, "it did the whole job before it stopped"
     assert _names(out) == {f"c.{n}.exr" for n in done}

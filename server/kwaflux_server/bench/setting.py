@@ -27,7 +27,7 @@ from kwaflux_server.app import ensure_server
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.residency import WarmModels
 
-__all__ = ["LocalRenderer", "noisy_planes", "plate_image", "private_server"]
+__all__ = ["LocalRenderer", "noisy_planes", "plate_image", "plate_of", "private_server"]
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from kwaflux_server.app import ensure_server
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
 
-__all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance"]
+__all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance", "exit_status"]
 
 ALL_GOOD, SOME_NEED_ATTENTION, NOTHING_DONE = 0, 1, 2
 _NO_LIMIT_S = 365 * 86400.0

@@ -228,8 +228,9 @@ class Frames:
         said = dict(record)
         if isinstance(target, PathTarget) and target.compression.lower() in _EXACT:
             said["pixels"] = pixel_digest(picture, half=target.half)
+        attributes = header_attributes(said, frame.receipt)
         first = picture.parts[0]
-        first = replace(first, attributes={**first.attributes, **header_attributes(said)})
+        first = replace(first, attributes={**first.attributes, **attributes})
         return replace(picture, parts=(first, *picture.parts[1:]))
 
     def _picture(self, request: Render, source: Source, parts: Parts) -> Image:

@@ -22,6 +22,7 @@ import zmq
 
 from kwaflux_core.color import ColorConfig
 from kwaflux_core.errors import KwafluxError, ProtocolError
+from kwaflux_core.exr import set_exr_threads
 from kwaflux_core.protocol.codec import CodecLimits, decode, encode
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -171,6 +172,8 @@ def make_engine(
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    # OpenEXR compresses on the thread that calls it unless it is told otherwise.
+    set_exr_threads(torch.get_num_threads())
     device, registry, pool = Device(options.device), Registry.discover(), PlanePool()
 
     def told(resident: tuple[str, ...]) -> None:

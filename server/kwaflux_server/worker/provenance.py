@@ -56,7 +56,7 @@ class Provenance:
         made_of = {
             "source": source_digest,
             "flow": self.flow.to_text(),
-            "effects": self._effects(),
+            "effects": _of_flow(self.flow)["effects"],
             "weights": [
                 weights.sha256 for step in self.flow.steps for weights in step.card.weights
             ],
@@ -71,36 +71,34 @@ class Provenance:
 
     def record(self, frame: RenderedFrame, source_digest: str) -> dict[str, str]:
         """Return what is told of a frame, without the prefix."""
-        weights = [weights for step in self.flow.steps for weights in step.card.weights]
-        record = {
-            "version": self.version,
-            "flow": self.flow.to_text(),
-            "effects": ", ".join(self._effects()),
-            "weights": ", ".join(f"{w.file} sha256:{w.sha256}" for w in weights),
-            "weights_licence": ", ".join(sorted({w.licence for w in weights})),
-            "device": self.device.label,
-            "precision": ", ".join(frame.precisions) or "float32",
-            "tile_px": str(frame.tile_px),
-            "fallbacks": ", ".join(frame.fallbacks),
-            "ocio_config": self.config,
-            "receipt": _receipt_text(frame.receipt),
-        }
+        record = dict(_of_flow(self.flow))
+        record["version"] = self.version
+        record["device"] = self.device.label
+        record["precision"] = ", ".join(frame.precisions) or "float32"
+        record["tile_px"] = str(frame.tile_px)
+        record["fallbacks"] = ", ".join(frame.fallbacks)
+        record["ocio_config"] = self.config
         if source_digest:
             record["source"] = f"sha256:{source_digest}"
             record["hash"] = self.result_hash(source_digest)
         return record
 
-    def _effects(self) -> list[str]:
-        return [f"{step.card.id} {step.card.version}" for step in self.flow.steps]
+
+def _of_flow(flow: BoundFlow) -> dict[str, str]:
+    weights = [weights for step in flow.steps for weights in step.card.weights]
+    return {
+        "flow": flow.to_text(),
+        "effects": ", ".join(f"{step.card.id} {step.card.version}" for step in flow.steps),
+        "weights": ", ".join(f"{w.file} sha256:{w.sha256}" for w in weights),
+        "weights_licence": ", ".join(sorted({w.licence for w in weights})),
+    }
 
 
-def _receipt_text(receipt: RangeReceipt) -> str:
-    return json.dumps({name: getattr(receipt, name) for name in RangeReceipt.__slots__})
-
-
-def header_attributes(record: Mapping[str, str]) -> dict[str, object]:
-    """Return a record as header attributes."""
-    return {PREFIX + name: text for name, text in record.items()}
+def header_attributes(record: Mapping[str, str], receipt: RangeReceipt) -> dict[str, object]:
+    """Return a record and the range receipt as header attributes."""
+    counted = {name: getattr(receipt, name) for name in RangeReceipt.__slots__}
+    said = {**record, "receipt": json.dumps(counted, sort_keys=True)}
+    return {PREFIX + name: text for name, text in said.items()}
 
 
 def file_digest(path: str) -> str:
