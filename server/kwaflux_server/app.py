@@ -50,6 +50,8 @@ def log_file(environ: Mapping[str, str]) -> Path:
 def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
     """Run a server in this process until it is shut down (a client, SIGINT or SIGTERM).
 
+    Running frames are finished first, unless a second signal comes.
+
     Raises:
         ResourceError: Another server has this endpoint.
         SettingsError: A setting cannot be carried out.
@@ -80,7 +82,7 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
             host_id=host_id(),
         )
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: gateway.stop())
+            signal.signal(number, lambda *_: gateway.interrupt())
         supervisor.start()
         _LOG.info("serving on %s", settings.endpoint)
         try:

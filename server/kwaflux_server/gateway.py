@@ -65,7 +65,7 @@ class Gateway:
         host_id: Names this machine, so that a client knows whether it shares its memory.
         clock: Seconds that never run backwards.
 
-    Thread: one; ``stop`` from any.
+    Thread: one; ``stop`` and ``interrupt`` from any.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class Gateway:
             clock=clock,
         )
         self._next_beat_s = 0.0
-        self._is_draining = False
+        self._is_draining = self._is_interrupted = False
         self._bind = lru_cache(maxsize=256)(self._bound)
 
     def run(self) -> None:
         """Serve until the server is shut down and its running frames are done."""
-        while not (self._is_draining and self._dispatcher.snapshot().running == 0):
+        while not self._has_ended():
             if self._is_draining:
                 self._dispatcher.drain()
             self._switchboard.wait(
@@ -128,6 +128,15 @@ class Gateway:
     def stop(self) -> None:
         """Shut down once the running frames are done. Any thread; safe in a signal's handler."""
         self._is_draining = True
+
+    def interrupt(self) -> None:
+        """Shut down as ``stop`` does; called again, without waiting for the running frames."""
+        self._is_interrupted = self._is_draining
+        self.stop()
+
+    def _has_ended(self) -> bool:
+        is_idle = self._dispatcher.snapshot().running == 0
+        return self._is_interrupted or (self._is_draining and is_idle)
 
     def _beat(self) -> None:
         now_s = self._clock()

@@ -213,3 +213,22 @@ def test_ctrl_c_in_the_servers_terminal_finishes_the_frame_that_runs(
         assert call.result(60).receipt.max_out > 0
     assert own.process.wait(30) == 0
     assert "Traceback" not in own.log()
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_frame(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    own, log = start_server(), tmp_path / "log"
+    with own.client() as client, ThreadPoolExecutor(1) as pool:
+        flow = f'slow(seconds=5, log="{log}", name="x")'
+        call = pool.submit(client.render, SMALL, flow, timeout_s=60)
+        wait_until(log.exists, what="the frame began")
+        own.process.send_signal(signal.SIGINT)
+        with own.client() as other, pytest.raises(Unavailable, match="shutting down"):
+            while True:  # until the signal has arrived
+                other.render(SMALL, "soften(strength=0)", urgency="batch", timeout_s=0.2)
+        own.process.send_signal(signal.SIGINT)
+        with pytest.raises(Unavailable):
+            call.result(15)
+    assert own.process.wait(30) == 0
+    assert "Traceback" not in own.log()

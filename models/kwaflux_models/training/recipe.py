@@ -10,7 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tomllib
+from numpy.typing import NDArray
 
 from kwaflux_models.training.losses import LossWeights
 
@@ -39,7 +41,18 @@ class Recipe:
     blind_share: float
     loss: LossWeights
     light_weight: float
+    noisy_codec_weight: float
     sha256: str
+
+    def case_weights(self, cases: NDArray[np.str_]) -> NDArray[np.float32]:
+        """Return what samples of these cases count; a case that is not named counts 1."""
+        named = {
+            "clean": self.light_weight,
+            "light": self.light_weight,
+            "sensor_codec": self.noisy_codec_weight,
+            "gauss_codec": self.noisy_codec_weight,
+        }
+        return np.array([named.get(str(case), 1.0) for case in cases], dtype=np.float32)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -61,5 +74,6 @@ def read_recipe(path: Path) -> Recipe:
         blind_share=float(training["blind_share"]),
         loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
         light_weight=float(loss["light_weight"]),
+        noisy_codec_weight=float(loss["noisy_codec_weight"]),
         sha256=hashlib.sha256(text).hexdigest(),
     )

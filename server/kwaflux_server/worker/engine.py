@@ -123,9 +123,15 @@ class Engine:
         """Cancel a task; it ends within one tile. Unknown ids are ignored."""
         with self._condition:
             task = self._tasks.get(task_id)
-            if task is not None:
-                task.is_cancelled = True
-            self._condition.notify()
+            if task is None:
+                return
+            task.is_cancelled = True
+            others = [entry for entry in self._ready if entry.task is not task]
+            was_waiting = len(others) < len(self._ready)
+            heapq.heapify(others)
+            self._ready = others
+        if was_waiting:
+            self._finish(task, failed(Cancelled("the request was cancelled")), ())
 
     def stop(self) -> None:
         """End ``run`` once the task that computes is done."""

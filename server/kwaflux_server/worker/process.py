@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -217,6 +218,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--silence-s", type=float, default=30.0)
     parser.add_argument("--log-level", default="INFO")
     found = parser.parse_args(arguments)
+    # Ctrl+C in the server's terminal reaches its workers too, and is for the gateway to act on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=found.log_level, stream=sys.stderr)
     options = WorkerOptions(
         found.device,
@@ -236,9 +239,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     thread = threading.Thread(target=_serve, args=(link, engine, rings), name="link")
     thread.start()
-    engine.run()
+    status = 1
+    try:
+        engine.run()
+        status = 0
+    except BaseException:  # noqa: BLE001 - a worker that cannot compute must not linger
+        _LOG.exception("worker %s broke", found.name)
     # Readers and writers may hold work for a gateway that is gone: nobody waits for them.
-    os._exit(0)
+    os._exit(status)
 
 
 def _serve(link: _Link, engine: Engine, rings: AttachedRings) -> None:
