@@ -28,6 +28,8 @@ __all__ = [
     "TEMPORARY_PREFIX",
     "StrPath",
     "atomic_path",
+    "check_source",
+    "check_target",
     "read_image",
     "same_file",
     "write_failed",
@@ -96,6 +98,29 @@ def write_failed(target: StrPath, error: OSError) -> ImageWriteFailed:
         hint=_HINTS.get(error.errno or 0, "nothing was changed under that name"),
         path=os.fspath(target),
     )
+
+
+def check_source(source: StrPath) -> None:
+    """Refuse a source of a kind that is not read, by its name alone.
+
+    Raises:
+        ImageUnsupported: A movie, or a suffix no reader knows.
+    """
+    _picture_suffix(source)
+
+
+def check_target(target: StrPath) -> None:
+    """Refuse a target that could not be written, before anything is computed for it.
+
+    Raises:
+        ImageUnsupported: A movie, or a suffix no writer knows.
+        ImageWriteFailed: Its folder is not there.
+    """
+    _picture_suffix(target)
+    try:
+        _check_folder(Path(os.path.realpath(target)))
+    except OSError as error:
+        raise write_failed(target, error) from error
 
 
 def _check_folder(final: Path) -> None:

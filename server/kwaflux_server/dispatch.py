@@ -236,7 +236,7 @@ class Dispatcher:
         for session in self._sessions:
             jobs, session.jobs = session.jobs, {}
             for request_id, job in jobs.items():
-                self._jobs.close(job)
+                self._close_job(job)
                 self.tell(session, failed(error), request_id)
         self._live = {task_id: live for task_id, live in self._live.items() if not live.job}
         self.fail_all(error)
@@ -325,8 +325,17 @@ class Dispatcher:
 
     def _feed(self, session: Session, request_id: int, job: str) -> None:
         """Let the next frames of a job arrive, and close it once none is left."""
-        for request in self._jobs.next_frames(job):
-            self._arrive(session, request_id, request, (), job=job, models=self._models[job])
+        while requests := self._jobs.next_frames(job):
+            for request in requests:
+                try:
+                    self._jobs.check(request)
+                except KwafluxError as error:
+                    event = self._jobs.finished(job, request.frame, failed(error))
+                    if event is not None:
+                        self.tell(session, event, request_id)
+                else:
+                    models = self._models[job]
+                    self._arrive(session, request_id, request, (), job=job, models=models)
         done = self._jobs.done(job)
         if done is not None and session.jobs.get(request_id) == job:
             self._close_job(job)

@@ -47,7 +47,7 @@ def effects_page(cards: Iterable[Card]) -> str:
         _NOTE,
         "What Kwaflux can do to a plate. Each effect is for one deficiency; a flow puts several in "
         "order:\n`denoise(strength=0.6) | identity`. A param that is left out has its default. "
-        "`kwaflux effects NAME`\nprints the same for what is installed.",
+        "`kwaflux effects NAME`\nshows one that is installed.",
     ]
     for card in cards:
         sections += _effect_sections(card)

@@ -142,10 +142,15 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """End every worker; kill those that do not end in time."""
-        processes = [seat.process for seat in self._seats if seat.process is not None]
+        """End every worker; kill those that do not end in time, or never got ready."""
         deadline_s = time.monotonic() + _STOP_S
-        for process in processes:
+        for seat in self._seats:
+            if seat.process is not None and seat.ready is None:
+                seat.process.kill()
+        for seat in self._seats:
+            process, seat.process = seat.process, None
+            if process is None:
+                continue
             try:
                 process.wait(max(0.0, deadline_s - time.monotonic()))
             except subprocess.TimeoutExpired:

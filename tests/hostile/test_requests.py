@@ -136,8 +136,8 @@ def test_an_id_that_is_in_use_is_refused_and_a_cancel_of_nothing_ignored(
         raw.hello()
         raw.send(Cancel(424242))
         slow = replace(GOOD, flow="slow(seconds=0.5)")
-        raw.send(slow, parts=(PART,), id=77)
-        raw.send(slow, parts=(PART,), id=77)
+        raw.send(slow, parts=(PART,), request_id=77)
+        raw.send(slow, parts=(PART,), request_id=77)
         answers = [raw.receive(), raw.receive()]
         kinds = [answer.message.kind for answer in answers if answer is not None]
         assert kinds == ["failed", "rendered"]
@@ -269,9 +269,9 @@ def test_an_unknown_colorspace_is_refused_wherever_it_is_named(
     source = tmp_path / "plate.exr"
     write_image(source, SMALL)
     with server.client() as client:
-        with pytest.raises(UnknownColorspace, match="Rec.7009"):
+        with pytest.raises(UnknownColorspace, match=r"Rec\.7009"):
             client.render(replace(SMALL, colorspace="Rec.7009"), "soften", timeout_s=30)
-        with pytest.raises(UnknownColorspace, match="Rec.7009"):
+        with pytest.raises(UnknownColorspace, match=r"Rec\.7009"):
             client.render_file(
                 source, tmp_path / "o.exr", "soften", colorspace="Rec.7009", timeout_s=30
             )

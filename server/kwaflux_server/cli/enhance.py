@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, Protocol, TypeAlias, cast
 
@@ -23,11 +24,11 @@ from rich.progress import (
 from rich.text import Text
 
 from kwaflux_core.client import Client
-from kwaflux_core.errors import RequestError
+from kwaflux_core.errors import KwafluxError, RequestError
 from kwaflux_core.protocol.messages import JobDone, JobEvent, Submit
 from kwaflux_core.settings import load_server_settings, settings_file
 from kwaflux_server.app import ensure_server
-from kwaflux_server.cli.console import OUT, say_json
+from kwaflux_server.cli.console import OUT, say_error, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
 
 __all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance", "exit_status"]
@@ -79,6 +80,7 @@ def enhance(
 
     Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
     """
+    _make_last_folder(target)
     submit = Submit(
         os.path.abspath(source),
         os.path.abspath(target),
@@ -92,10 +94,24 @@ def enhance(
         cast(Existing, _one_of("--existing", existing, ("replace", "skip", "verify"))),
     )
     opened = _embedded(submit) if embedded else _served(submit, endpoint, as_json=as_json)
+    good: list[int] = []
     with opened as (job, events), _cancelled_by_ctrl_c(job.cancel):
         show = _show_as_json if as_json else _show
-        show(events, job)
+        try:
+            show(_noting_good(events, good), job)
+        except KwafluxError as error:
+            if not good:
+                raise
+            say_error(error)
+            return SOME_NEED_ATTENTION
     return exit_status(job.result())
+
+
+def _make_last_folder(target: str) -> None:
+    """Make the target's own folder; one whose parent is missing too is rather a slip."""
+    folder = Path(target).absolute().parent
+    if not folder.exists() and folder.parent.is_dir():
+        folder.mkdir()
 
 
 def exit_status(done: JobDone) -> int:
@@ -103,6 +119,14 @@ def exit_status(done: JobDone) -> int:
     if done.failed == done.cancelled == 0:
         return ALL_GOOD
     return SOME_NEED_ATTENTION if done.done + done.skipped else NOTHING_DONE
+
+
+def _noting_good(events: Iterator[JobEvent], good: list[int]) -> Iterator[JobEvent]:
+    """Pass events on and note which frames are good, for a job that comes to no end."""
+    for event in events:
+        if event.state in ("done", "skipped"):
+            good.append(event.frame)
+        yield event
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from kwaflux_core.errors import KwafluxError
+from kwaflux_server import __version__
 from kwaflux_server.cli.bench import bench
-from kwaflux_server.cli.console import say_error
+from kwaflux_server.cli.console import OUT, say_error
 from kwaflux_server.cli.demo import demo
 from kwaflux_server.cli.effects import effects
 from kwaflux_server.cli.enhance import enhance
@@ -19,11 +21,27 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="kwaflux",
     help="Image restoration for plates: nothing in the picture changes but what was asked.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        OUT.print(f"kwaflux {__version__}")
+    elif context.invoked_subcommand is None:
+        OUT.print(context.get_help(), markup=False)
+
+
 for _command in (enhance, effects, serve, start, stop, status, demo, bench):
     app.command()(_command)
 

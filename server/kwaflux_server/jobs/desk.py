@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import secrets
 
+from kwaflux_core.color import ColorConfig
+from kwaflux_core.errors import RequestError
+from kwaflux_core.exr import COMPRESSIONS
+from kwaflux_core.files import check_source, check_target
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.protocol.messages import (
     Failed,
@@ -19,7 +23,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
 )
 from kwaflux_core.sequence import Sequence, plan
-from kwaflux_server.auth import PathGuard
+from kwaflux_server.auth import PathGuard, check_render
 from kwaflux_server.jobs.plan import JobFeed
 
 __all__ = ["JobDesk"]
@@ -46,10 +50,11 @@ class JobDesk:
         Raises:
             PathNotAllowed: Source or target lie outside the server's roots.
             RequestError: The range, the source or the target cannot be what was meant.
-            ImageError: The source has no file at all.
+            ImageError: The source has no file at all, or the target no folder.
         """
         self._guard.check(submit.source)
         self._guard.check(submit.target)
+        _check_said(submit)
         tasks = plan(submit.source, submit.target, submit.frames)
         source = Sequence.parse(submit.source)
         clip = {frame: source.path(frame) for frame in source.frames_on_disk()}
@@ -72,6 +77,15 @@ class JobDesk:
         while feed is not None and (request := feed.next_frame()) is not None:
             requests.append(request)
         return requests
+
+    def check(self, request: Render) -> None:
+        """Refuse a frame whose files, every link resolved, lie outside the server's roots.
+
+        Raises:
+            PathNotAllowed: They do.
+            RequestError: The target is the source.
+        """
+        check_render(request, guard=self._guard, session="")
 
     def started(self, job: str, frame: int) -> JobEvent | None:
         """Return the event of a frame that a worker began."""
@@ -96,3 +110,16 @@ class JobDesk:
     def close(self, job: str) -> None:
         """Forget a job."""
         self._feeds.pop(job, None)
+
+
+def _check_said(submit: Submit) -> None:
+    """Refuse what can be seen to be wrong before the first frame: once, and not frame by frame."""
+    check_source(submit.source)
+    check_target(submit.target)
+    if submit.colorspace:
+        ColorConfig.default().resolve(submit.colorspace)
+    if submit.compression and submit.compression.lower() not in COMPRESSIONS:
+        raise RequestError(
+            f"there is no compression {submit.compression!r}",
+            hint=f"choose one of: {', '.join(COMPRESSIONS)}",
+        )

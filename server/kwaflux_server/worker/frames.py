@@ -269,7 +269,7 @@ class Frames:
         window = Box(*planes.window)
         dtype = np.dtype(f"<{planes.dtype}")
         shape = (len(planes.channels), window.height, window.width)
-        length = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        length = len(planes.channels) * window.area_px * dtype.itemsize
         if isinstance(pixels, ShmPixels):
             data = self._ring(pixels.ring, pixels.offset_bytes, length)
         else:

@@ -46,9 +46,9 @@ class RawClient:
         """Send parts as they are."""
         self._socket.send_multipart(frames, copy=True)
 
-    def send(self, message: Message, *, parts: Sequence[WirePart] = (), id: int = 0) -> int:
+    def send(self, message: Message, *, parts: Sequence[WirePart] = (), request_id: int = 0) -> int:
         """Send a message; return its id, a new one unless one is given."""
-        request_id = id or next(self._ids)
+        request_id = request_id or next(self._ids)
         self.send_bytes(encode(message, request_id=request_id, parts=parts))
         return request_id
 

@@ -34,6 +34,7 @@ __all__ = [
     "RunningServer",
     "StartServer",
     "effects_folder",
+    "new_place",
     "place",
     "server",
     "serving",
@@ -95,11 +96,19 @@ class RunningServer:
     Args:
         place: Where it runs.
         process: The gateway.
+        client: The environment of its clients, where that is another (they have other keys).
     """
 
-    def __init__(self, place: Place, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        process: subprocess.Popen[bytes],
+        *,
+        client: Mapping[str, str] | None = None,
+    ) -> None:
         self.place = place
         self.process = process
+        self._client_environ = place.environ if client is None else client
 
     @property
     def endpoint(self) -> str:
@@ -117,7 +126,7 @@ class RunningServer:
             timeout_s=START_S,
             transport=transport,
             name=name,
-            environ=self.place.environ,
+            environ=self._client_environ,
         )
 
     def status(self) -> ServerStatus:
@@ -137,7 +146,7 @@ class RunningServer:
         with (
             contextlib.suppress(KwafluxError),
             Client.connect(
-                self.endpoint, timeout_s=2, name="probe", environ=self.place.environ
+                self.endpoint, timeout_s=2, name="probe", environ=self._client_environ
             ) as client,
         ):
             return any(worker.is_ready for worker in client.status().workers)
@@ -185,8 +194,13 @@ def new_place(effects: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def serving(place: Place, settings: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
-    """Run a server at a place until the block ends.
+def serving(
+    place: Place,
+    settings: Mapping[str, str] | None = None,
+    *,
+    client: Mapping[str, str] | None = None,
+) -> Iterator[RunningServer]:
+    """Run a server at a place until the block ends; the arguments are as in ``RunningServer``.
 
     It leads a process group of its own, so that no worker outlives a test.
     """
@@ -200,7 +214,7 @@ def serving(place: Place, settings: Mapping[str, str] | None = None) -> Iterator
             stderr=log,
             start_new_session=True,
         )
-    running = RunningServer(at, process)
+    running = RunningServer(at, process, client=client)
     try:
         wait_until(running.is_well, what="a server is ready", timeout_s=START_S)
         yield running
