@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from kwaflux_core.client import Client
-from kwaflux_core.errors import ResourceError, SettingsError, Unavailable
+from kwaflux_core.errors import DeadlineExceeded, ResourceError, SettingsError, Unavailable
 from kwaflux_core.protocol.codec import CodecLimits
 from kwaflux_core.settings import ServerSettings, runtime_dir
 from kwaflux_core.transport.shared_memory import RingDir, host_id, ram_backed_dir
@@ -38,6 +39,8 @@ from kwaflux_server.switchboard import Switchboard
 __all__ = ["ensure_server", "log_file", "serve"]
 
 _LOG = logging.getLogger("kwaflux.server")
+_State: TypeAlias = Literal["absent", "starting", "ready", "hopeless"]
+
 _START_S = 60.0
 _LINGER_MS = 1000
 
@@ -104,7 +107,7 @@ def ensure_server(
     Raises:
         Unavailable: It did not come up; the message holds the end of its log.
     """
-    if _answers(endpoint, environ):
+    if _state(endpoint, environ) == "ready":
         return False
     command = [sys.executable, "-m", "kwaflux_server", "serve", *arguments]
     if endpoint is not None:
@@ -122,9 +125,10 @@ def ensure_server(
         )
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
-        if _answers(endpoint, environ):
+        state = _state(endpoint, environ)
+        if state == "ready":
             return True
-        if process.poll() is not None:
+        if state == "hopeless" or process.poll() is not None:
             break
         time.sleep(0.05)
     said = log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
@@ -135,12 +139,16 @@ def ensure_server(
     )
 
 
-def _answers(endpoint: str | None, environ: Mapping[str, str]) -> bool:
+def _state(endpoint: str | None, environ: Mapping[str, str]) -> _State:
+    """Return whether a server renders, is getting ready, or has given its workers up."""
     try:
         with Client.connect(endpoint, timeout_s=1.0, environ=environ) as client:
-            return any(worker.is_ready for worker in client.status(timeout_s=1.0).workers)
-    except Unavailable:
-        return False
+            workers = client.status(timeout_s=1.0).workers
+    except (Unavailable, DeadlineExceeded):
+        return "absent"
+    if any(worker.is_ready for worker in workers):
+        return "ready"
+    return "starting" if any(worker.pid for worker in workers) else "hopeless"
 
 
 def _devices(wanted: tuple[str, ...]) -> tuple[str, ...]:

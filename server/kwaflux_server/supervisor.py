@@ -16,9 +16,12 @@ from pathlib import Path
 from kwaflux_core.protocol.messages import WorkerInfo, WorkerReady
 from kwaflux_core.settings import ServerSettings
 
-__all__ = ["LostWorker", "Supervisor"]
+__all__ = ["CANNOT_START", "LostWorker", "Supervisor"]
 
 _LOG = logging.getLogger("kwaflux.server.supervisor")
+CANNOT_START = 2
+"""The exit status of a worker that will not start at another time either."""
+
 _STARTS_WITHOUT_READY = 3
 _STOP_S = 5.0
 
@@ -52,7 +55,8 @@ class _Seat:
 class Supervisor:
     """Keep one worker process alive on every device.
 
-    A worker that ends is started again; one that ends three times before it was ready is not.
+    A worker that ends is started again; one that ends three times before it was ready, or says
+    that it never can be, is not.
 
     Args:
         devices: Device names as the workers take them.
@@ -117,7 +121,7 @@ class Supervisor:
             if status is not None:
                 lost.append(LostWorker(seat.name, _reason(status)))
                 _LOG.warning("worker %s ended: %s", seat.name, _reason(status))
-                self._restart(seat)
+                self._restart(seat, status)
         return lost
 
     def restart(self, name: str) -> None:
@@ -157,9 +161,10 @@ class Supervisor:
                 process.kill()
                 process.wait()
 
-    def _restart(self, seat: _Seat) -> None:
+    def _restart(self, seat: _Seat, status: int) -> None:
         if seat.ready is None:
-            seat.failures += 1
+            is_for_good = status == CANNOT_START
+            seat.failures += _STARTS_WITHOUT_READY if is_for_good else 1
         seat.ready = None
         if seat.failures >= _STARTS_WITHOUT_READY:
             _LOG.error("no worker can be started on %s; see the log above", seat.device)

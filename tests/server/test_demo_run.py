@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from kwaflux_core.client import Client
 from kwaflux_core.errors import ParamError, Unavailable
 from kwaflux_core.files import read_image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_server.app import ensure_server
 from kwaflux_server.cli.console import OUT
 from kwaflux_server.demo.report import Check, Report, Run, as_fields, as_table
 from kwaflux_server.demo.run import run_demo
@@ -53,13 +52,18 @@ def environ() -> Iterator[Mapping[str, str]]:
 
 @pytest.fixture(scope="module")
 def running(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    with warnings.catch_warnings():
-        # The server outlives the object that it was started with, and is meant to.
-        warnings.simplefilter("ignore", ResourceWarning)
-        assert ensure_server(environ=environ)
+    command = [sys.executable, "-m", "kwaflux_server", "serve"]
+    with (Path(environ["KWAFLUX_RUNTIME_DIR"]) / "test.log").open("wb") as log:
+        server = subprocess.Popen(command, env=dict(environ), stdout=log, stderr=log)
+    deadline_s = time.monotonic() + 60.0
+    with Client.connect(environ=environ, waits_for_server=True, timeout_s=60.0) as client:
+        while not any(worker.is_ready for worker in client.status().workers):
+            assert time.monotonic() < deadline_s, "the worker is not ready"
+            time.sleep(0.05)
     yield environ
     with Client.connect(environ=environ) as client:
         client.shutdown()
+    server.wait(30.0)
 
 
 def test_the_demo_uses_a_running_server_and_leaves_it_running(

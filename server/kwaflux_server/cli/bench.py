@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -35,15 +36,17 @@ def bench(
     from kwaflux_server.bench.road import four_k_by_shm, server_share, small_round_trip
     from kwaflux_server.bench.setting import LocalRenderer, private_server
 
+    count = 10 if quick else 50
     local = LocalRenderer.on_cpu()
     with private_server(os.environ) as client:
         parts: dict[str, Callable[[], list[Row]]] = {
             "road": lambda: [four_k_by_shm(client), small_round_trip(client)],
             "exact": lambda: exactness(local, flow=_FLOW),
             "share": lambda: server_share(client, local, flow=_FLOW, rounds=3 if quick else 7),
-            "sequence": lambda: pipelining(
-                client, local, flow=_FLOW, frame_count=10 if quick else 50
-            ),
+            "sequence": lambda: [
+                pipelining(client, local, flow=_FLOW, frame_count=count, compression=compression)
+                for compression in ("none", "zip")
+            ],
             "memory": lambda: memory(client, flow=_FLOW, short=20, long=40 if quick else 200),
             "precision": lambda: precisions(local, flow=_FLOW),
         }
@@ -53,7 +56,9 @@ def bench(
         for name, measure in parts.items():
             if only not in ("", name):
                 continue
-            for row in measure():
+            with nullcontext() if as_json else OUT.status(f"measuring: {name}"):
+                rows = measure()
+            for row in rows:
                 if as_json:
                     say_json("bench", row=row, is_kept=row.is_kept)
                 table.add_row(*_cells(row))

@@ -37,6 +37,7 @@ from kwaflux_models.device import Device
 from kwaflux_models.registry import Registry
 from kwaflux_models.runtime import FrameRenderer
 from kwaflux_server import __version__
+from kwaflux_server.supervisor import CANNOT_START
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.engine import Engine
 from kwaflux_server.worker.frames import Frames
@@ -236,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine = make_engine(options, name=found.name, rings=rings, put=link.outbox.put)
     except KwafluxError as error:
         _LOG.error("worker %s cannot start: %s", found.name, error)
-        return 2
+        return CANNOT_START
     thread = threading.Thread(target=_serve, args=(link, engine, rings), name="link")
     thread.start()
     status = 1
