@@ -43,6 +43,7 @@ _State: TypeAlias = Literal["absent", "starting", "ready", "hopeless"]
 
 _START_S = 60.0
 _LINGER_MS = 1000
+_LAST_WORDS = 3
 
 
 def log_file(environ: Mapping[str, str]) -> Path:
@@ -131,12 +132,18 @@ def ensure_server(
         if state == "hopeless" or process.poll() is not None:
             break
         time.sleep(0.05)
-    said = log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
     process.terminate()
+    said = log.read_bytes()[begin:].decode(errors="replace")
     raise Unavailable(
-        f"the server did not come up: {said[-1] if said else 'it said nothing'}",
+        f"the server did not come up: {_last_words(said)}",
         hint=f"its log is {log}",
     )
+
+
+def _last_words(log: str) -> str:
+    """Return the last lines of a log that tell of trouble."""
+    lines = [line for line in log.splitlines() if line and "INFO" not in line]
+    return "; ".join(lines[-_LAST_WORDS:]) or "it said nothing"
 
 
 def _state(endpoint: str | None, environ: Mapping[str, str]) -> _State:

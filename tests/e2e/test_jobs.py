@@ -297,3 +297,17 @@ def test_a_job_is_not_disturbed_by_a_temporary_of_a_killed_run(
     _, counts = _run(server, source, str(tmp_path / "in" / "c.####.exr"))
     assert counts == (2, 0, 0, 0)
     wait_until(lambda: os.path.exists(tmp_path / "in" / "c.1002.exr"), what="the last frame")
+
+
+def test_a_neighbor_that_changed_makes_a_frame_anew_when_verified(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    source = _shoot(tmp_path / "in", 4)
+    (tmp_path / "out").mkdir()
+    target = str(tmp_path / "out" / "c.####.exr")
+    for flow in ("around", "soften"):
+        assert _run(server, source, target, flow=flow)[1] == (4, 0, 0, 0)
+        write_image(tmp_path / "in" / "plate.1004.exr", plate(HEIGHT, WIDTH, seed=len(flow)))
+        events, _ = _run(server, source, target, flow=flow, existing="verify")
+        kept = {frame for frame, state in _ends(events).items() if state == "skipped"}
+        assert kept == ({1001, 1002} if flow == "around" else {1001, 1002, 1003})

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core import write_image
+from kwaflux_core import Image, write_image
 from kwaflux_core.errors import (
     FlowError,
     FrameTooLarge,
@@ -347,3 +347,19 @@ def test_a_job_over_paths_that_cannot_be_is_refused(server: RunningServer) -> No
         ):
             refused = raw.refused(Submit(source, target, "soften"))
             assert refused.code in TYPED | {"path_not_allowed"}, refused
+
+
+def test_a_small_file_that_unpacks_to_a_huge_frame_is_refused_unread(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    strict = start_server({"KWAFLUX_FRAME_BYTES_MAX": str(1 << 20)})
+    flat = Image.from_channels({name: np.zeros((2048, 2048), np.float32) for name in "RGB"})
+    data = exr_to_bytes(flat, compression="zip")
+    assert len(data) < 1 << 20
+    source = tmp_path / "bomb.exr"
+    source.write_bytes(data)
+    with strict.client() as client:
+        with pytest.raises(FrameTooLarge):
+            client.render_exr_bytes(data, "soften", timeout_s=60)
+        with pytest.raises(FrameTooLarge):
+            client.render_file(source, tmp_path / "o.exr", "soften", timeout_s=60)

@@ -14,6 +14,7 @@ from kwaflux_core.errors import RequestError
 from kwaflux_server.bench.rows import Row
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
+from kwaflux_server.supervisor import WORKER_ENVIRON
 
 __all__ = ["bench"]
 
@@ -30,6 +31,7 @@ def bench(
 ) -> None:
     """Measure speed, memory and exactness. Ratios within one run; takes some minutes."""
     # Torch is imported here and not before: other commands must not pay for it.
+    os.environ.update({**WORKER_ENVIRON, **os.environ})
     from kwaflux_server.bench.exact import exactness
     from kwaflux_server.bench.lengths import memory, pipelining
     from kwaflux_server.bench.precision import precisions

@@ -84,6 +84,7 @@ class Fetched:
     image: Image | None = None
     layer: Layer | None = None
     digest: str = ""
+    neighbors_digest: str = ""
     read_s: float = 0.0
     standing: Rendered | None = None
 
@@ -127,13 +128,16 @@ class Frames:
             KwafluxError: Whatever is wrong with a source, typed.
         """
         start = time.perf_counter()
-        target, digest = request.target, ""
+        target, digest, neighbors = request.target, "", ""
         main = _main_source(request)
         if isinstance(main.pixels, PathPixels) and isinstance(target, PathTarget):
-            digest = file_digest(main.pixels.path)
-            if target.existing != "replace" and Path(target.path).exists():
-                expected = provenance.result_hash(digest)
-                if target.existing == "skip" or stands_good(target.path, expected):
+            is_there = Path(target.path).exists()
+            if is_there and target.existing == "skip":
+                return Fetched({}, standing=_standing(request, target))
+            digest, neighbors = file_digest(main.pixels.path), provenance.neighbors_digest()
+            if is_there and target.existing == "verify":
+                expected = provenance.result_hash(digest, neighbors_digest=neighbors)
+                if stands_good(target.path, expected):
                     return Fetched({}, digest=digest, standing=_standing(request, target))
         image, layer = None, None
         plates: dict[int, Plate] = {}
@@ -147,7 +151,8 @@ class Frames:
             else:
                 plates[source.frame] = self._raw(request, source.pixels, parts)
             self._check_size(plates[source.frame].nbytes, frame=source.frame)
-        return Fetched(plates, image, layer, digest, time.perf_counter() - start)
+        read_s = time.perf_counter() - start
+        return Fetched(plates, image, layer, digest, neighbors, read_s)
 
     def deliver(
         self,
@@ -167,7 +172,7 @@ class Frames:
         target = request.target
         warnings: tuple[str, ...] = ()
         parts: tuple[memoryview, ...] = ()
-        record = provenance.record(frame, fetched.digest)
+        record = provenance.record(frame, fetched.digest, neighbors_digest=fetched.neighbors_digest)
         pixels: PixelRef
         if isinstance(target, (PathTarget, ExrTarget)):
             picture = self._finished(request, fetched, frame, record)
@@ -237,11 +242,12 @@ class Frames:
         if isinstance(source.pixels, PathPixels):
             path = source.pixels.path
             if _is_exr(path):
-                size_bytes = sum(header.pixels_bytes for header in read_exr_header(path))
-                self._check_size(size_bytes, frame=source.frame)
+                self._check_size(_exr_bytes(path), frame=source.frame)
             image = read_image(path, colorspace=request.colorspace)
         elif isinstance(source.pixels, ExrPixels):
-            image = read_exr(bytes(_part(parts, source.pixels.part)))
+            data = bytes(_part(parts, source.pixels.part))
+            self._check_size(_exr_bytes(data), frame=source.frame)
+            image = read_exr(data)
             if request.colorspace:
                 image = replace(image, colorspace=request.colorspace)
         else:
@@ -312,6 +318,11 @@ class Frames:
             target.offset_bytes,
             Planes(window, ("R", "G", "B")),
         )
+
+
+def _exr_bytes(source: str | bytes) -> int:
+    """Return the bytes of pixels that an EXR unpacks to, as its header says."""
+    return sum(header.pixels_bytes for header in read_exr_header(source))
 
 
 def _main_source(request: Render) -> Source:

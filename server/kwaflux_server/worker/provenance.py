@@ -2,10 +2,11 @@
 
 Owns the ``kwaflux/`` attributes and the hashes. Must not know sockets or networks.
 
-``kwaflux/hash`` is made of the source file's bytes, the flow with every param spelled out, the
-versions of its effects, their weights, and how the picture was read and written; device, precision
-and tiles are recorded beside it but are not part of it. ``kwaflux/pixels`` is made of the pixels
-that were written, so that a file that was altered or cut short is not taken for good.
+``kwaflux/hash`` is made of the source file's bytes, those of the neighbors that the flow reads, the
+flow with every param spelled out, the versions of its effects, their weights, and how the picture
+was read and written; device, precision and tiles are recorded beside it but are not part of it.
+``kwaflux/pixels`` is made of the pixels that were written, so that a file that was altered or cut
+short is not taken for good.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kwaflux_core.exr import stored_pixels
 from kwaflux_core.files import read_image
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.image import Image
-from kwaflux_core.protocol.messages import ExrTarget, PathTarget, RangeReceipt, Render
+from kwaflux_core.protocol.messages import ExrTarget, PathPixels, PathTarget, RangeReceipt, Render
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import RenderedFrame
 
@@ -50,11 +51,30 @@ class Provenance:
     config: str
     version: str
 
-    def result_hash(self, source_digest: str) -> str:
+    def neighbors_digest(self) -> str:
+        """Return the hash of the other files that the flow reads, and of where they stand in time.
+
+        Empty where it reads none.
+
+        Raises:
+            FrameMissing: One is not there.
+            ImageUnreadable: One cannot be opened.
+        """
+        if not (self.flow.frames_before or self.flow.frames_after):
+            return ""
+        made_of = sorted(
+            (source.frame - self.request.frame, file_digest(source.pixels.path))
+            for source in self.request.sources
+            if source.frame != self.request.frame and isinstance(source.pixels, PathPixels)
+        )
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest() if made_of else ""
+
+    def result_hash(self, source_digest: str, *, neighbors_digest: str = "") -> str:
         """Return the hash of what the result is made from; the same input gives the same hash."""
         request, target = self.request, self.request.target
         made_of = {
             "source": source_digest,
+            "neighbors": neighbors_digest,
             "flow": self.flow.to_text(),
             "effects": _of_flow(self.flow)["effects"],
             "weights": [
@@ -69,7 +89,9 @@ class Provenance:
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
-    def record(self, frame: RenderedFrame, source_digest: str) -> dict[str, str]:
+    def record(
+        self, frame: RenderedFrame, source_digest: str, *, neighbors_digest: str = ""
+    ) -> dict[str, str]:
         """Return what is told of a frame, without the prefix."""
         record = dict(_of_flow(self.flow))
         record["version"] = self.version
@@ -80,7 +102,7 @@ class Provenance:
         record["ocio_config"] = self.config
         if source_digest:
             record["source"] = f"sha256:{source_digest}"
-            record["hash"] = self.result_hash(source_digest)
+            record["hash"] = self.result_hash(source_digest, neighbors_digest=neighbors_digest)
         return record
 
 
