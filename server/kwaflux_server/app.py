@@ -42,7 +42,10 @@ _LOG = logging.getLogger("kwaflux.server")
 _State: TypeAlias = Literal["absent", "starting", "ready", "hopeless"]
 
 _START_S = 60.0
+_GRACE_S = 2.0
 _LINGER_MS = 1000
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Servers outlive who started them; dropping the handle of a running process is a warning."""
 _LAST_WORDS = 3
 
 
@@ -60,6 +63,8 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
         ResourceError: Another server has this endpoint.
         SettingsError: A setting cannot be carried out.
     """
+    # What takes long comes before the endpoint is claimed: who claims it answers at once.
+    devices = _devices(settings.devices)
     workers_endpoint = f"ipc://{runtime_dir(environ)}/workers-{_tag(settings.endpoint)}.sock"
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(zmq.Context())
@@ -70,7 +75,7 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
         for package, error in registry.broken.items():
             _LOG.error("the effect %s was left out: %s", package, error)
         supervisor = Supervisor(
-            _devices(settings.devices),
+            devices,
             settings=settings,
             endpoint=workers_endpoint,
             ring_dir="" if rings is None else str(rings.path),
@@ -108,14 +113,41 @@ def ensure_server(
     Raises:
         Unavailable: It did not come up; the message holds the end of its log.
     """
-    if _state(endpoint, environ) == "ready":
+    state = _state(endpoint, environ)
+    if state == "ready":
         return False
+    log = log_file(environ)
+    begin = log.stat().st_size if log.exists() else 0
+    process = None
+    if state == "absent":
+        process = _spawn_server(log, endpoint, environ, arguments)
+    deadline_s = time.monotonic() + _START_S
+    while time.monotonic() < deadline_s:
+        state = _state(endpoint, environ)
+        if state == "ready":
+            return process is not None and process.poll() is None
+        if state == "hopeless":
+            break
+        if state == "absent" and (process is None or process.poll() is not None):
+            # It may have met another, started at the same moment, that does not answer yet.
+            deadline_s = min(deadline_s, time.monotonic() + _GRACE_S)
+        time.sleep(0.05)
+    if process is not None:
+        process.terminate()
+    said = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
+    raise Unavailable(
+        f"the server did not come up: {_last_words(said)}",
+        hint=f"its log is {log}",
+    )
+
+
+def _spawn_server(
+    log: Path, endpoint: str | None, environ: Mapping[str, str], arguments: tuple[str, ...]
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "kwaflux_server", "serve", *arguments]
     if endpoint is not None:
         command += ["--endpoint", endpoint]
-    log = log_file(environ)
     with log.open("ab") as sink:
-        begin = sink.tell()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -124,20 +156,8 @@ def ensure_server(
             env=dict(environ),
             start_new_session=True,
         )
-    deadline_s = time.monotonic() + _START_S
-    while time.monotonic() < deadline_s:
-        state = _state(endpoint, environ)
-        if state == "ready":
-            return True
-        if state == "hopeless" or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    process.terminate()
-    said = log.read_bytes()[begin:].decode(errors="replace")
-    raise Unavailable(
-        f"the server did not come up: {_last_words(said)}",
-        hint=f"its log is {log}",
-    )
+    _STARTED.append(process)
+    return process
 
 
 def _last_words(log: str) -> str:

@@ -143,7 +143,9 @@ def test_an_effect_that_raises_or_gives_nan_is_an_error_of_its_frame_alone(
 def test_after_a_killed_server_the_client_is_told_and_the_next_one_starts_clean(
     start_server: StartServer, tmp_path: Path
 ) -> None:
-    own, log = start_server(), tmp_path / "log"
+    rings, log = tmp_path / "rings", tmp_path / "log"
+    rings.mkdir(mode=0o700)  # of its own: any server that starts sweeps the common one
+    own = start_server({"KWAFLUX_RING_DIR": str(rings)})
     worker = _worker(own)
     write_image(tmp_path / "plate.0001.exr", SMALL)
     with own.client() as client, ThreadPoolExecutor(2) as pool:
@@ -161,6 +163,7 @@ def test_after_a_killed_server_the_client_is_told_and_the_next_one_starts_clean(
             with pytest.raises(Unavailable):
                 waiting.result(30)
         assert time.monotonic() - begun_s < 15
+        own.process.wait(10)
         with pytest.raises(Unavailable, match="no server"):
             client.ping(timeout_s=10)
         wait_until(lambda: _is_gone(worker.pid), what="its worker ended", timeout_s=30)

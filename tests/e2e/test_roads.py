@@ -12,9 +12,11 @@ import pytest
 
 from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.client import Client, Transport
+from kwaflux_core.errors import ResourceError
 from kwaflux_core.exr import exr_to_bytes, read_exr
 from kwaflux_core.geometry import Box
 from kwaflux_core.image import Part
+from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer
 
@@ -131,8 +133,8 @@ def test_a_half_plate_is_the_same_by_every_road(server: RunningServer, tmp_path:
     with server.client(transport="inline") as client:
         result = client.render(image, "soften", timeout_s=60).image
     assert result.part.channels["R"].dtype == np.float32
-    for road in ("shm", "exr"):
-        with server.client(transport=cast(Transport, road)) as client:
+    for road in ROADS:
+        with server.client(transport=road) as client:
             _assert_same_color(client.render(image, "soften", timeout_s=60).image, result)
     with server.client() as client:
         _assert_same_color(_by_path(client, tmp_path, "soften", {0: image}, frame=0), result)
@@ -208,3 +210,32 @@ def test_without_shared_memory_pixels_travel_inline_by_themselves(
     bare = start_server({"KWAFLUX_RING_DIR": "none"})
     with bare.client() as client:
         _assert_same_color(client.render(image, "soften", timeout_s=60).image, expected)
+    with bare.client(transport="shm") as client, pytest.raises(ResourceError, match="no memory"):
+        client.render(image, "soften", timeout_s=60)
+
+
+def test_shared_memory_that_is_too_small_is_gone_round_by_itself(
+    start_server: StartServer, server: RunningServer, tmp_path: Path
+) -> None:
+    image = plate(HEIGHT, WIDTH)
+    with server.client() as client:
+        expected = client.render(image, "soften", timeout_s=60).image
+    # A ring leaves 16 MiB of its file system free, so none fits here.
+    with small_disk(tmp_path / "ram", size_kib=12 << 10) as disk:
+        tight = start_server({"KWAFLUX_RING_DIR": str(disk)})
+        with tight.client() as client:
+            for _ in range(2):
+                _assert_same_color(client.render(image, "soften", timeout_s=60).image, expected)
+            assert tight.ring_files() == []
+        assert tight.end() == 0
+        assert list(disk.iterdir()) == [], "the server's own folder is removed"
+
+
+def test_rings_that_may_hold_little_send_a_large_frame_inline(start_server: StartServer) -> None:
+    tight = start_server({"KWAFLUX_RING_BYTES_MAX": str(256 << 10)})
+    small, large = plate(32, 32), plate(128, 256)
+    with tight.client() as client:
+        first = client.render(small, "soften", timeout_s=60).image
+        assert len(tight.ring_files()) == 1
+        client.render(large, "soften", timeout_s=60)
+        _assert_same_color(client.render(small, "soften", timeout_s=60).image, first)

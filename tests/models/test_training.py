@@ -85,15 +85,16 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
     assert not new_trainer(tmp_path).resume()
 
 
-def test_the_rate_follows_the_clock_down_to_nothing(tmp_path: Path) -> None:
+def test_the_rate_follows_the_clock_down_and_the_finish_is_lower(tmp_path: Path) -> None:
     trainer = new_trainer(tmp_path)
+    main_s = trainer.budget_s * (1.0 - trainer.recipe.finish_share)
     rates = []
-    for used in (0.0, 5.0, 10.0, 11.0):
+    for used in (0.0, main_s / 2, main_s * 0.9999, main_s * 1.0001, 10.0, 11.0):
         trainer.used_s = used
         rates.append(trainer.learning_rate())
-    full = trainer.recipe.learning_rate
-    assert rates[:2] == pytest.approx([full, full / 2])
-    assert rates[2:] == pytest.approx([0.0, 0.0])
+    full, low = trainer.recipe.learning_rate, trainer.recipe.finish_learning_rate
+    assert low < full
+    assert rates == pytest.approx([full, full / 2, 0.0, low, 0.0, 0.0], abs=1e-6)
 
 
 def test_batches_depend_on_the_generator_alone() -> None:

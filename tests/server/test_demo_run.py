@@ -96,6 +96,17 @@ def test_the_demo_uses_a_running_server_and_leaves_it_running(
     assert (sheet[:300, :304] != sheet[:300, 616:920]).mean() > 0.5
 
 
+def test_the_shipped_denoiser_gains_what_the_demo_promises(
+    running: Mapping[str, str], tmp_path: Path
+) -> None:
+    report = run_demo(
+        tmp_path / "demo", onlooker=Listener(), environ=running, flow="denoise", frames=FRAMES
+    )
+    assert report.exit_status == 0, report.checks
+    assert report.psnr_gain_db >= 1.5
+    assert report.enhanced.ssim > report.plate.ssim + 0.05
+
+
 def test_a_frame_that_is_damaged_on_its_way_is_told_and_the_others_are_done(
     running: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -54,7 +54,12 @@ def _ready(name: str, resident: tuple[str, ...] = ()) -> WorkerReady:
 
 def _next_lost(found: Supervisor) -> LostWorker:
     lost: list[LostWorker] = []
-    wait_until(lambda: bool(lost.extend(found.poll()) or lost), what="a worker was lost")
+
+    def looked() -> bool:
+        lost.extend(found.poll())
+        return bool(lost)
+
+    wait_until(looked, what="a worker was lost")
     (only,) = lost
     return only
 

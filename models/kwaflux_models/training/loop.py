@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +156,21 @@ class Trainer:
         self.steps = 0
         self.used_s = 0.0
 
+    def finishing(self) -> float:
+        """Return how far the run is into its finish, 0..1; negative before it."""
+        main = 1.0 - self.recipe.finish_share
+        return min(1.0, (self.used_s / self.budget_s - main) / self.recipe.finish_share)
+
     def learning_rate(self) -> float:
-        """Return the rate for the time used: a short warm-up, then half a cosine down to 0."""
+        """Return the rate for the time used: a short warm-up and half a cosine, then the finish's.
+
+        The finish is a second, lower half cosine, in which clean samples count more.
+        """
+        into = self.finishing()
+        if into >= 0.0:
+            return self.recipe.finish_learning_rate * 0.5 * (1.0 + math.cos(math.pi * into))
         warm = min(1.0, (self.steps + 1) / self.recipe.warmup_steps)
-        share = min(1.0, self.used_s / self.budget_s)
+        share = self.used_s / (self.budget_s * (1.0 - self.recipe.finish_share))
         return self.recipe.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * share))
 
     def step(self) -> tuple[float, float, float]:
@@ -170,7 +181,10 @@ class Trainer:
         parts are summed in order, so the result does not depend on which came first.
         """
         begin = self.clock()
-        batch = draw_batch(self.pool, self.recipe, self.rng)
+        recipe = self.recipe
+        if self.finishing() >= 0.0:
+            recipe = replace(recipe, light_weight=recipe.finish_light_weight)
+        batch = draw_batch(self.pool, recipe, self.rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         parts = list(self.threads.map(self._part, batch.split(self.recipe.batch // 4)))

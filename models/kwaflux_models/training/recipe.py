@@ -42,6 +42,9 @@ class Recipe:
     loss: LossWeights
     light_weight: float
     noisy_codec_weight: float
+    finish_share: float
+    finish_learning_rate: float
+    finish_light_weight: float
     sha256: str
 
     def case_weights(self, cases: NDArray[np.str_]) -> NDArray[np.float32]:
@@ -60,6 +63,7 @@ def read_recipe(path: Path) -> Recipe:
     text = path.read_bytes()
     values = tomllib.loads(text.decode())
     pool, training, loss = values["pool"], values["training"], values["loss"]
+    finish = values["finish"]
     return Recipe(
         pool_seed=int(pool["seed"]),
         train_shards=int(pool["train_shards"]),
@@ -75,5 +79,8 @@ def read_recipe(path: Path) -> Recipe:
         loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
         light_weight=float(loss["light_weight"]),
         noisy_codec_weight=float(loss["noisy_codec_weight"]),
+        finish_share=float(finish["share"]),
+        finish_learning_rate=float(finish["learning_rate"]),
+        finish_light_weight=float(finish["light_weight"]),
         sha256=hashlib.sha256(text).hexdigest(),
     )

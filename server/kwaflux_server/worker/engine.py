@@ -140,8 +140,8 @@ class Engine:
             self._condition.notify()
 
     def close(self) -> None:
-        """Wait for readers and writers; call it after ``run`` came back."""
-        self._readers.shutdown(wait=True)
+        """Wait until what is being written is; call it after ``run`` came back."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
         self._writers.shutdown(wait=True)
 
     def run(self) -> None:
@@ -183,8 +183,7 @@ class Engine:
                 task.compute_s = spent_s + time.perf_counter() - begun_s
                 frame: RenderedFrame = done.value
                 return frame
-            urgent = self._more_urgent(order)
-            if urgent is not None:
+            while (urgent := self._more_urgent(order)) is not None:
                 spent_s += time.perf_counter() - begun_s
                 self._compute(urgent)
                 begun_s = time.perf_counter()

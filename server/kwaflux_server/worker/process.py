@@ -48,6 +48,7 @@ __all__ = ["Put", "WorkerOptions", "main", "make_engine"]
 
 _LOG = logging.getLogger("kwaflux.server.worker")
 _POLL_MS = 500
+_CLOSE_S = 4.0
 _TRUSTED = CodecLimits(total_bytes=1 << 40)
 """The gateway has held a client's message against the server's limits already."""
 
@@ -246,7 +247,10 @@ def main(arguments: list[str] | None = None) -> int:
         status = 0
     except BaseException:  # noqa: BLE001 - a worker that cannot compute must not linger
         _LOG.exception("worker %s broke", found.name)
-    # Readers and writers may hold work for a gateway that is gone: nobody waits for them.
+    # A writer that is killed leaves its temporary file: what is being written may end, if soon.
+    closing = threading.Thread(target=engine.close, name="close", daemon=True)
+    closing.start()
+    closing.join(_CLOSE_S)
     os._exit(status)
 
 
