@@ -93,7 +93,7 @@ def test_channels_last_gives_the_same_picture() -> None:
     picture = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         plain = made(picture, UNKNOWN)
-        made.to(memory_format=torch.channels_last)
+        made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = made(picture.contiguous(memory_format=torch.channels_last), UNKNOWN)
     assert torch.allclose(plain, last, atol=1e-5)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from kwaflux_core.errors import ModelError
 from kwaflux_core.flow import Flow, Step
 from kwaflux_core.geometry import Box
 from kwaflux_models import domain
+from kwaflux_models.effect import Pictures
 from kwaflux_models.registry import Registry
 from kwaflux_server.bench.setting import LocalRenderer
 
@@ -131,6 +134,31 @@ def test_a_flat_gray_keeps_its_color(local: LocalRenderer, effect: str) -> None:
         result = rendered(local, effect, np.full((3, 96, 96), level, np.float32))
         shift = np.abs(result[:, 16:-16, 16:-16].mean(axis=(1, 2)) / level - 1.0)
         assert shift.max() < 0.01, (level, shift)
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_reduced_precision_errs_no_more_than_the_card_says(
+    local: LocalRenderer, effect: str
+) -> None:
+    step = local.bind(default_flow(REGISTRY.cards[effect])).steps[0]
+    tile = curve(picture(96, 96))[None]
+    reduced = [name for name in step.card.precisions if name != "float32"]
+    with local.warm.lend(step.card) as loaded, torch.inference_mode():
+        for name in reduced:
+            dtype: torch.dtype = getattr(torch, name)
+            network = copy.deepcopy(loaded.network).to(dtype)
+            errs = [
+                loaded.effect.residual(
+                    module, Pictures(partial(_alone, tile.to(kind)), center=0), step.values
+                )
+                for module, kind in ((loaded.network, torch.float32), (network, dtype))
+            ]
+            exact, rounded = (torch.zeros(1) if each is None else each.float() for each in errs)
+            assert float((exact - rounded).abs().max()) <= step.card.precisions[name]
+
+
+def _alone(tile: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return (tile,)
 
 
 def test_weights_that_were_altered_are_refused(tmp_path: Path) -> None:
