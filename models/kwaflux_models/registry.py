@@ -96,7 +96,7 @@ class InstalledEffect:
                 return path
         raise WeightsInvalid(
             f"{name}, the weights of effect {self.card.id!r}, are not installed",
-            hint="install Kwaflux again, or train them: kwaflux models train",
+            hint="install Kwaflux again: its wheel brings them",
             effect=self.card.id,
         )
 
