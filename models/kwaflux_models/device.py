@@ -165,8 +165,7 @@ def choose_precision(
     if setting == "float32":
         return "float32"
     reduced: Precision = "float16" if device.is_cuda else "bfloat16"
-    stated = card.precisions.get(reduced)
-    if stated is None or stated > card.tolerance:
+    if not card.allows(reduced):
         return "float32"
     if device.is_cuda:
         return reduced

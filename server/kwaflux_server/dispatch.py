@@ -28,6 +28,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
     WorkerReady,
 )
+from kwaflux_server.failures import failed
 from kwaflux_server.jobs.desk import JobDesk
 from kwaflux_server.scheduler.state import Scheduler
 from kwaflux_server.scheduler.vocabulary import (
@@ -55,7 +56,7 @@ from kwaflux_server.scheduler.vocabulary import (
 )
 from kwaflux_server.session import Session, Sessions
 from kwaflux_server.supervisor import Supervisor
-from kwaflux_server.switchboard import Parts, Switchboard, failed
+from kwaflux_server.switchboard import Parts, Switchboard
 
 __all__ = ["Dispatcher"]
 

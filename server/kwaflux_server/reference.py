@@ -7,10 +7,10 @@ Must not import torch: cards say all that there is to say.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kwaflux_core.card import Card, Param, Precision
+from kwaflux_core.card import Card, Param
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.settings import OTHER_VARIABLES, SettingRow, settings_table
 from kwaflux_models.registry import Registry
@@ -156,7 +156,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         ("Frames read", f"{card.frames_before} before, {card.frames_after} after"),
         ("Works in", f"{working.colorspace}, curve `{working.curve}`"),
         ("Trained range", _trained_range(card)),
-        ("Precision", _precisions(card.precisions, tolerance=card.tolerance)),
+        ("Precision", _precisions(card)),
         ("Licence", card.licence),
     ]
     facts += [
@@ -174,12 +174,14 @@ def _trained_range(card: Card) -> str:
     return f"{low:g} to {high:g}; the effect has faded out at {low * fade:g} and {high * fade:g}"
 
 
-def _precisions(precisions: Mapping[Precision, float], *, tolerance: float) -> str:
-    reduced = {name: error for name, error in precisions.items() if name != "float32"}
-    if not reduced:
-        return "float32"
-    errors = ", ".join(f"{name} (error {error:g})" for name, error in reduced.items())
-    return f"float32; where it is faster {errors}, within {tolerance:g} in the working curve"
+def _precisions(card: Card) -> str:
+    reduced = {name: error for name, error in card.precisions.items() if name != "float32"}
+    texts = ["float32"] + [
+        f"{name} (error {error:g}, {'where it is faster' if card.allows(name) else 'not used'})"
+        for name, error in reduced.items()
+    ]
+    limit = f"; at most {card.tolerance:g} in the working curve" if reduced else ""
+    return ", ".join(texts) + limit
 
 
 def _settings(rows: Iterable[SettingRow]) -> str:

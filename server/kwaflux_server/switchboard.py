@@ -14,9 +14,10 @@ import zmq
 
 from kwaflux_core.errors import KwafluxError, ProtocolError
 from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode, encode
-from kwaflux_core.protocol.messages import Failed, Message
+from kwaflux_core.protocol.messages import Message
+from kwaflux_server.failures import failed
 
-__all__ = ["Parts", "Switchboard", "failed"]
+__all__ = ["Parts", "Switchboard"]
 
 _LOG = logging.getLogger("kwaflux.server.gateway")
 _AT_A_TIME = 64
@@ -132,8 +133,3 @@ class Switchboard:
             _LOG.info("%r cannot be reached: %s", identity, error)
             return False
         return True
-
-
-def failed(error: KwafluxError) -> Failed:
-    """Return the message that carries an error."""
-    return Failed(error.code, error.message, error.hint, error.retryable, dict(error.fields))

@@ -150,7 +150,6 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 SHIPPED = Path(denoise.__file__).parents[1] / "weights" / "denoise.safetensors"
 
 
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="the weights are not built")
 def test_the_shipped_weights_take_noise_away_and_leave_a_clean_ramp_alone() -> None:
     network = denoise.load(SHIPPED)
     torch.manual_seed(4)
@@ -164,7 +163,6 @@ def test_the_shipped_weights_take_noise_away_and_leave_a_clean_ramp_alone() -> N
     assert touched.abs().max().item() < 0.02
 
 
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="the weights are not built")
 def test_the_shipped_weights_are_small_and_say_where_they_come_from() -> None:
     from safetensors import safe_open
 

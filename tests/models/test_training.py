@@ -126,7 +126,6 @@ def test_exported_weights_say_where_they_come_from(tmp_path: Path) -> None:
         assert file.get_tensor("intro.weight").dtype == torch.float16
 
 
-@pytest.mark.skipif(not shipped_weights("denoise").is_file(), reason="the weights are not built")
 def test_the_shipped_weights_were_made_by_the_recipe_that_ships() -> None:
     with safe_open(shipped_weights("denoise"), framework="pt") as file:
         named = file.metadata()["recipe_sha256"]

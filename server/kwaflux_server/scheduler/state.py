@@ -25,8 +25,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from kwaflux_core.errors import Cancelled, KwafluxError, WorkerError
+from kwaflux_core.errors import Cancelled, WorkerError
 from kwaflux_core.protocol.messages import Failed, Urgency
+from kwaflux_server.failures import failed
 from kwaflux_server.scheduler import policy
 from kwaflux_server.scheduler.policy import SchedulerLimits
 from kwaflux_server.scheduler.vocabulary import (
@@ -188,7 +189,7 @@ class Scheduler:
             self._counts["rejected"] += 1
             yield Reject(task.task_id, error.code, error.message, error.hint)
             return
-        newer = _failed(Cancelled(f"a newer request of node {task.node!r} replaced this one"))
+        newer = failed(Cancelled(f"a newer request of node {task.node!r} replaced this one"))
         for entry in older:
             yield from self._drop(entry, "superseded", newer, now_s)
         self._entries[task.task_id] = _Entry(task, self._next_serial())
@@ -201,7 +202,7 @@ class Scheduler:
             del self._turns[turn]
 
     def _cancel(self, entries: Iterable[_Entry], now_s: float) -> Iterator[Action]:
-        error = _failed(Cancelled("the request was cancelled by its client"))
+        error = failed(Cancelled("the request was cancelled by its client"))
         for entry in entries:
             yield from self._drop(entry, "cancelled", error, now_s)
 
@@ -242,7 +243,7 @@ class Scheduler:
                 hint="the server's log has the worker's last words; try the frame alone",
                 worker=name,
             )
-            failure = Release(entry.task.task_id, "failed", _failed(error))
+            failure = Release(entry.task.task_id, "failed", failed(error))
             yield from self._worker_broke(worker, entry, failure)
 
     def _worker_broke(self, worker: _Worker, entry: _Entry, failure: Release) -> Iterator[Action]:
@@ -335,14 +336,4 @@ def _supersedes(task: Task, older: _Entry) -> bool:
         and task.node != ""
         and task.node == older.task.node
         and older.ending is None
-    )
-
-
-def _failed(error: KwafluxError) -> Failed:
-    return Failed(
-        code=error.code,
-        message=error.message,
-        hint=error.hint,
-        retryable=error.retryable,
-        fields=error.fields,
     )

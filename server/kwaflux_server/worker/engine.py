@@ -27,11 +27,12 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import FrameRenderer, RenderedFrame
+from kwaflux_server.failures import failed
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.frames import Fetched, Frames, Parts
 from kwaflux_server.worker.provenance import Provenance
 
-__all__ = ["Answer", "Engine", "failed"]
+__all__ = ["Answer", "Engine"]
 
 _LOG = logging.getLogger("kwaflux.server.worker")
 
@@ -256,8 +257,3 @@ class Engine:
         with self._condition:
             self._tasks.pop(task.id, None)
         self._answer(task.id, message, parts)
-
-
-def failed(error: KwafluxError) -> Failed:
-    """Return the message that carries an error."""
-    return Failed(error.code, error.message, error.hint, error.retryable, dict(error.fields))
