@@ -1,60 +1,58 @@
-"""Put short clips through real video codecs and take them out again.
+"""Put short clips through real codecs and take them out again.
 
-Owns the encoders, their settings and the conversion between display-encoded RGB and planar
-Y'CbCr. Knows PyAV and numpy; must not know noise, networks or files. Call it in a child process:
-a failed assertion inside an encoder ends the process it runs in.
+Owns the encoders and their settings. Knows PyAV, Pillow and numpy; must not know noise, networks or
+files. Call it in a child process: a failed assertion inside an encoder ends the process it runs in.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kwaflux_core.errors import RequestError, WorkerError
+from kwaflux_models.training.planes import (
+    Codec,
+    Plane,
+    mirror_planes,
+    planes_from_rgb,
+    planes_to_rgb,
+)
+from kwaflux_models.training.quantizer import quantizer_step
 
 __all__ = ["CODECS", "Codec", "Encode", "planes_from_rgb", "rgb_from_planes", "round_trip"]
 
-Plane = NDArray[np.uint16]
 Picture = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One encoder and decoder pair, and the layout of the pictures it takes.
-
-    Attributes:
-        encoder: Name of the encoder in FFmpeg's libraries.
-        decoder: Name of the decoder for its stream.
-        layout: Pixel format: planar Y'CbCr, 4:2:0 or 4:2:2.
-        bits: Bits of one sample, 8 or 10.
-        is_full_range: True where code values span 0..255 instead of 16..235.
-    """
-
-    encoder: str
-    decoder: str
-    layout: str
-    bits: int = 8
-    is_full_range: bool = False
-
-    @property
-    def halves_rows(self) -> bool:
-        """True for 4:2:0, whose chroma has half the rows as well as half the columns."""
-        return "420" in self.layout
-
 
 CODECS = {
     "h264": Codec("libx264", "h264", "yuv420p"),
-    "h265": Codec("libx265", "hevc", "yuv420p"),
-    "mpeg2": Codec("mpeg2video", "mpeg2video", "yuv420p"),
-    "mpeg4": Codec("mpeg4", "mpeg4", "yuv420p"),
-    "mjpeg": Codec("mjpeg", "mjpeg", "yuvj420p", is_full_range=True),
-    "prores": Codec("prores_ks", "prores", "yuv422p10le", bits=10),
+    "h264_10": Codec("libx264", "h264", "yuv422p10le", bits=10),
+    "h265": Codec("libx265", "hevc", "yuv420p", least_px=(32, 32)),
+    "h265_10": Codec("libx265", "hevc", "yuv420p10le", bits=10, least_px=(32, 32)),
+    "mpeg1": Codec("mpeg1video", "mpeg1video", "yuv420p", best=1, worst=31),
+    "mpeg2": Codec("mpeg2video", "mpeg2video", "yuv420p", best=1, worst=31),
+    "mpeg4": Codec("mpeg4", "mpeg4", "yuv420p", best=1, worst=31),
+    "mjpeg": Codec("mjpeg", "mjpeg", "yuvj420p", is_full_range=True, best=1, worst=31),
+    "jpeg": Codec("", "", "yuvj420p", is_full_range=True, best=95, worst=5),
+    "prores": Codec("prores_ks", "prores", "yuv422p10le", bits=10, best=3, worst=0),
+    "dv": Codec("dvvideo", "dvvideo", "yuv420p", best=2, worst=0, fixed_px=(576, 720)),
+    "dnxhd": Codec("dnxhd", "dnxhd", "yuv422p", best=2, worst=0, least_px=(128, 256)),
+    "vp9": Codec("libvpx-vp9", "vp9", "yuv420p", best=0, worst=63),
 }
+
+# DV by profile: NTSC 25 Mbit/s, PAL 25 Mbit/s, DVCPRO50. Source: SMPTE 314M, IEC 61834.
+_DV = (
+    Codec("dvvideo", "dvvideo", "yuv411p", best=2, worst=0, fixed_px=(480, 720)),
+    CODECS["dv"],
+    Codec("dvvideo", "dvvideo", "yuv422p", best=2, worst=0, fixed_px=(576, 720)),
+)
+_DNXHR = ("dnxhr_lb", "dnxhr_sq", "dnxhr_hq")
 
 # One thread and no code that depends on the processor or on where memory lies: without
 # cpu-independent, x264 makes slightly different streams of the same clip from one call to the next.
@@ -62,6 +60,7 @@ _QUIET = {
     "libx264": {"x264-params": "log-level=none:threads=1:lookahead_threads=1:cpu-independent=1"},
     "libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"},
 }
+_VP9_SPEED = {"veryfast": "5", "fast": "4", "medium": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,15 @@ class Encode:
 
     Attributes:
         codec: A key of `CODECS`.
-        quality: Constant rate factor for h264 and h265, quantiser for mpeg2, mpeg4 and mjpeg
-            (1 is best), profile 0..3 for prores (3 is best).
-        preset: Encoder preset; only h264 and h265 read it.
-        is_bt601: True takes the BT.601 matrix, False BT.709.
-        is_smooth_chroma: True enlarges chroma bilinearly after decoding, False repeats samples.
+        quality: Constant rate factor for h264, h265 (0..51) and vp9 (0..63); quantiser for mpeg1,
+            mpeg2, mpeg4 and mjpeg (1 is best); Pillow's quality for jpeg (95 is best); profile
+            0..3 for prores (3 is best); 0 NTSC 4:1:1, 1 PAL 4:2:0, 2 DVCPRO50 4:2:2 for dv;
+            0 LB, 1 SQ, 2 HQ for dnxhd.
+        preset: Encoder preset; only h264, h265 and vp9 read it.
+        is_bt601: True takes the BT.601 matrix, False BT.709; jpeg is always BT.601.
+        is_smooth_chroma: True enlarges chroma bilinearly after decoding, False repeats samples;
+            jpeg has its decoder's own way.
+        subsampling: Chroma of jpeg; the other codecs have their own.
     """
 
     codec: str
@@ -82,6 +85,20 @@ class Encode:
     preset: str = "fast"
     is_bt601: bool = False
     is_smooth_chroma: bool = True
+    subsampling: Literal["420", "444"] = "420"
+
+    @property
+    def layout(self) -> Codec:
+        """The codec, with the layout that this quality has."""
+        return _DV[self.quality] if self.codec == "dv" else CODECS[self.codec]
+
+    @property
+    def step(self) -> float:
+        """Estimated mean quantizer step in 8-bit code values: the label of codec damage.
+
+        See `kwaflux_models.training.quantizer.quantizer_step` for what it stands on.
+        """
+        return quantizer_step(self.codec, self.quality)
 
     def options(self) -> dict[str, str]:
         """Return the encoder's options."""
@@ -90,90 +107,119 @@ class Encode:
             return {"crf": str(self.quality), "preset": self.preset, **_QUIET[encoder]}
         if encoder == "prores_ks":
             return {"profile": str(self.quality)}
+        if encoder == "dnxhd":
+            return {"profile": _DNXHR[self.quality]}
+        if encoder == "libvpx-vp9":
+            speed = _VP9_SPEED.get(self.preset, "4")
+            return {"crf": str(self.quality), "b": "0", "deadline": "good", "cpu-used": speed}
+        if encoder == "dvvideo":
+            return {}
         fixed = {"qmin": str(self.quality), "qmax": str(self.quality)}
-        return {**fixed, "g": "12", "bf": "2"} if encoder == "mpeg2video" else fixed
-
-
-def _luma_weights(is_bt601: bool) -> tuple[float, float]:
-    """Return Kr and Kb. Source: ITU-R BT.601-7 section 2.5.1, BT.709-6 section 3.2."""
-    return (0.299, 0.114) if is_bt601 else (0.2126, 0.0722)
-
-
-def planes_from_rgb(rgb: Picture, codec: Codec, *, is_bt601: bool) -> list[Plane]:
-    """Convert display-encoded RGB to quantised Y'CbCr planes.
-
-    Args:
-        rgb: (H, W, 3), display-encoded, 0..1 (values outside are clipped, as codecs do); H and W
-            even.
-        codec: Layout, bits and range of the planes.
-        is_bt601: The matrix: BT.601 when true, else BT.709.
-
-    Returns:
-        Y' (H, W), Cb and Cr (H or H/2, W/2), code values of ``codec.bits`` bits.
-
-    Source: ITU-R BT.709-6 sections 3.3 to 3.5; chroma is the mean of the pixels it covers.
-    """
-    red_weight, blue_weight = _luma_weights(is_bt601)
-    shown = np.clip(rgb, 0.0, 1.0)
-    luma = (
-        red_weight * shown[..., 0]
-        + (1.0 - red_weight - blue_weight) * shown[..., 1]
-        + blue_weight * shown[..., 2]
-    )
-    blue = (shown[..., 2] - luma) / (2.0 * (1.0 - blue_weight))
-    red = (shown[..., 0] - luma) / (2.0 * (1.0 - red_weight))
-    offset, luma_span, chroma_span = _ranges(codec)
-    middle = float(1 << (codec.bits - 1))
-    planes = [luma * luma_span + offset]
-    for chroma in (blue, red):
-        small = 0.5 * (chroma[:, 0::2] + chroma[:, 1::2])
-        if codec.halves_rows:
-            small = 0.5 * (small[0::2] + small[1::2])
-        planes.append(small * chroma_span + middle)
-    top = float((1 << codec.bits) - 1)
-    return [np.clip(np.rint(plane), 0.0, top).astype(np.uint16) for plane in planes]
+        is_mpeg = encoder in ("mpeg1video", "mpeg2video")
+        return {**fixed, "g": "12", "bf": "2"} if is_mpeg else fixed
 
 
 def rgb_from_planes(planes: list[Plane], codec: Codec, how: Encode) -> Picture:
     """Convert Y'CbCr planes back to display-encoded RGB, (H, W, 3), clipped to 0..1."""
-    red_weight, blue_weight = _luma_weights(how.is_bt601)
-    offset, luma_span, chroma_span = _ranges(codec)
-    middle = float(1 << (codec.bits - 1))
-    luma = (planes[0].astype(np.float32) - offset) / luma_span
-    enlarge = _bilinear_double if how.is_smooth_chroma else _repeat_double
-    blue, red = (
-        enlarge((plane.astype(np.float32) - middle) / chroma_span, codec.halves_rows)
-        for plane in planes[1:]
+    return planes_to_rgb(
+        planes, codec, is_bt601=how.is_bt601, is_smooth_chroma=how.is_smooth_chroma
     )
-    red_out = luma + 2.0 * (1.0 - red_weight) * red
-    blue_out = luma + 2.0 * (1.0 - blue_weight) * blue
-    green_out = (luma - red_weight * red_out - blue_weight * blue_out) / (
-        1.0 - red_weight - blue_weight
-    )
-    rgb = np.stack([red_out, green_out, blue_out], axis=-1)
-    return np.asarray(np.clip(rgb, 0.0, 1.0), dtype=np.float32)
 
 
 def round_trip(clip: Picture, how: Encode) -> Picture:
     """Encode a clip and decode it.
 
     Args:
-        clip: (T, H, W, 3), display-encoded, 0..1; H and W even.
+        clip: (T, H, W, 3), display-encoded, 0..1; H and W even. Codecs that take only larger
+            pictures get the clip in the middle of its own mirror images.
         how: Codec and settings.
 
     Returns:
         The decoded clip: same shape and order, 0..1.
 
     Raises:
-        RequestError: the codec is unknown or a side is odd.
+        RequestError: the codec is unknown, the quality is none of its own, a side is odd, or the
+            clip is larger than the codec's one size.
         WorkerError: the decoder returned other frames than were put in, or none.
     """
+    _check(clip, how)
+    if how.codec == "jpeg":
+        return np.stack([_through_jpeg(picture, how) for picture in clip])
+    codec = how.layout
+    height, width = (int(side) for side in clip.shape[1:3])
+    beyond = -width % codec.chroma_px[1]
+    even = np.pad(clip, ((0, 0), (0, 0), (0, beyond), (0, 0)), mode="edge") if beyond else clip
+    frames = [planes_from_rgb(picture, codec, is_bt601=how.is_bt601) for picture in even]
+    frame_px = _frame_px(codec, (height, width + beyond))
+    corner = (0, 0)
+    if frame_px != (height, width + beyond):
+        placed = [mirror_planes(planes, codec, frame_px) for planes in frames]
+        frames, corner = [planes for planes, _ in placed], placed[0][1]
+    packets, headers = _encode(frames, codec, how)
+    decoded = _decode(packets, headers, codec)
+    if [frame.pts for frame in decoded] != list(range(clip.shape[0])):
+        raise WorkerError(f"{how.codec} returned other frames than were put in")
+    pictures = [
+        rgb_from_planes(
+            _cut(_read_planes(frame, codec), codec, corner, (height, width)), codec, how
+        )
+        for frame in decoded
+    ]
+    return np.stack(pictures)[:, :height, :width]
+
+
+def _check(clip: Picture, how: Encode) -> None:
+    """Refuse what an encoder would refuse less clearly."""
     if how.codec not in CODECS:
         raise RequestError(f"no codec named {how.codec!r}", hint=f"one of {sorted(CODECS)}")
+    codec = CODECS[how.codec]
+    low, high = sorted((codec.best, codec.worst))
+    if not low <= how.quality <= high:
+        hint = f"from {codec.best} (best) to {codec.worst}"
+        raise RequestError(f"{how.codec} has no quality {how.quality}", hint=hint)
     if clip.shape[1] % 2 or clip.shape[2] % 2:
         raise RequestError("a clip for a codec needs even sides", hint="crop it by one pixel")
-    codec = CODECS[how.codec]
-    packets, headers = _encode(clip, codec, how)
+    fixed = how.layout.fixed_px
+    if fixed != (0, 0) and (clip.shape[1] > fixed[0] or clip.shape[2] > fixed[1]):
+        given = f"{clip.shape[2]} x {clip.shape[1]}"
+        hint = f"at most {fixed[1]} x {fixed[0]}"
+        raise RequestError(f"{given} pixels do not fit {how.codec}", hint=hint)
+
+
+def _frame_px(codec: Codec, size_px: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of the frames that are encoded for a clip of a size."""
+    if codec.fixed_px != (0, 0):
+        return codec.fixed_px
+    return max(size_px[0], codec.least_px[0]), max(size_px[1], codec.least_px[1])
+
+
+def _cut(
+    planes: list[Plane], codec: Codec, corner: tuple[int, int], size_px: tuple[int, int]
+) -> list[Plane]:
+    """Cut the clip's picture out of a larger one; as wide as whole chroma samples ask."""
+    rows, columns = codec.chroma_px
+    cut = []
+    for plane, down, across in zip(planes, (1, rows, rows), (1, columns, columns), strict=True):
+        top, left = corner[0] // down, corner[1] // across
+        width = -(-size_px[1] // columns) * columns // across
+        cut.append(plane[top : top + size_px[0] // down, left : left + width])
+    return cut
+
+
+def _through_jpeg(picture: Picture, how: Encode) -> Picture:
+    """Write one picture as JPEG and read it back."""
+    code = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+    stream = io.BytesIO()
+    sampling = {"420": "4:2:0", "444": "4:4:4"}[how.subsampling]
+    Image.fromarray(code).save(stream, "JPEG", quality=how.quality, subsampling=sampling)
+    with Image.open(stream) as back:
+        return np.asarray(back.convert("RGB"), dtype=np.float32) / np.float32(255.0)
+
+
+def _decode(
+    packets: list[av.Packet[Any]], headers: bytes | None, codec: Codec
+) -> list[av.VideoFrame]:
+    """Return the frames of a stream in the order they are shown."""
     decoder = av.CodecContext.create(codec.decoder, "r")
     decoder.thread_count = 1
     if headers:
@@ -181,26 +227,25 @@ def round_trip(clip: Picture, how: Encode) -> Picture:
     decoded: list[av.VideoFrame] = []
     for packet in [*packets, None]:
         decoded += [f for f in decoder.decode(packet) if isinstance(f, av.VideoFrame)]  # type: ignore[attr-defined]
-    if [frame.pts for frame in decoded] != list(range(clip.shape[0])):
-        raise WorkerError(f"{how.codec} returned other frames than were put in")
-    pictures = [rgb_from_planes(_read_planes(frame, codec), codec, how) for frame in decoded]
-    return np.stack(pictures)
+    return decoded
 
 
-def _encode(clip: Picture, codec: Codec, how: Encode) -> tuple[list[av.Packet[Any]], bytes | None]:
+def _encode(
+    frames: list[list[Plane]], codec: Codec, how: Encode
+) -> tuple[list[av.Packet[Any]], bytes | None]:
     """Return the packets of a clip and the stream's headers, if it keeps them apart."""
     encoder = av.CodecContext.create(codec.encoder, "w")
     if not isinstance(encoder, av.VideoCodecContext):
         raise WorkerError(f"{codec.encoder} is no video encoder")
-    encoder.height, encoder.width = int(clip.shape[1]), int(clip.shape[2])
+    encoder.height, encoder.width = (int(side) for side in frames[0][0].shape)
     encoder.pix_fmt = codec.layout
     encoder.time_base, encoder.framerate = Fraction(1, 24), Fraction(24, 1)
     encoder.thread_count = 1
     encoder.options = how.options()
     packets: list[av.Packet[Any]] = []
-    for number, picture in enumerate(clip):
+    for number, planes in enumerate(frames):
         frame = av.VideoFrame(encoder.width, encoder.height, codec.layout)
-        _write_planes(frame, planes_from_rgb(picture, codec, is_bt601=how.is_bt601), codec)
+        _write_planes(frame, planes, codec)
         frame.pts, frame.time_base = number, Fraction(1, 24)
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
@@ -229,34 +274,3 @@ def _read_planes(frame: av.VideoFrame, codec: Codec) -> list[Plane]:
         rows = np.frombuffer(bytes(plane), dtype=kind).reshape(-1, step)
         planes.append(rows[: plane.height, : plane.width].astype(np.uint16))
     return planes
-
-
-def _ranges(codec: Codec) -> tuple[float, float, float]:
-    """Return black's code value, the luma span and the chroma span of a codec."""
-    if codec.is_full_range:
-        top = float((1 << codec.bits) - 1)
-        return 0.0, top, top
-    unit = float(1 << (codec.bits - 8))
-    return 16.0 * unit, 219.0 * unit, 224.0 * unit
-
-
-def _repeat_double(plane: Picture, is_double_rows: bool) -> Picture:
-    """Enlarge a chroma plane by repeating its samples."""
-    wide = np.repeat(plane, 2, axis=1)
-    return np.repeat(wide, 2, axis=0) if is_double_rows else wide
-
-
-def _bilinear_double(plane: Picture, is_double_rows: bool) -> Picture:
-    """Enlarge a chroma plane with weights 3/4 and 1/4, samples sited between pixels."""
-    wide = _double_columns(plane)
-    return _double_columns(wide.T).T if is_double_rows else wide
-
-
-def _double_columns(plane: Picture) -> Picture:
-    """Return (H, 2 W) from (H, W)."""
-    before = np.concatenate([plane[:, :1], plane[:, :-1]], axis=1)
-    after = np.concatenate([plane[:, 1:], plane[:, -1:]], axis=1)
-    wide = np.empty((plane.shape[0], plane.shape[1] * 2), dtype=np.float32)
-    wide[:, 0::2] = 0.75 * plane + 0.25 * before
-    wide[:, 1::2] = 0.75 * plane + 0.25 * after
-    return wide

@@ -19,7 +19,7 @@ from kwaflux_models.training.degrade import (
 )
 from kwaflux_models.training.sources import Picture
 
-__all__ = ["CLIP_PX", "FRAMES", "PATCH_PX", "draw_clip", "make_pairs"]
+__all__ = ["CLIP_PX", "FRAMES", "PATCH_PX", "draw_clip", "expose", "make_pairs", "place_window"]
 
 FRAMES = 5
 CLIP_PX = 160
@@ -52,8 +52,12 @@ def _gradient_energy(window: Array) -> float:
     return float(np.square(np.diff(luma, axis=0)).mean() + np.square(np.diff(luma, axis=1)).mean())
 
 
-def _place(picture: Picture, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Choose where to cut: four times in five the liveliest of several places."""
+def place_window(picture: Picture, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Choose where to cut: four times in five the liveliest of several places.
+
+    Returns:
+        (top, left) in stored pixels; the window covers twice ``side`` of an 8-bit picture.
+    """
     extent = _extent(picture, side)
     height, width = picture.pixels.shape[:2]
     tries = 4 if rng.random() < 0.8 else 1
@@ -79,8 +83,18 @@ def _exposure(rng: np.random.Generator) -> float:
     return float(2.0 ** rng.uniform(0.35, 3.0))
 
 
-def _light(window: Array, rng: np.random.Generator, *, is_linear: bool) -> Array:
-    """Expose a clip; sometimes lift what is nearly white into a highlight, up to 8."""
+def expose(window: Array, rng: np.random.Generator, *, is_linear: bool) -> Array:
+    """Expose a clip; sometimes lift what is nearly white into a highlight, up to 8.
+
+    Args:
+        window: (T, H, W, 3) linear light, at least 0.
+        rng: The random generator.
+        is_linear: True for a scene-linear picture of unknown exposure, which is set to middle gray
+            first; False for one that was made for a display, whose white is 1.
+
+    Returns:
+        (T, H, W, 3) scene-linear, 0..8.
+    """
     exposed = window
     if is_linear:
         exposed = exposed * np.float32(0.18 / max(float(np.median(window)), 0.02))
@@ -111,12 +125,12 @@ def draw_clip(
     speed = float(rng.choice([0.0, 2.0, 8.0], p=[0.15, 0.55, 0.3]))
     step = rng.normal(0.0, max(speed, 1e-6), size=2)
     limit = np.array(picture.pixels.shape[:2]) - reach
-    start = np.array(_place(picture, side, rng))
+    start = np.array(place_window(picture, side, rng))
     windows = []
     for number in range(frames):
         top, left = np.clip(np.rint(start + step * number), 0, limit).astype(int)
         windows.append(_window(picture, int(top), int(left), side))
-    clip = _light(np.stack(windows), rng, is_linear=picture.kind == "linear")
+    clip = expose(np.stack(windows), rng, is_linear=picture.kind == "linear")
     for axis in (1, 2):
         if rng.random() < 0.5:
             clip = np.flip(clip, axis=axis)
