@@ -15,7 +15,7 @@ from kwaflux_core.errors import ModelError
 
 __all__ = ["Clip", "Curve", "ParamRef", "Precision", "Weights", "Working", "broken_card"]
 
-Curve: TypeAlias = Literal["signed_log1p", "none"]
+Curve: TypeAlias = Literal["signed_log1p", "extended_srgb", "none"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -89,8 +90,8 @@ class Domain:
         self._is_premultiplied = is_premultiplied
         self._low, self._high = working.range
         self._faded_low, self._faded_high = self._low * working.fade, self._high * working.fade
-        self._encode: Curve = _same if working.curve == "none" else domain.encode
-        self._decode: Curve = _same if working.curve == "none" else domain.decode
+        self._encode: Curve = partial(domain.encode, curve=working.curve)
+        self._decode: Curve = partial(domain.decode, curve=working.curve)
 
     def prepare(self, x: Tensor, alpha: Tensor | None) -> Prepared:
         """Return a tile in the network's domain.
@@ -165,10 +166,6 @@ class Domain:
             return None
         usable = torch.isfinite(alpha) & (alpha > _ALPHA_FLOOR)
         return torch.where(usable, alpha, torch.ones_like(alpha))
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
 
 
 def _convert(converter: Converter, x: Tensor) -> Tensor:

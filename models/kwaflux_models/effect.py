@@ -1,4 +1,4 @@
-"""What the code of an effect must offer, and what it is given for one tile.
+"""What the code of an effect must offer, and what it is given.
 
 Owns the seam between the renderer and the effects. Must not know files, tiles' plans or sockets.
 """
@@ -6,15 +6,71 @@ Owns the seam between the renderer and the effects. Must not know files, tiles' 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Effect", "Pictures", "Value", "as_scalar", "no_network"]
+__all__ = [
+    "NO_VALUES",
+    "SAMPLE_PX",
+    "Effect",
+    "Measured",
+    "MeasuringEffect",
+    "Pictures",
+    "Samples",
+    "Value",
+    "as_scalar",
+    "no_network",
+]
 
 Value: TypeAlias = "str | int | float | bool"
+
+NO_VALUES: Mapping[str, Value] = MappingProxyType({})
+"""Every param at its default."""
+
+SAMPLE_PX = 128
+"""Side of a sample in pixels of the step's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Hold what an effect found out about a frame before its tiles are rendered.
+
+    Args:
+        shown: Numbers for the person: they go into the receipt, the log and the file's header
+            under ``<effect>.<name>``. A param that was left to be judged has its name here.
+        refusal: Why the effect leaves the frame alone, in words; empty when it does its work. It
+            is reported as something that needs attention.
+        data: Whatever the effect needs of it in ``residual``.
+    """
+
+    shown: Mapping[str, float] = field(default_factory=dict)
+    refusal: str = ""
+    data: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Hold the same places of a frame as a step receives it and as the plate came.
+
+    The places are a fixed grid over the whole data window, whatever region is rendered, so that
+    a part of a frame is measured like the whole.
+
+    Args:
+        pictures: (N, 3, SAMPLE_PX, SAMPLE_PX), what the step receives, float32, working curve of
+            the card's colorspace, mirrored where the frame is smaller.
+        sources: (N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), the same places of the plate before
+            the flow's first effect; ``pictures`` itself where the step is the first.
+        scale: How many times larger the step's input is than the plate.
+    """
+
+    pictures: Tensor
+    sources: Tensor
+    scale: int = 1
 
 
 class Pictures:
@@ -27,14 +83,30 @@ class Pictures:
     Args:
         prepare: Makes the tensors, oldest frame first.
         center: Index of the frame that is being rendered.
+        frames: The absolute number of each; a number that occurs twice is a frame that stands in
+            for one that is not there. None: all of them are frame 0.
+        origin: (x, y) of the tile's first pixel, from the first pixel of the frame's data window;
+            negative in the mirrored border.
+        measured: What the effect's ``measure`` returned for this frame.
     """
 
-    __slots__ = ("_prepare", "_tiles", "center")
+    __slots__ = ("_prepare", "_tiles", "center", "frames", "measured", "origin")
 
-    def __init__(self, prepare: Callable[[], tuple[Tensor, ...]], *, center: int) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], tuple[Tensor, ...]],
+        *,
+        center: int,
+        frames: tuple[int, ...] | None = None,
+        origin: tuple[int, int] = (0, 0),
+        measured: Measured | None = None,
+    ) -> None:
         self._prepare = prepare
         self._tiles: tuple[Tensor, ...] | None = None
         self.center = center
+        self.frames = frames if frames is not None else (0,) * (2 * center + 1)
+        self.origin = origin
+        self.measured = measured
 
     @property
     def tiles(self) -> tuple[Tensor, ...]:
@@ -47,6 +119,11 @@ class Pictures:
     def picture(self) -> Tensor:
         """The tile of the frame itself, (1, 3, H, W)."""
         return self.tiles[self.center]
+
+    @property
+    def frame(self) -> int:
+        """The absolute number of the frame that is being rendered."""
+        return self.frames[self.center]
 
 
 class Effect(Protocol):
@@ -76,6 +153,23 @@ class Effect(Protocol):
         Returns:
             (1, 3, H * scale, W * scale); for a scale above 1 it is added to the tile's Lanczos
             enlargement.
+        """
+        ...
+
+
+@runtime_checkable
+class MeasuringEffect(Protocol):
+    """An effect that looks at a whole frame before its tiles are rendered."""
+
+    def measure(
+        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
+    ) -> Measured:
+        """Return what was found out about a frame; called once for a frame and step.
+
+        Args:
+            network: As for ``residual``, on the device; in the precision the effect runs in.
+            samples: Places of the frame, and of the plate.
+            values: Every param of the card under its name.
         """
         ...
 

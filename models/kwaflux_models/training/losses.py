@@ -1,6 +1,6 @@
 """Say how far a restored patch is from the clean one.
 
-Owns the training loss: pixels, gradients and the energy of texture, all in the working curve.
+Owns the training loss: pixels, gradients and the energy of texture, all in the display-encoded.
 Knows torch only.
 
 Sources: the Charbonnier penalty, P. Charbonnier et al., "Two deterministic half-quadratic
@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_models import domain
-
-__all__ = ["LossWeights", "Losses", "block_energy", "denoise_loss", "display_weight"]
+__all__ = ["LossWeights", "Losses", "block_energy", "restoration_loss"]
 
 _EPSILON = 1e-3
 _BLOCK_PX = 16
@@ -43,21 +41,6 @@ class Losses:
     texture: Tensor
 
 
-def display_weight(clean: Tensor) -> Tensor:
-    """Return the slope of the sRGB curve against the working curve, at each pixel.
-
-    The working curve gives highlights less room than a display does; weighted so, an error counts
-    about as much as it shows. 0.69 on linear 0.01, 1 on mid gray, 1.86 on white and above.
-
-    Args:
-        clean: Working curve, any shape.
-    """
-    linear = domain.decode(clean.abs()).clamp(0.01, 1.0)
-    display = (1.055 / 2.4) * linear.pow(1.0 / 2.4 - 1.0)
-    working = domain.STEEPNESS / ((1.0 + domain.STEEPNESS * linear) * 4.174387)
-    return display / working
-
-
 def block_energy(picture: Tensor) -> Tensor:
     """Return the mean squared Laplacian of each 16 x 16 block.
 
@@ -81,31 +64,38 @@ def _charbonnier(error: Tensor) -> Tensor:
     return (error.square() + _EPSILON**2).sqrt() - _EPSILON
 
 
-def denoise_loss(
-    restored: Tensor, clean: Tensor, sample_weight: Tensor, weights: LossWeights
+def restoration_loss(
+    restored: Tensor,
+    clean: Tensor,
+    *,
+    sample_weight: Tensor,
+    detail: Tensor,
+    weights: LossWeights,
 ) -> Losses:
     """Compute the loss of a batch.
 
     Args:
-        restored: (N, 3, H, W), working curve.
+        restored: (N, 3, H, W), display-encoded.
         clean: The same.
         sample_weight: (N, 1, 1, 1), what each sample counts.
+        detail: (N, 1, 1, 1), 0..1, what the texture term counts for each sample.
         weights: What each term counts.
 
     Returns:
-        Pixels: Charbonnier, weighted by how much it shows. Gradient: the same of differences to
+        Pixels: Charbonnier. Gradient: the same of differences to
         the right and down. Texture: by how much the logarithm of a textured block's Laplacian
         energy falls short of the clean one's; more energy than the clean block's costs nothing.
+        A network that is told ``detail`` learns both: at 0 the least error, whose mean over what
+        might have been is smooth, at 1 texture as strong as the clean one's.
     """
-    shown = display_weight(clean) * sample_weight
     error = restored - clean
-    pixels = (shown * _charbonnier(error)).mean()
-    across = (shown[..., 1:] * _charbonnier(error[..., 1:] - error[..., :-1])).mean()
-    down = (shown[..., 1:, :] * _charbonnier(error[..., 1:, :] - error[..., :-1, :])).mean()
+    pixels = (sample_weight * _charbonnier(error)).mean()
+    across = (sample_weight * _charbonnier(error[..., 1:] - error[..., :-1])).mean()
+    down = (sample_weight * _charbonnier(error[..., 1:, :] - error[..., :-1, :])).mean()
     gradient = 0.5 * (across + down)
     wanted, found = block_energy(clean), block_energy(restored)
     is_textured = (wanted > _FLAT_ENERGY).to(wanted.dtype)
     short = F.relu(torch.log(wanted + _FLAT_ENERGY) - torch.log(found + _FLAT_ENERGY))
-    texture = (short * is_textured).mean()
+    texture = (short * is_textured * detail * (sample_weight > 0)).mean()
     total = pixels + weights.gradient * gradient + weights.texture * texture
     return Losses(total, pixels.detach(), gradient.detach(), texture.detach())

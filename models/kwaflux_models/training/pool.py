@@ -1,8 +1,8 @@
-"""Keep pairs on disk, made in child processes.
+"""Keep samples on disk, made in child processes.
 
 Owns the pool: shards of float16 scene-linear patches. Each shard is made from its own seed by a
 child process with a time limit, so that an encoder that aborts costs one shard and not the run.
-Must not know how a pair is made, nor networks.
+Must not know how a sample is made, nor networks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,26 +19,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import ModelError
-from kwaflux_models.training.data import PATCH_PX, make_pairs
 from kwaflux_models.training.sources import Split, load
+from kwaflux_models.training.tasks import find_task
 
-__all__ = ["SHARD_PAIRS", "Pool", "PoolPlan", "make_pool", "open_pool", "shard_seed"]
+__all__ = ["SHARD_SAMPLES", "Pool", "PoolPlan", "make_pool", "open_pool", "shard_seed"]
 
-SHARD_PAIRS = 256
+SHARD_SAMPLES = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Pairs of one split, in memory.
+    """Samples of one split, in memory. The fields are those of a `Sample`, stacked.
 
     Attributes:
         degraded: (N, P, P, 3) float16 scene-linear.
-        clean: The same for what it should have been.
-        cases: (N,) the name of each pair's case.
+        clean: The same for what it should have been, `scale` times as large.
+        extra: (N, E, P, P) float16.
+        levels: (N,) float32.
+        cases: (N,) the name of each sample's case.
     """
 
     degraded: NDArray[np.float16]
     clean: NDArray[np.float16]
+    extra: NDArray[np.float16]
+    levels: NDArray[np.float32]
     cases: NDArray[np.str_]
 
     def __len__(self) -> int:
@@ -50,13 +54,15 @@ class PoolPlan:
     """What a pool is to hold.
 
     Attributes:
+        effect: Whose task makes the samples.
         split: Whose pictures.
         seed: Seed of the whole pool; each shard derives its own from it.
-        shards: How many shards of `SHARD_PAIRS` pairs.
+        shards: How many shards of `SHARD_SAMPLES`.
         processes: Children at work at a time.
         limit_s: Seconds after which a child is ended.
     """
 
+    effect: str
     split: Split
     seed: int
     shards: int
@@ -69,16 +75,20 @@ def shard_seed(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, number])
 
 
-def _write_shard(cache: Path, folder: Path, split: Split, seed: int, number: int) -> None:
+def _write_shard(cache: Path, folder: Path, plan: PoolPlan, number: int) -> None:
     """Make one shard and put it in place; runs in a child process."""
-    pairs = make_pairs(load(cache, split), shard_seed(seed, number), SHARD_PAIRS)
+    pictures = load(cache, plan.split)
+    rng = shard_seed(plan.seed, number)
+    samples = find_task(plan.effect).make(pictures, rng, SHARD_SAMPLES)
     part = folder / f"shard-{number:05d}.part"
     with part.open("wb") as stream:
         np.savez(
             stream,
-            degraded=np.stack([pair.degraded for pair in pairs]).astype(np.float16),
-            clean=np.stack([pair.clean for pair in pairs]).astype(np.float16),
-            cases=np.array([pair.case for pair in pairs]),
+            degraded=np.stack([sample.degraded for sample in samples]).astype(np.float16),
+            clean=np.stack([sample.clean for sample in samples]).astype(np.float16),
+            extra=np.stack([sample.extra for sample in samples]).astype(np.float16),
+            levels=np.array([sample.level for sample in samples], np.float32),
+            cases=np.array([sample.case for sample in samples]),
         )
     part.rename(folder / f"shard-{number:05d}.npz")
 
@@ -101,8 +111,7 @@ def make_pool(cache: Path, folder: Path, plan: PoolPlan, *, say: Callable[[str],
     while waiting or running:
         while waiting and len(running) < plan.processes:
             number = waiting.pop(0)
-            task = (cache, folder, plan.split, plan.seed, number)
-            child = spawn.Process(target=_write_shard, args=task)
+            child = spawn.Process(target=_write_shard, args=(cache, folder, plan, number))
             child.start()
             running[number] = (child, time.monotonic() + plan.limit_s)
         for number in [n for n, (child, until) in running.items() if _has_ended(child, until)]:
@@ -114,7 +123,7 @@ def make_pool(cache: Path, folder: Path, plan: PoolPlan, *, say: Callable[[str],
                 say(f"{plan.split} shard {number + 1} of {plan.shards}")
     if len(failed) * 10 > plan.shards:
         raise ModelError(f"{len(failed)} of {plan.shards} shards could not be made")
-    about = {"split": plan.split, "seed": plan.seed, "shards": plan.shards, "failed": failed}
+    about = {**asdict(plan), "failed": failed}
     (folder / "pool.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
@@ -136,13 +145,11 @@ def open_pool(folder: Path) -> Pool:
     names = sorted(folder.glob("shard-*.npz"))
     if not names:
         raise ModelError(f"no shards in {folder}", hint="make the pool first")
-    total = len(names) * SHARD_PAIRS
-    shape = (total, PATCH_PX, PATCH_PX, 3)
-    degraded, clean = np.empty(shape, np.float16), np.empty(shape, np.float16)
-    cases = np.empty(total, dtype="<U12")
-    for number, name in enumerate(names):
-        rows = slice(number * SHARD_PAIRS, (number + 1) * SHARD_PAIRS)
-        with np.load(name) as shard:
-            degraded[rows], clean[rows] = shard["degraded"], shard["clean"]
-            cases[rows] = shard["cases"]
-    return Pool(degraded, clean, cases)
+    shards = [np.load(name) for name in names]
+    degraded, clean, extra, levels, cases = (
+        np.concatenate([shard[key] for shard in shards])
+        for key in ("degraded", "clean", "extra", "levels", "cases")
+    )
+    for shard in shards:
+        shard.close()
+    return Pool(degraded, clean, extra, levels, cases)

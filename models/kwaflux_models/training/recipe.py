@@ -7,6 +7,7 @@ weights, so that weights name the recipe they were made by.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,24 +39,16 @@ class Recipe:
     weight_decay: float
     warmup_steps: int
     ema: float
-    blind_share: float
-    loss: LossWeights
-    light_weight: float
-    noisy_codec_weight: float
+    level_jitter: float
     finish_share: float
-    finish_learning_rate: float
-    finish_light_weight: float
+    start: str
+    loss: LossWeights
+    case_weight: Mapping[str, float]
     sha256: str
 
     def case_weights(self, cases: NDArray[np.str_]) -> NDArray[np.float32]:
         """Return what samples of these cases count; a case that is not named counts 1."""
-        named = {
-            "clean": self.light_weight,
-            "light": self.light_weight,
-            "sensor_codec": self.noisy_codec_weight,
-            "gauss_codec": self.noisy_codec_weight,
-        }
-        return np.array([named.get(str(case), 1.0) for case in cases], dtype=np.float32)
+        return np.array([self.case_weight.get(str(case), 1.0) for case in cases], dtype=np.float32)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -63,7 +56,6 @@ def read_recipe(path: Path) -> Recipe:
     text = path.read_bytes()
     values = tomllib.loads(text.decode())
     pool, training, loss = values["pool"], values["training"], values["loss"]
-    finish = values["finish"]
     return Recipe(
         pool_seed=int(pool["seed"]),
         train_shards=int(pool["train_shards"]),
@@ -75,12 +67,10 @@ def read_recipe(path: Path) -> Recipe:
         weight_decay=float(training["weight_decay"]),
         warmup_steps=int(training["warmup_steps"]),
         ema=float(training["ema"]),
-        blind_share=float(training["blind_share"]),
+        level_jitter=float(training["level_jitter"]),
+        finish_share=float(training["finish_share"]),
+        start=str(training.get("start", "")),
         loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
-        light_weight=float(loss["light_weight"]),
-        noisy_codec_weight=float(loss["noisy_codec_weight"]),
-        finish_share=float(finish["share"]),
-        finish_learning_rate=float(finish["learning_rate"]),
-        finish_light_weight=float(finish["light_weight"]),
+        case_weight={case: float(weight) for case, weight in values["case_weight"].items()},
         sha256=hashlib.sha256(text).hexdigest(),
     )

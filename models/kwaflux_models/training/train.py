@@ -17,73 +17,83 @@ from pathlib import Path
 import torch
 
 from kwaflux_models.training import sources
-from kwaflux_models.training.loop import Trainer, run
+from kwaflux_models.training.loop import Run, Trainer, run
+from kwaflux_models.training.plot import write_plot
 from kwaflux_models.training.pool import Pool, PoolPlan, make_pool, open_pool
+from kwaflux_models.training.precision import training_precision
 from kwaflux_models.training.recipe import Recipe, read_recipe, recipe_path
-from kwaflux_models.training.report import write_report
+from kwaflux_models.training.start import fitted_state, shipped_weights, start_tensors
+from kwaflux_models.training.tasks import find_task, trainable_effects
 
-__all__ = ["main", "shipped_weights"]
+__all__ = ["main"]
 
 _LOG = logging.getLogger("kwaflux.models.training")
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="train an effect's network from its recipe")
-    parser.add_argument("effect", choices=["denoise"])
+    parser = argparse.ArgumentParser(
+        prog="kwaflux models train", description="Train an effect's network from its recipe."
+    )
+    parser.add_argument("effect", choices=trainable_effects())
     parser.add_argument("--hours", type=float, default=1.0, help="training time, pool not included")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
-    parser.add_argument("--out", type=Path, default=Path("training"), help="checkpoints and table")
+    parser.add_argument("--out", type=Path, default=None, help="checkpoint and history")
     parser.add_argument("--weights", type=Path, default=None, help="where the weights are written")
     parser.add_argument("--processes", type=int, default=2, help="children that make the pool")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="to train with")
     parser.add_argument("--every", type=float, default=240.0, help="seconds between checkpoints")
+    parser.add_argument("--pool-only", action="store_true", help="make the samples and stop")
     return parser.parse_args(argv)
 
 
-def _pools(recipe: Recipe, cache: Path, processes: int) -> dict[sources.Split, Pool]:
+def _pools(effect: str, recipe: Recipe, cache: Path, processes: int) -> dict[sources.Split, Pool]:
     """Make what is missing of the pools for training and validation, and open them."""
     shards: dict[sources.Split, int] = {"valid": recipe.valid_shards, "train": recipe.train_shards}
     pools: dict[sources.Split, Pool] = {}
     for split, count in shards.items():
-        folder = cache / f"pool-{split}"
-        plan = PoolPlan(split, seed=recipe.pool_seed, shards=count, processes=processes)
+        folder = cache / f"pool-{effect}-{split}"
+        plan = PoolPlan(effect, split, recipe.pool_seed, shards=count, processes=processes)
         make_pool(cache, folder, plan, say=_LOG.info)
         pools[split] = open_pool(folder)
     return pools
 
 
+def _device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` prefers CUDA."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 def main(argv: Sequence[str]) -> int:
-    """Fetch the pictures, make the pool, train, export, and measure the result."""
+    """Fetch the pictures, make the pool, train, and export."""
     wanted = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    recipe = read_recipe(recipe_path(wanted.effect))
+    recipe, task = read_recipe(recipe_path(wanted.effect)), find_task(wanted.effect)
     cache = sources.cache_folder(os.environ, Path.home())
     for source, licence in sources.licences().items():
         _LOG.info("source %s: %s", source, licence)
     sources.fetch(cache)
-    wanted.out.mkdir(parents=True, exist_ok=True)
-    pools = _pools(recipe, cache, wanted.processes)
+    out = wanted.out or cache / "runs" / wanted.effect
+    out.mkdir(parents=True, exist_ok=True)
+    pools = _pools(wanted.effect, recipe, cache, wanted.processes)
+    if wanted.pool_only:
+        return 0
     torch.set_num_threads(1)
-    trainer = Trainer(
-        recipe,
-        pools["train"],
-        wanted.out,
-        budget_s=wanted.hours * 3600.0,
-        clock=time.monotonic,
-        threads=wanted.threads,
-    )
+    device = _device(wanted.device)
+    dtype = training_precision(task.network(), device)
+    _LOG.info("training on %s in %s", device, dtype)
+    goal = Run(wanted.effect, out, wanted.hours * 3600.0, device, dtype, wanted.threads)
+    trainer = Trainer(goal, recipe, task, pools["train"], clock=time.monotonic)
     if wanted.resume and trainer.resume():
         _LOG.info("resumed at step %d", trainer.steps)
+    elif recipe.start:
+        trainer.follow_from(fitted_state(trainer.network, start_tensors(recipe.start)))
     weights = wanted.weights or shipped_weights(wanted.effect)
     run(trainer, pools["valid"], weights, every_s=wanted.every)
-    torch.set_num_threads(wanted.threads)
-    write_report(weights, cache, wanted.out / f"{wanted.effect}-report.json", say=_LOG.info)
+    write_plot(out / "history.json", out / "run.png")
     return 0
-
-
-def shipped_weights(effect: str) -> Path:
-    """Return where the weights lie that the package ships."""
-    return Path(__file__).parents[1] / "weights" / f"{effect}.safetensors"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Sharpen a frame that is slightly out of focus."""

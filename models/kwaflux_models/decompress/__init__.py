@@ -1,0 +1,1 @@
+"""Undo what a codec did to a frame."""

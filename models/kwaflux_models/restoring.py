@@ -1,0 +1,66 @@
+"""What the restoring effects have in common: how strong is it, and how much is done about it.
+
+Owns the way from a probe's samples to the number that a network is told. Must not know networks'
+layers, params' names or frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kwaflux_models.body import Restorer
+from kwaflux_models.effect import Measured, Samples, Value
+
+__all__ = ["Judgment", "judged", "judgment_of", "levels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """Hold the level of one frame.
+
+    Args:
+        level: What the network is told, in the unit it was trained with.
+        share: 0..1, how much of the network's correction is applied: 0 where there is nothing to
+            mend, so that what is clean keeps its bits.
+    """
+
+    level: float
+    share: float
+
+
+def judged(network: Restorer, samples: Samples, *, nothing: float, plenty: float) -> Judgment:
+    """Judge the level of a frame.
+
+    Args:
+        network: The effect's network; its probe is asked.
+        samples: Places of the frame.
+        nothing: Up to this level the frame is left alone.
+        plenty: From this level on the whole correction is applied.
+    """
+    first = next(network.probe.parameters())
+    level = network.probe(samples.pictures.to(first.dtype)).together()
+    x = min(1.0, max(0.0, (level - nothing) / (plenty - nothing)))
+    return Judgment(level, x * x * (3.0 - 2.0 * x))
+
+
+def judgment_of(measured: Measured | None, told: float) -> Judgment:
+    """Return what a frame's measurement says, or what a person said instead.
+
+    Args:
+        measured: The effect's measurement; None where nothing was measured.
+        told: The person's level; 0 if left to be judged.
+    """
+    if told > 0.0:
+        return Judgment(told, 1.0)
+    data = measured.data if measured is not None else None
+    return data if isinstance(data, Judgment) else Judgment(0.0, 0.0)
+
+
+def levels(judgment: Judgment, values: Mapping[str, Value], *, like: Tensor) -> Tensor:
+    """Return the (1, 2, 1, 1) numbers a network is told: the level, and the detail wanted."""
+    told = torch.tensor([judgment.level, float(values["detail"])], device=like.device)
+    return told.to(like.dtype).reshape(1, 2, 1, 1)

@@ -1,0 +1,121 @@
+"""What both enlarging networks learn: two parts that a Lanczos enlargement needs.
+
+A sample's further planes say how the small picture would be without noise and codec, so that the
+part that adds detail and the part that cleans can be told apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from kwaflux_core.resample import lanczos_upscale
+from kwaflux_models import domain
+from kwaflux_models.training.codec import Encode, round_trip
+from kwaflux_models.training.data import draw_clip
+from kwaflux_models.training.degrade import (
+    Array,
+    Curve,
+    add_sensor_noise,
+    display_decode,
+    display_encode,
+    draw_sensor,
+)
+from kwaflux_models.training.resample import KERNELS, resize_clip
+from kwaflux_models.training.sources import Picture
+from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.upscale.network import UpscaleNetwork
+
+__all__ = ["UpscaleTask"]
+
+_SMALL_PX = 80
+_FRAMES = 3
+
+
+def _shrunk(clip: Array, scale: int, rng: np.random.Generator) -> Array:
+    """Make a clip smaller as lenses, sensors and scalers do: softened, then by a drawn kernel."""
+    size = (clip.shape[1] // scale, clip.shape[2] // scale)
+    kernel = KERNELS[int(rng.choice(len(KERNELS), p=[0.5, 0.1, 0.25, 0.15]))]
+    sigma = float(rng.uniform(0.15, 0.9)) * scale if rng.random() < 0.8 else 0.0
+    soft = gaussian_filter(clip, (0.0, sigma, sigma, 0.0), truncate=3.0) if sigma else clip
+    if rng.random() < 0.7:
+        return resize_clip(soft, size, kernel)
+    return display_decode(resize_clip(display_encode(soft, "srgb"), size, kernel), "srgb")
+
+
+def _codec(rng: np.random.Generator) -> Encode:
+    """Draw a codec as small pictures come out of it."""
+    codec = str(rng.choice(["jpeg", "h264", "h265", "mpeg2"], p=[0.35, 0.4, 0.1, 0.15]))
+    low, high = {"jpeg": (30, 96), "h264": (14, 32), "h265": (16, 32), "mpeg2": (2, 10)}[codec]
+    return Encode(codec=codec, quality=int(rng.integers(low, high + 1)))
+
+
+class UpscaleTask:
+    """Learn the large picture from the small one.
+
+    Args:
+        scale: Output size / input size.
+    """
+
+    patch_px = _SMALL_PX
+    grid_px = 1
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def make(self, pictures: list[Picture], rng: np.random.Generator, count: int) -> list[Sample]:
+        """Make samples: clean, noisy, coded, or both."""
+        return [self._sample(pictures, rng) for _ in range(count)]
+
+    def _sample(self, pictures: list[Picture], rng: np.random.Generator) -> Sample:
+        is_noisy, is_coded = bool(rng.random() < 0.35), bool(rng.random() < 0.35)
+        side, frames = _SMALL_PX * self.scale, _FRAMES if is_coded else 1
+        large = draw_clip(pictures, rng, frames=frames, side=side)
+        if is_coded:
+            large = np.minimum(large, 1.0)
+        small = noisy = _shrunk(large, self.scale, rng)
+        if is_noisy:
+            sensor = draw_sensor(rng, low=0.004, high=0.06)
+            noisy = np.stack([add_sensor_noise(frame, sensor, rng) for frame in small])
+        if is_coded:
+            curve: Curve = "srgb" if rng.random() < 0.6 else "bt709"
+            noisy = display_decode(round_trip(display_encode(noisy, curve), _codec(rng)), curve)
+        middle = frames // 2
+        planes = _working(small[middle]) - _working(noisy[middle])
+        case = "+".join(n for n, holds in (("noisy", is_noisy), ("coded", is_coded)) if holds)
+        return Sample(noisy[middle], large[middle], 0.0, case or "clean", planes[0].numpy())
+
+    def varied(self, extra: Half, order: NDArray[np.intp], rng: np.random.Generator) -> Half:
+        """Return the planes in the colors' order."""
+        return extra[..., order]
+
+    def network(self) -> Network:
+        """Return a new network."""
+        return UpscaleNetwork(self.scale)
+
+    def answer(self, network: Network, batch: Batch) -> Answer:
+        """Run the network; every third sample is wanted with its noise left in."""
+        lacking, unclean = network(batch.degraded, batch.detail)
+        noisy = self._enlarged(batch.degraded)
+        clean = self._enlarged(batch.degraded + batch.extra)
+        order = torch.arange(noisy.shape[0], device=noisy.device).reshape(-1, 1, 1, 1)
+        share = (order % 3 != 0).to(noisy.dtype)
+        change = lacking.float() + share * unclean.float()
+        wanted = noisy + (batch.clean - clean) + share * (clean - noisy)
+        return Answer(change, noisy + change, wanted)
+
+    def _enlarged(self, small: Tensor) -> Tensor:
+        """Return the Lanczos enlargement in linear light, in the working curve."""
+        linear = domain.decode(small, "extended_srgb").cpu()
+        planes = lanczos_upscale(linear.reshape(-1, *small.shape[2:]).numpy(), self.scale)
+        large = torch.from_numpy(planes).reshape(*small.shape[:2], *planes.shape[1:])
+        return domain.encode(large, "extended_srgb").to(small.device)
+
+
+def _working(frame: Array) -> Tensor:
+    return domain.encode(
+        torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], "extended_srgb"
+    )

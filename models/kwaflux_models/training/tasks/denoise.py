@@ -1,0 +1,200 @@
+"""Take away the noise of a sensor, of tape, and what a codec made of it, from five frames.
+
+The level is the standard deviation of the degradation in the working curve. A codec alone is not
+noise: its samples have level 0, so that the probe learns to say so and the effect leaves them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kwaflux_models import domain
+from kwaflux_models.denoise.motion import align
+from kwaflux_models.denoise.network_next import NEIGHBORS, PLANES, DenoiseNetwork
+from kwaflux_models.training.analog import NTSC, PAL, Composite, TimeBase
+from kwaflux_models.training.codec import round_trip
+from kwaflux_models.training.degrade import (
+    LOG_PEAK,
+    Array,
+    Curve,
+    add_sensor_noise,
+    display_decode,
+    display_encode,
+    draw_encode,
+    draw_sensor,
+)
+from kwaflux_models.training.motion import draw_moving_clip
+from kwaflux_models.training.sources import Picture
+from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
+
+__all__ = ["TASK", "DenoiseTask"]
+
+_PATCH_PX = 112
+_CLIP_PX = 160
+_FRAMES = 5
+_SHARES = {
+    "sensor": 0.27,
+    "sensor_codec": 0.34,
+    "white": 0.1,
+    "white_codec": 0.08,
+    "analog": 0.06,
+    "codec": 0.1,
+    "clean": 0.05,
+}
+_CURVES: tuple[Curve, ...] = ("srgb", "bt709", "gamma24", "log")
+
+
+@dataclass(frozen=True, slots=True)
+class _Noisy:
+    """A degraded clip, what it should have been, and whether there is noise in it at all."""
+
+    clip: Array
+    clean: Array
+    is_noisy: bool = True
+
+
+def _white(clip: Array, rng: np.random.Generator) -> Array:
+    """Add white noise of a drawn level, in linear or in display units, sometimes softened."""
+    sigma = float(np.exp(rng.uniform(np.log(0.008), np.log(0.12))))
+    noise = sigma * rng.standard_normal(clip.shape, dtype=np.float32)
+    if rng.random() < 0.2:
+        noise = 0.6 * noise + 0.6 * noise.mean(axis=-1, keepdims=True)
+    if rng.random() < 0.25:
+        return clip + noise / 3.0
+    curve: Curve = "srgb" if rng.random() < 0.7 else "log"
+    return display_decode(display_encode(clip, curve) + noise, curve)
+
+
+def _sensor(clip: Array, rng: np.random.Generator) -> _Noisy:
+    sensor = draw_sensor(rng)
+    noisy = np.stack([add_sensor_noise(frame, sensor, rng) for frame in clip])
+    return _Noisy(noisy, np.minimum(clip, 1.0) if sensor.saturation < 2.0 else clip)
+
+
+def _analog(clip: Array, rng: np.random.Generator) -> _Noisy:
+    """Send a clip over composite video and perhaps tape: noise, crosstalk, slipping rows."""
+    clean = np.clip(clip, 0.0, 1.0)
+    is_tape = bool(rng.random() < 0.5)
+    way = Composite(
+        standard=NTSC if rng.random() < 0.5 else PAL,
+        decoder="comb" if rng.random() < 0.5 else "notch",
+        trap=float(rng.uniform(0.5, 1.0)),
+        luma_mhz=float(rng.uniform(3.0, 4.2)) if is_tape else 5.0,
+        chroma_mhz=float(rng.uniform(0.5, 1.3)),
+        noise=float(np.exp(rng.uniform(np.log(0.01), np.log(0.08)))),
+        sample_mhz=float(rng.uniform(13.5, 27.0)),
+        first_line=int(rng.integers(4)),
+    )
+    code = way.apply(display_encode(clean, "bt709"), rng)
+    if is_tape:
+        code = TimeBase(jitter_px=float(rng.uniform(0.0, 0.3))).apply(code, rng)
+    return _Noisy(display_decode(code, "bt709"), clean)
+
+
+def _coded(noisy: _Noisy, rng: np.random.Generator, *, is_noisy: bool = True) -> _Noisy:
+    """Encode for a display, round-trip through a codec, decode; clip the clean alike."""
+    curve = _CURVES[int(rng.choice(4, p=[0.4, 0.3, 0.1, 0.2]))]
+    how = draw_encode(rng, is_light=not is_noisy and rng.random() < 0.5)
+    decoded = display_decode(round_trip(display_encode(noisy.clip, curve), how), curve)
+    peak = LOG_PEAK if curve == "log" else 1.0
+    return _Noisy(decoded, np.clip(noisy.clean, 0.0, peak), is_noisy)
+
+
+def _eight_bits(noisy: _Noisy) -> _Noisy:
+    """Quantise to 8 bits in the sRGB curve, clipped to 0..1."""
+    code = np.rint(np.clip(display_encode(noisy.clip, "srgb"), 0.0, 1.0) * 255.0) / 255.0
+    clip = display_decode(code.astype(np.float32), "srgb")
+    return _Noisy(clip, np.clip(noisy.clean, 0.0, 1.0), noisy.is_noisy)
+
+
+def _degraded(clip: Array, case: str, rng: np.random.Generator) -> _Noisy:
+    """Degrade a clip by a case."""
+    noisy = _Noisy(clip, clip, is_noisy=False)
+    if case.startswith("sensor"):
+        noisy = _sensor(clip, rng)
+    elif case.startswith("white"):
+        noisy = _Noisy(_white(clip, rng), clip)
+    elif case == "analog":
+        noisy = _analog(clip, rng)
+    if case.endswith("codec"):
+        noisy = _coded(noisy, rng, is_noisy=noisy.is_noisy)
+    elif rng.random() < 0.4:
+        noisy = _eight_bits(noisy)
+    return noisy
+
+
+def _working(frame: Array) -> Tensor:
+    return domain.encode(
+        torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], "extended_srgb"
+    )
+
+
+def _planes(clip: Array) -> Array:
+    """Return what the network is given of the neighbors, (NEIGHBORS * PLANES, H, W).
+
+    For each, oldest first: the difference to the center after alignment, and the mismatch.
+    """
+    middle = len(clip) // 2
+    center = _working(clip[middle])
+    planes = []
+    for number in (n for n in range(len(clip)) if n != middle):
+        aligned = align(center, _working(clip[number]))
+        planes += [aligned.picture - center, aligned.mismatch]
+    return torch.cat(planes, dim=1)[0].numpy()
+
+
+class DenoiseTask:
+    """Learn the clean frame from the noisy one and what its neighbors show, told the level."""
+
+    scale = 1
+    patch_px = _PATCH_PX
+    grid_px = 8
+
+    def make(self, pictures: list[Picture], rng: np.random.Generator, count: int) -> list[Sample]:
+        """Make samples: one from the middle of each clip."""
+        names, shares = list(_SHARES), np.array(list(_SHARES.values()))
+        samples = []
+        for _ in range(count):
+            case = names[int(rng.choice(len(names), p=shares))]
+            clip = draw_moving_clip(pictures, rng, frames=_FRAMES, side=_CLIP_PX)
+            noisy = _degraded(clip, case, rng)
+            samples.append(self._sample(noisy, case, rng))
+        return samples
+
+    def _sample(self, noisy: _Noisy, case: str, rng: np.random.Generator) -> Sample:
+        top, left = (8 * int(v) for v in rng.integers((_CLIP_PX - _PATCH_PX) // 8 + 1, size=2))
+        rows, columns = slice(top, top + _PATCH_PX), slice(left, left + _PATCH_PX)
+        middle = _FRAMES // 2
+        degraded, clean = noisy.clip[middle], noisy.clean[middle]
+        error = _working(degraded[rows, columns]) - _working(clean[rows, columns])
+        level = float(error.std()) if noisy.is_noisy else 0.0
+        planes = _planes(noisy.clip)[:, rows, columns]
+        return Sample(degraded[rows, columns], clean[rows, columns], level, case, planes)
+
+    def network(self) -> Network:
+        """Return a new network."""
+        return DenoiseNetwork()
+
+    def varied(self, extra: Half, order: NDArray[np.intp], rng: np.random.Generator) -> Half:
+        """Return the neighbors' planes as a frame has them: all, a clip's end's, or none."""
+        places = np.add.outer(PLANES * np.arange(NEIGHBORS), np.array([*order, 3])).ravel()
+        draw, kept = rng.random(), np.ones(NEIGHBORS, bool)
+        if draw < 0.3:
+            kept[:] = False
+        elif draw < 0.4:
+            kept[: int(rng.integers(1, 3))] = False
+        return extra[..., places] * np.repeat(kept, PLANES).astype(np.float16)
+
+    def answer(self, network: Network, batch: Batch) -> Answer:
+        """Run the network, told the level and how much detail is wanted."""
+        levels = torch.cat([batch.level, batch.detail], dim=1)
+        change = network(batch.degraded, levels, batch.extra).float()
+        return Answer(change, batch.degraded + change, batch.clean)
+
+
+TASK = DenoiseTask()

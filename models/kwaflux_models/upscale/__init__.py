@@ -1,0 +1,1 @@
+"""Enlarge a frame two or four times."""

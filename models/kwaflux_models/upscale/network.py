@@ -1,0 +1,56 @@
+"""The enlarging network: the shared body at the small picture's resolution, two pictures out.
+
+Owns its shape. Must not know effects, colorspaces, tiles or devices.
+
+It predicts apart what an enlargement by Lanczos lacks, and what of it is noise and codec damage,
+so that a person can take the one without the other: the result is
+
+    Lanczos(picture) + detail + denoise * cleaning
+
+Source of the pixel shuffle: W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using
+an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kwaflux_models.body import DEPTH, Body, conditioned
+
+__all__ = ["UpscaleNetwork"]
+
+
+class UpscaleNetwork(nn.Module):
+    """Predict what to add to a Lanczos enlargement, in two parts.
+
+    Attributes:
+        ALIGN_PX: Height and width of the small picture must be multiples of this.
+        RADIUS_PX: The receptive field's radius in pixels of the small picture.
+    """
+
+    ALIGN_PX = 1
+    RADIUS_PX = DEPTH
+    probe = None
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.body = Body(3 + 1, 6 * scale * scale)
+        last = self.body[-1]
+        for parameter in last.parameters():  # a new network adds nothing
+            nn.init.zeros_(parameter)
+
+    def forward(self, picture: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the enlargement lacks, and what of it is to be cleaned away.
+
+        Args:
+            picture: (N, 3, H, W), working curve ``extended_srgb``.
+            detail: (N, 1, 1, 1), 0..1: how much texture is wanted.
+
+        Returns:
+            Two of (N, 3, H * scale, W * scale), working curve.
+        """
+        told = conditioned(picture, detail)
+        lacking, unclean = F.pixel_shuffle(self.body(told), self.scale).chunk(2, dim=1)
+        return lacking, unclean
