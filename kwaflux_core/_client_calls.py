@@ -19,6 +19,7 @@ from kwaflux_core.card import Card
 from kwaflux_core.errors import FrameTooLarge, RequestError, ResourceError
 from kwaflux_core.flow import Flow
 from kwaflux_core.geometry import Box
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import DescribeEffects, Effects, Message, Render, Rendered
 
@@ -89,10 +90,15 @@ class Calls:
         return self._awaited(call, Rendered, patience, on_end=freight.release)
 
     def cards(self, session: Session, patience: Patience) -> dict[str, Card]:
-        """Return the effects' cards under their ids, asked for once in a session."""
+        """Return the effects' cards under their ids, asked for once in a session.
+
+        The session then knows the presets too.
+        """
         if session.cards is None:
             answer, _ = self._asked(session, DescribeEffects(), Effects, patience)
             cards = (Card.from_json(text) for text in answer.cards)
+            presets = (Preset.from_json(text) for text in answer.presets)
+            session.presets = {preset.id: preset for preset in presets}
             session.cards = {card.id: card for card in cards}
         return session.cards
 

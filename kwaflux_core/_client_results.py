@@ -41,6 +41,8 @@ class RenderResult:
         provenance: Flow, hashes, device and so on, as a file's header gets them.
         timings: Seconds the worker spent.
         warnings: What could not be kept, one sentence each.
+        measured: What effects found out about the frame, under ``effect.name``.
+        attention: Why an effect left the frame as it came, one sentence each.
     """
 
     image: Image
@@ -48,6 +50,8 @@ class RenderResult:
     provenance: Mapping[str, str]
     timings: Timings
     warnings: tuple[str, ...]
+    measured: Mapping[str, float]
+    attention: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class FileResult:
         provenance: As it stands in the file's header.
         timings: Seconds the worker spent.
         warnings: What the file could not hold, one sentence each.
+        measured: As in ``RenderResult``.
+        attention: As in ``RenderResult``.
     """
 
     path: str
@@ -69,6 +75,8 @@ class FileResult:
     provenance: Mapping[str, str]
     timings: Timings
     warnings: tuple[str, ...]
+    measured: Mapping[str, float]
+    attention: tuple[str, ...]
 
 
 def file_result(rendered: Rendered) -> FileResult:
@@ -86,6 +94,8 @@ def file_result(rendered: Rendered) -> FileResult:
         dict(rendered.provenance),
         rendered.timings,
         rendered.warnings,
+        dict(rendered.measured),
+        rendered.attention,
     )
 
 
@@ -160,6 +170,8 @@ def put_back(
         dict(rendered.provenance),
         rendered.timings,
         rendered.warnings + notes,
+        dict(rendered.measured),
+        rendered.attention,
     )
 
 

@@ -21,6 +21,7 @@ from kwaflux_core.errors import (
     from_wire,
 )
 from kwaflux_core.flow import Flow
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.codec import Envelope, WirePart
 from kwaflux_core.protocol.messages import Failed, JobAccepted, JobEvent, Message, Welcome
 from kwaflux_core.transport._ring_pool import RingPool
@@ -134,6 +135,7 @@ class Session:
     def __init__(self, welcome: Welcome) -> None:
         self.welcome = welcome
         self.cards: dict[str, Card] | None = None
+        self.presets: dict[str, Preset] = {}
         self._scales: dict[str, int] = {}
         self._lock = threading.Lock()
         self._pool: RingPool | None = None
@@ -171,14 +173,15 @@ class Session:
                 self._is_shared = False
 
     def scale_of(self, flow: str) -> int:
-        """Return the scale of a flow; ``cards`` must be known.
+        """Return the scale of a flow; ``cards`` and ``presets`` must be known.
 
         Raises:
             FlowError: The flow cannot be read, or does not fit the cards.
         """
         scale = self._scales.get(flow)
         if scale is None:
-            scale = self._scales[flow] = Flow.parse(flow).bind(self.cards or {}).scale
+            bound = Flow.parse(flow).bind(self.cards or {}, self.presets)
+            scale = self._scales[flow] = bound.scale
         return scale
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from kwaflux_core._client_results import FileResult, RenderResult, exr_result, f
 from kwaflux_core.card import Card
 from kwaflux_core.flow import Flow
 from kwaflux_core.geometry import Box
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
@@ -156,6 +157,17 @@ class Client:
         """
         patience = self._calls.patience(timeout_s)
         return tuple(self._calls.cards(self._calls.session(patience), patience).values())
+
+    def presets(self, *, timeout_s: float | None = None) -> tuple[Preset, ...]:
+        """Return the presets the server has: flows whose name may stand in a flow.
+
+        Raises:
+            ModelError: A card or preset that this version cannot read.
+        """
+        patience = self._calls.patience(timeout_s)
+        session = self._calls.session(patience)
+        self._calls.cards(session, patience)
+        return tuple(session.presets.values())
 
     def status(self, *, timeout_s: float = _PING_S) -> ServerStatus:
         """Return how the server is."""

@@ -16,7 +16,7 @@ crosses the wire. Must not know sockets, pixels or hosts.
     +-- ImageError               a file or picture that cannot be read or written as asked
     |   +-- FrameMissing         a frame of the range is not there
     |   +-- ImageUnreadable      truncated, damaged or not a picture
-    |   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, a movie)
+    |   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, interlaced)
     |   +-- ImageWriteFailed     the target cannot be written (disk full, no permission)
     +-- ModelError               weights or a network that cannot be used
     |   +-- WeightsInvalid       weights that are truncated, altered or of another network

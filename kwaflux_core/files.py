@@ -30,6 +30,8 @@ __all__ = [
     "atomic_path",
     "check_source",
     "check_target",
+    "is_movie",
+    "picture_bytes",
     "read_image",
     "same_file",
     "write_failed",
@@ -38,8 +40,8 @@ __all__ = [
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
-MOVIE_SUFFIXES: Final = (".avi", ".mkv", ".mov", ".mp4", ".mxf")
-"""Suffixes of movies, which are refused with a word on what to do."""
+MOVIE_SUFFIXES: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mxf")
+"""Suffixes of movies: the source of a job, never its target, and never one picture."""
 
 PICTURE_SUFFIXES: Final = (".dpx", ".exr", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Suffixes of pictures that are read and written."""
@@ -100,13 +102,19 @@ def write_failed(target: StrPath, error: OSError) -> ImageWriteFailed:
     )
 
 
+def is_movie(path: StrPath) -> bool:
+    """Tell whether a file is a movie, by its name alone: many frames in one file."""
+    return _suffix(path) in MOVIE_SUFFIXES
+
+
 def check_source(source: StrPath) -> None:
-    """Refuse a source of a kind that is not read, by its name alone.
+    """Refuse a source of a kind that is not read, by its name alone. Movies are read.
 
     Raises:
-        ImageUnsupported: A movie, or a suffix no reader knows.
+        ImageUnsupported: A suffix no reader knows.
     """
-    _picture_suffix(source)
+    if not is_movie(source):
+        _picture_suffix(source)
 
 
 def check_target(target: StrPath) -> None:
@@ -116,7 +124,7 @@ def check_target(target: StrPath) -> None:
         ImageUnsupported: A movie, or a suffix no writer knows.
         ImageWriteFailed: Its folder is not there.
     """
-    _picture_suffix(target)
+    _picture_suffix(target, is_written=True)
     try:
         _check_folder(Path(os.path.realpath(target)))
     except OSError as error:
@@ -156,6 +164,29 @@ def same_file(first: StrPath, second: StrPath) -> bool:
         return os.path.normcase(os.path.realpath(first)) == os.path.normcase(
             os.path.realpath(second)
         )
+
+
+def picture_bytes(path: StrPath) -> int:
+    """Return the bytes of pixels that a picture unpacks to, as its header says.
+
+    Nothing but the header is read: it is asked before memory is given to a picture that may be
+    small on disk and huge unpacked.
+
+    Args:
+        path: An EXR, PNG, TIFF, DPX or JPEG.
+
+    Raises:
+        FrameMissing: No such file.
+        ImageUnreadable: Truncated or damaged.
+        ImageUnsupported: A movie, deep or subsampled, or a suffix no reader knows.
+    """
+    if _picture_suffix(path) == ".exr":
+        from kwaflux_core.exr import read_exr_header
+
+        return sum(header.pixels_bytes for header in read_exr_header(path))
+    from kwaflux_core.raster import raster_bytes
+
+    return raster_bytes(path)
 
 
 def read_image(path: StrPath, *, colorspace: str = "") -> Image:
@@ -217,7 +248,7 @@ def write_image(
         ImageUnsupported: A movie, a suffix no writer knows, or a picture the format cannot hold.
         RequestError: A compression nobody knows, or ``half`` where it does not apply.
     """
-    suffix = _picture_suffix(path)
+    suffix = _picture_suffix(path, is_written=True)
     if suffix == ".exr":
         from kwaflux_core.exr import write_exr
 
@@ -228,12 +259,19 @@ def write_image(
     return write_raster(path, image, compression=compression, half=half)
 
 
-def _picture_suffix(path: StrPath) -> str:
-    suffix = os.path.splitext(os.fspath(path))[1].lower()
+def _suffix(path: StrPath) -> str:
+    return os.path.splitext(os.fspath(path))[1].lower()
+
+
+def _picture_suffix(path: StrPath, *, is_written: bool = False) -> str:
+    suffix = _suffix(path)
     if suffix in MOVIE_SUFFIXES:
         raise ImageUnsupported(
-            f"{os.fspath(path)} is a movie; movies are not read or written yet",
-            hint="convert it to an image sequence (EXR, DPX or PNG) and give that",
+            f"{os.fspath(path)} is a movie; "
+            + ("movies are read, not written" if is_written else "it holds more than one picture"),
+            hint="write an image sequence: clean.####.exr"
+            if is_written
+            else "give it to a job (kwaflux enhance, Client.submit), or make an image sequence",
         )
     if suffix not in PICTURE_SUFFIXES:
         raise ImageUnsupported(

@@ -1,8 +1,8 @@
 r"""Flows: effects in order, each with its params, as text that a person can type.
 
 Owns the grammar, the canonical spelling, the JSON form, and the binding of a flow to the cards of
-the installed effects. Must not know pixels, networks or where cards come from; reads without
-numpy and torch.
+the installed effects and to presets. Must not know pixels, networks or where cards come from;
+reads without numpy and torch.
 
 The grammar, in EBNF; space, tab and line break may stand between any two symbols::
 
@@ -33,9 +33,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from kwaflux_core._flow_parser import (
     STEPS_MAX,
@@ -50,10 +52,15 @@ from kwaflux_core._nearest import nearest, shortened, suggestion
 from kwaflux_core._param import NAME_PATTERN
 from kwaflux_core.card import Card
 from kwaflux_core.errors import FlowError, ParamError, UnknownEffect
+from kwaflux_core.lora import LORA_PARAM, parse_loras
+
+if TYPE_CHECKING:
+    from kwaflux_core.preset import Preset
 
 __all__ = ["BoundFlow", "BoundStep", "Flow", "Step", "Value"]
 
 _JSON_TEXT_MAX = 8 * TEXT_MAX
+_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +188,32 @@ class Flow:
         steps = [{"effect": step.effect, "values": dict(step.values)} for step in self.steps]
         return json.dumps({"steps": steps})
 
-    def bind(self, cards: Mapping[str, Card]) -> BoundFlow:
+    def bind(
+        self, cards: Mapping[str, Card], presets: Mapping[str, Preset] = _NO_PRESETS
+    ) -> BoundFlow:
         """Return the flow with its cards, every param checked and present.
 
         Args:
             cards: The installed effects under their ids.
+            presets: The flows that have a name, under it; a step of that name is replaced by the
+                steps of the preset.
 
         Raises:
+            FlowError: Too many effects, once the presets are spelled out.
             UnknownEffect: An effect that is not among them.
-            ParamError: No such param, or a value it does not accept. Both point at the column.
+            ParamError: No such param, or a value it does not accept, or a preset that was given
+                any. Both point at the column.
         """
         flow = self if self.source else Flow.parse(self.to_text())
-        return BoundFlow(tuple(_bound(step, cards, text=flow.source) for step in flow.steps))
+        text, names = flow.source, (*cards, *presets)
+        steps: list[Step] = []
+        for step in flow.steps:
+            preset = presets.get(step.effect)
+            steps += [step] if preset is None else _spelled_out(step, preset, text=text)
+        spelled_out = Flow(tuple(steps), source=text)
+        return BoundFlow(
+            tuple(_bound(step, cards, names=names, text=text) for step in spelled_out.steps)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +247,16 @@ class BoundFlow:
 
     @property
     def frames_before(self) -> int:
-        """Earlier frames the flow needs: the sum, as each effect reads the one before it."""
-        return sum(step.card.frames_before for step in self.steps)
+        """Earlier frames the flow needs: the sum, as each effect reads the one before it.
+
+        An effect that touches no pixel reads none.
+        """
+        return sum(step.card.frames_before for step in self.steps if not step.is_identity)
 
     @property
     def frames_after(self) -> int:
         """Later frames the flow needs: the sum."""
-        return sum(step.card.frames_after for step in self.steps)
+        return sum(step.card.frames_after for step in self.steps if not step.is_identity)
 
     @property
     def is_identity(self) -> bool:
@@ -248,7 +272,31 @@ class BoundFlow:
         return _joined(_spelled(step.card.id, step.values) for step in self.steps)
 
 
-def _bound(step: Step, cards: Mapping[str, Card], *, text: str) -> BoundStep:
+def _spelled_out(step: Step, preset: Preset, *, text: str) -> list[Step]:
+    """Return the steps that a preset's name stands for; errors point at the name."""
+    if step.values:
+        name = next(iter(step.values))
+        raise flow_error(
+            ParamError,
+            f"the preset {preset.id!r} takes no params",
+            text=text,
+            column=step.columns[name],
+            hint=f"write its flow out and change that: {preset.flow.to_text()}",
+            effect=preset.id,
+            param=name[:60],
+        )
+    return [
+        Step(
+            inner.effect,
+            inner.values,
+            column=step.column,
+            columns=dict.fromkeys(inner.values, step.column),
+        )
+        for inner in preset.flow.steps
+    ]
+
+
+def _bound(step: Step, cards: Mapping[str, Card], *, names: Iterable[str], text: str) -> BoundStep:
     card = cards.get(step.effect)
     if card is None:
         raise flow_error(
@@ -256,9 +304,9 @@ def _bound(step: Step, cards: Mapping[str, Card], *, text: str) -> BoundStep:
             f"there is no effect {shortened(step.effect)}",
             text=text,
             column=step.column,
-            hint=suggestion(step.effect, cards, kind="the effects"),
+            hint=suggestion(step.effect, names, kind="the effects"),
             effect=step.effect[:60],
-            nearest=nearest(step.effect, cards),
+            nearest=nearest(step.effect, names),
         )
     given = {name: _checked(step, name, card=card, text=text) for name in step.values}
     values = {param.name: given.get(param.name, param.default) for param in card.params}
@@ -266,17 +314,29 @@ def _bound(step: Step, cards: Mapping[str, Card], *, text: str) -> BoundStep:
 
 
 def _checked(step: Step, name: str, *, card: Card, text: str) -> Value:
+    column = step.columns[name]
     try:
-        return card.param(name).check(step.values[name])
+        value = card.param(name).check(step.values[name])
+        if name == LORA_PARAM and isinstance(value, str):
+            column = _column_of_value(text, column)
+            parse_loras(value)
+        return value
     except ParamError as error:
+        inside = error.fields.get("column", 1)
         raise flow_error(
             ParamError,
             error.message,
             text=text,
-            column=step.columns[name],
-            hint=error.hint,
-            **{**error.fields, "effect": card.id},
+            column=column + (inside - 1 if isinstance(inside, int) else 0),
+            hint=error.hint.split("\n")[0],
+            **{**{k: v for k, v in error.fields.items() if k != "column"}, "effect": card.id},
         ) from error
+
+
+def _column_of_value(text: str, column: int) -> int:
+    """Return the column of the first character of a param's text, from the param's own."""
+    after = re.compile(r"[a-z0-9_]+\s*=\s*\"?").match(text, column - 1)
+    return column if after is None else after.end() + 1
 
 
 def _joined(steps: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from kwaflux_core.errors import (
 from kwaflux_core.geometry import Box
 from kwaflux_core.image import Channel, Image, Part
 
-__all__ = ["read_raster", "write_raster"]
+__all__ = ["raster_bytes", "read_raster", "write_raster"]
 
 Attributes: TypeAlias = "dict[str, object]"
 _Pixels: TypeAlias = npt.NDArray[np.generic]
@@ -82,6 +82,27 @@ def read_raster(path: str | os.PathLike[str], *, colorspace: str = "") -> Image:
     )
     is_straight = spec.get_int_attribute("oiio:UnassociatedAlpha") == 1 or suffix == ".png"
     return Image((part,), colorspace=colorspace, is_premultiplied=not is_straight, notes=notes)
+
+
+def raster_bytes(path: str | os.PathLike[str]) -> int:
+    """Return the bytes that a file's channels take as float32, by its header alone.
+
+    Raises:
+        FrameMissing: No such file.
+        ImageUnreadable: No picture, or its header is damaged.
+    """
+    label = os.fspath(path)
+    if not os.path.exists(path):
+        raise FrameMissing(f"there is no file {label}", path=label)
+    source = OpenImageIO.ImageInput.open(label)
+    if source is None:
+        raise ImageUnreadable(f"{label} cannot be read: {OpenImageIO.geterror()}", hint=_AGAIN)
+    try:
+        spec = source.spec()
+        # Gray becomes three equal channels.
+        return int(spec.width) * int(spec.height) * max(3, int(spec.nchannels)) * 4
+    finally:
+        source.close()
 
 
 def _tagged(label: str, raw: Mapping[str, object], suffix: str) -> str:

@@ -180,7 +180,11 @@ class FrameTask:
 
 
 def plan(
-    source: str | Sequence, target: str | Sequence, frames: str | FrameRange = ""
+    source: str | Sequence,
+    target: str | Sequence,
+    frames: str | FrameRange = "",
+    *,
+    movie_frames: range | None = None,
 ) -> tuple[FrameTask, ...]:
     """Return what is to be read and written for each frame, in order.
 
@@ -191,6 +195,7 @@ def plan(
         source: Where frames are read; a pattern or a single file.
         target: Where they are written.
         frames: Which frames; empty for the source's own range, or else for all on disk.
+        movie_frames: The frames that the source holds when it is a movie: one file with many.
 
     Raises:
         FrameMissing: Not one file of the source is there.
@@ -198,15 +203,18 @@ def plan(
             file, a target that names other frames, or a target that is the source (under any
             spelling or link).
     """
-    source = Sequence.parse(source) if isinstance(source, str) else source
+    if isinstance(source, str):
+        # A movie's name is a name: "take#2.mov" is no pattern.
+        is_pattern = movie_frames is None
+        source = Sequence.parse(source) if is_pattern else Sequence(*os.path.split(source))
     target = Sequence.parse(target) if isinstance(target, str) else target
     given = FrameRange.parse(frames) if isinstance(frames, str) and frames else frames
-    on_disk = source.frames_on_disk()
+    on_disk = source.frames_on_disk() if movie_frames is None else tuple(movie_frames)
     if not on_disk:
         raise _nothing_there(source)
     wanted = given if isinstance(given, FrameRange) else source.default_range
     wanted = wanted or FrameRange(on_disk)
-    _refuse_other_frames(source, target, wanted)
+    _refuse_other_frames(source, target, wanted, is_movie=movie_frames is not None)
     tasks = tuple(FrameTask(frame, source.path(frame), target.path(frame)) for frame in wanted)
     _refuse_overwriting(source, target, tasks)
     return tasks
@@ -289,10 +297,12 @@ def _nothing_there(source: Sequence) -> FrameMissing:
     )
 
 
-def _refuse_other_frames(source: Sequence, target: Sequence, wanted: FrameRange) -> None:
+def _refuse_other_frames(
+    source: Sequence, target: Sequence, wanted: FrameRange, *, is_movie: bool
+) -> None:
     """Refuse several frames for one file, and a target that names frames nobody asked for."""
     for sequence, role in ((source, "source"), (target, "target")):
-        if sequence.is_single and len(wanted) > 1:
+        if sequence.is_single and len(wanted) > 1 and not (is_movie and sequence is source):
             raise RequestError(
                 f"the {role} {sequence.pattern!r} is one file, and {len(wanted)} frames are asked"
                 f" for ({shortened(str(wanted))})",
@@ -314,7 +324,7 @@ def _refuse_overwriting(source: Sequence, target: Sequence, tasks: tuple[FrameTa
             if os.path.basename(task.target_path) in read:
                 raise _overwriting(task)
     # Links and file systems that do not mind case: the same file under two names.
-    identities = set(_identities(source, (task.source_path for task in tasks)).values())
+    identities = set(_identities(source, {task.source_path for task in tasks}).values())
     for path, identity in _identities(target, (task.target_path for task in tasks)).items():
         if identity in identities:
             raise _overwriting(next(task for task in tasks if task.target_path == path))

@@ -3,10 +3,10 @@
 Owns what can be set, its limits, and where it comes from. Must not know sockets, devices or the
 command line; reads without numpy and torch.
 
-The file is TOML with the tables ``[server]`` and ``[client]``; in the environment ``tile_px`` is
-``KWAFLUX_TILE_PX``. A key or a ``KWAFLUX_*`` variable that is not known is refused with the
-nearest name: a misspelt setting that is silently ignored costs a night. An empty variable counts
-as not set.
+The file is TOML with the tables ``[server]``, ``[client]`` and ``[models]``; in the environment
+``tile_px`` is ``KWAFLUX_TILE_PX``. A key or a ``KWAFLUX_*`` variable that is not known is refused
+with the nearest name: a misspelt setting that is silently ignored costs a night. An empty variable
+counts as not set.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
+from kwaflux_core._models_dir import ModelsSettings, default_models_dir
 from kwaflux_core._nearest import shortened
 from kwaflux_core._runtime_dir import default_endpoint, runtime_dir
 from kwaflux_core._setting_fields import Rule, rule_of, setting, spelled
@@ -30,10 +31,12 @@ from kwaflux_core.transport._endpoint import parse_endpoint
 __all__ = [
     "OTHER_VARIABLES",
     "ClientSettings",
+    "ModelsSettings",
     "ServerSettings",
     "SettingRow",
     "default_endpoint",
     "load_client_settings",
+    "load_models_dir",
     "load_server_settings",
     "runtime_dir",
     "settings_file",
@@ -51,7 +54,8 @@ OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
 
 _AUTO_ENDPOINT = "ipc://<runtime directory>/server.sock"
 _DEVICE = re.compile(r"cpu|cuda:[0-9]{1,3}")
-_T = TypeVar("_T", "ServerSettings", "ClientSettings")
+_Settings: TypeAlias = "ServerSettings | ClientSettings | ModelsSettings"
+_T = TypeVar("_T", "ServerSettings", "ClientSettings", "ModelsSettings")
 
 _ENDPOINT = Rule(
     kind="text",
@@ -317,12 +321,26 @@ def load_client_settings(
     return _loaded(ClientSettings, environ=environ, file=file, flags=flags, platform=platform)
 
 
-_SECTIONS: Mapping[str, type[ServerSettings] | type[ClientSettings]] = MappingProxyType(
-    {"server": ServerSettings, "client": ClientSettings}
+def load_models_dir(
+    *, environ: Mapping[str, str], file: Path | None, platform: str = sys.platform
+) -> Path:
+    """Return the folder of the user's own models, which need not be there.
+
+    Every process finds it by itself, from the same environment and file.
+
+    Raises:
+        SettingsError: As in ``load_server_settings``, or no absolute path.
+    """
+    found = _loaded(ModelsSettings, environ=environ, file=file, flags={}, platform=platform)
+    return Path(found.models_dir or default_models_dir(environ, platform=platform))
+
+
+_SECTIONS: Mapping[str, type[_Settings]] = MappingProxyType(
+    {"server": ServerSettings, "client": ClientSettings, "models": ModelsSettings}
 )
 
 
-def _rules(cls: type[ServerSettings] | type[ClientSettings]) -> dict[str, tuple[Rule, object]]:
+def _rules(cls: type[_Settings]) -> dict[str, tuple[Rule, object]]:
     return {entry.name: (rule_of(entry), entry.default) for entry in fields(cls)}
 
 
@@ -346,13 +364,13 @@ def _loaded(
         file=file,
         flags=flags,
     )
-    if not found.get("endpoint"):
+    if "endpoint" in _rules(cls) and not found.get("endpoint"):
         found["endpoint"] = default_endpoint(environ, platform=platform)
     make = cast("Callable[..., _T]", cls)  # each value was read by the rule of its field
     return make(**found)
 
 
-def _normalize(settings: ServerSettings | ClientSettings) -> None:
+def _normalize(settings: _Settings) -> None:
     """Check every field by its rule, for those that are made by hand."""
     for name, (rule, _) in _rules(type(settings)).items():
         value = getattr(settings, name)

@@ -1,8 +1,9 @@
 """Every message of the protocol, as frozen dataclasses.
 
 Owns the vocabulary of the wire: what a client may ask, what a server answers, what the gateway
-tells a worker. Must not know sockets or bytes. What is said of pixels is in ``pixels``, and offered
-here too. Names are fixed, a later field has a default and says in a comment since which version.
+tells a worker. Must not know sockets or bytes. What is said of pixels is in ``pixels``, of the
+server in ``server``, and offered here too. Names are fixed, a later field has a default and says
+in a comment since which version.
 
 A message travels as one msgpack header ``{"v", "kind", "id", "body"}`` and raw parts behind it.
 ``id`` is chosen by whoever asks and repeated in every answer. Parts hold pixels and nothing else.
@@ -31,6 +32,7 @@ from kwaflux_core.protocol.pixels import (
     Timings,
     Window,
 )
+from kwaflux_core.protocol.server import Limits, WorkerInfo
 
 __all__ = [
     "MESSAGES",
@@ -81,29 +83,6 @@ __all__ = [
 PROTOCOL_VERSION = 1
 
 Urgency: TypeAlias = Literal["interactive", "sequence", "batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """State what the server accepts, so that a client can refuse before it sends."""
-
-    frame_bytes: int
-    message_bytes: int
-    requests_in_flight: int
-    ring_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """Describe one worker process."""
-
-    name: str
-    device: str
-    device_label: str
-    pid: int
-    is_ready: bool
-    restarts: int = 0
-    resident: tuple[str, ...] = ()
 
 
 # --- client to server -----------------------------------------------------------------------
@@ -247,10 +226,11 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The installed effects: each card as the text of its ``card.json``."""
+    """The installed effects and presets, each as the text of its JSON."""
 
     kind: ClassVar[str] = "effects"
     cards: tuple[str, ...]
+    presets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +256,8 @@ class Rendered:
 
     ``pixels`` says where the result lies: for a shm target it may name the source's own slab when
     no pixel was touched. ``state`` is ``skipped`` when a target that stood there already was kept.
-    ``provenance`` is what is written under ``kwaflux/`` in a file's header.
+    ``provenance`` is what is written under ``kwaflux/`` in a file's header. ``measured`` holds what
+    effects found out about the frame, ``attention`` why one left it alone, a sentence each.
     """
 
     kind: ClassVar[str] = "rendered"
@@ -287,6 +268,8 @@ class Rendered:
     timings: Timings
     state: Literal["done", "skipped"] = "done"
     warnings: tuple[str, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    attention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,11 +308,13 @@ class JobEvent:
     timings: Timings | None = None
     error: Failed | None = None
     warnings: tuple[str, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    attention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """No frame of the job is left to do."""
+    """No frame of the job is left to do; ``attention``: frames that are there and need a look."""
 
     kind: ClassVar[str] = "job_done"
     job: str
@@ -337,6 +322,7 @@ class JobDone:
     skipped: int
     failed: int
     cancelled: int
+    attention: int = 0
 
 
 @dataclass(frozen=True, slots=True)

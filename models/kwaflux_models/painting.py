@@ -23,10 +23,10 @@ from kwaflux_core.resample import lanczos_upscale
 from kwaflux_core.tiling import Tile, mirrored_indices, plan_tiles
 from kwaflux_models.contract import Domain, Prepared
 from kwaflux_models.device import Device, Precision, Upload
-from kwaflux_models.effect import Effect, Pictures
+from kwaflux_models.effect import Effect, Measured, Pictures
 from kwaflux_models.plate import Plate
 
-__all__ = ["Allocate", "LoadedEffect", "Painted", "Painter", "cut", "gather"]
+__all__ = ["Allocate", "Around", "LoadedEffect", "Painted", "Painter", "Plane", "cut", "gather"]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
 Allocate: TypeAlias = Callable[[int, int], tuple[Plane, Plane, Plane]]
@@ -63,14 +63,32 @@ class Painted:
     beyond_trained: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Hold what a step reads for one frame: the plates of its temporal window.
+
+    Args:
+        plates: Oldest first; each holds at least what is read of it.
+        frames: The absolute number of each.
+        center: Index of the frame that is rendered.
+        whole: The data window of that frame as the step receives it; its plate may hold a part.
+    """
+
+    plates: tuple[Plate, ...]
+    frames: tuple[int, ...]
+    center: int
+    whole: Box
+
+
 class Painter:
     """Apply one bound step to one plate.
 
     Args:
         step: The effect's card and its param values.
         loaded: The warm effect.
-        plates: The plates of the temporal window, oldest first.
-        center: Index of the plate that is rendered.
+        around: What it reads.
+        measured: What the effect found out about the frame. Where it refuses to do its work, no
+            tile is given to it.
         device: Where the network runs.
         config: The OCIO config that colorspaces are looked up in.
     """
@@ -80,16 +98,20 @@ class Painter:
         step: BoundStep,
         *,
         loaded: LoadedEffect,
-        plates: tuple[Plate, ...],
-        center: int,
+        around: Around,
+        measured: Measured | None,
         device: Device,
         config: ColorConfig,
     ) -> None:
         self._step = step
         self._loaded = loaded
-        self._plates = plates
-        self._center = center
-        self._source = plates[center]
+        # A frame that stands in for another is gathered and prepared once.
+        distinct = {id(plate): plate for plate in around.plates}
+        self._plates = tuple(distinct.values())
+        self._places = tuple(list(distinct).index(id(plate)) for plate in around.plates)
+        self._around = around
+        self._source = around.plates[around.center]
+        self._measured = measured
         self._device = device
         self._scale = step.card.scale_of(step.values)
         self._domain = Domain(
@@ -148,7 +170,7 @@ class Painter:
         return Painted(plate, is_touched=True, beyond_trained=share)
 
     def _gathered(self, tile: Tile) -> tuple[Plane, ...]:
-        """Return a tile's color of every plate, then the alpha of those that have one. Copies."""
+        """Return a tile's color of every plate once, then the alpha of those with one. Copies."""
         planes: list[tuple[Plate, tuple[Plane, ...]]]
         planes = [(plate, plate.color) for plate in self._plates]
         planes += [(plate, (plate.alpha,)) for plate in self._plates if plate.alpha is not None]
@@ -180,20 +202,33 @@ class Painter:
 
         def pictures() -> tuple[Tensor, ...]:
             dtype = self._loaded.dtype
-            return tuple(
+            made = [
                 self._domain.for_network(each, dtype=dtype).contiguous(
                     memory_format=torch.channels_last
                 )
                 for each in prepared()
-            )
+            ]
+            return tuple(made[place] for place in self._places)
 
         with torch.inference_mode():
-            residual = self._loaded.effect.residual(
-                self._loaded.network, Pictures(pictures, center=self._center), self._step.values
-            )
+            residual = self._residual(tile, pictures)
             if residual is None and self._scale == 1:
                 return None
-            return self._applied(tile, prepared()[self._center], residual)
+            source = prepared()[self._places[self._around.center]]
+            return self._applied(tile, source, residual)
+
+    def _residual(self, tile: Tile, pictures: Callable[[], tuple[Tensor, ...]]) -> Tensor | None:
+        if self._measured is not None and self._measured.refusal:
+            return None
+        around = self._around
+        given = Pictures(
+            pictures,
+            center=around.center,
+            frames=around.frames,
+            origin=(tile.read.x0 - around.whole.x0, tile.read.y0 - around.whole.y0),
+            measured=self._measured,
+        )
+        return self._loaded.effect.residual(self._loaded.network, given, self._step.values)
 
     def _prepared(self, tensors: tuple[Tensor, ...]) -> list[Prepared]:
         color, alphas = tensors[: len(self._plates)], iter(tensors[len(self._plates) :])

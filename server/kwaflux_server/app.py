@@ -73,7 +73,7 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
         rings = stack.enter_context(_ring_dir(settings, environ))
         registry = Registry.discover()
         for package, error in registry.broken.items():
-            _LOG.error("the effect %s was left out: %s", package, error)
+            _LOG.error("%s was left out: %s", package, error)
         supervisor = Supervisor(
             devices,
             settings=settings,
@@ -86,6 +86,7 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
             Switchboard(clients, workers, limits=limits),
             settings=settings,
             cards=registry.cards,
+            presets=registry.presets,
             supervisor=supervisor,
             rings=rings,
             host_id=host_id(),

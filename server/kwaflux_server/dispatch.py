@@ -10,26 +10,26 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from kwaflux_core.errors import KwafluxError, ProtocolError, WorkerError
+from kwaflux_core.errors import Cancelled, KwafluxError, ProtocolError, WorkerError
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     Beat,
     Cancel,
     Failed,
-    InlinePixels,
     Message,
     Render,
     Rendered,
-    ShmPixels,
     Started,
     Submit,
     WorkerReady,
 )
 from kwaflux_server.failures import failed
 from kwaflux_server.jobs.desk import JobDesk
+from kwaflux_server.jobs.looks import Looks, Waiting
+from kwaflux_server.live import LiveTask, bytes_held, models_of
+from kwaflux_server.movie.look import MovieFacts
 from kwaflux_server.scheduler.state import Scheduler
 from kwaflux_server.scheduler.vocabulary import (
     Action,
@@ -61,19 +61,6 @@ from kwaflux_server.switchboard import Parts, Switchboard
 __all__ = ["Dispatcher"]
 
 _LOG = logging.getLogger("kwaflux.server.dispatch")
-
-
-@dataclass(slots=True)
-class _Live:
-    """A task between its arrival and its release."""
-
-    session: str
-    request_id: int
-    request: Render
-    parts: Parts
-    job: str
-    answer: Rendered | Failed | None = None
-    answer_parts: Parts = ()
 
 
 class Dispatcher:
@@ -109,8 +96,9 @@ class Dispatcher:
         self._jobs = jobs
         self._slots = slots
         self._clock = clock
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, LiveTask] = {}
         self._models: dict[str, str] = {}
+        self._looks = Looks()
         self._task_ids = itertools.count(1)
         self._events: deque[Event] = deque()
         self._is_handling = False
@@ -123,6 +111,7 @@ class Dispatcher:
 
     def leave(self, session: Session) -> None:
         """Drop the work of a session that is gone."""
+        self._looks.drop(session.name)
         for job in session.jobs.values():
             self._close_job(job)
         self._handle(ClientLeft(session.name))
@@ -135,26 +124,44 @@ class Dispatcher:
         Raises:
             ProtocolError: The id belongs to a request that still runs.
         """
-        _check_unused(session, request_id)
-        self._arrive(session, request_id, request, parts, job="", models=_models_of(flow))
+        self._check_unused(session, request_id)
+        self._arrive(session, request_id, request, parts, job="", models=models_of(flow))
 
     def submit(self, session: Session, request_id: int, submit: Submit, flow: BoundFlow) -> None:
-        """Take a frame range and accept it.
+        """Take a frame range and accept it; a movie is looked at first, and accepted by ``tick``.
 
         Raises:
             ProtocolError: The id belongs to a request that still runs.
             RequestError: The range, the source or the target cannot be what was meant.
         """
-        _check_unused(session, request_id)
-        accepted = self._jobs.open(submit, flow)
+        self._check_unused(session, request_id)
+        look = self._jobs.look(submit)
+        if look is None:
+            self._accept(session, request_id, submit, flow, movie=None)
+        else:
+            self._looks.begin(Waiting(session.name, request_id, submit, flow), look)
+
+    def _accept(
+        self,
+        session: Session,
+        request_id: int,
+        submit: Submit,
+        flow: BoundFlow,
+        *,
+        movie: MovieFacts | None,
+    ) -> None:
+        accepted = self._jobs.open(submit, flow, movie=movie)
         session.jobs[request_id] = accepted.job
-        self._models[accepted.job] = _models_of(flow)
-        _LOG.info("job %s: %d frames of %s", accepted.job, len(accepted.frames), submit.source)
+        self._models[accepted.job] = models_of(flow)
+        _LOG.info("job %s: %s through %s", accepted.job, submit.source, flow.to_text())
         self.tell(session, accepted, request_id)
         self._feed(session, request_id, accepted.job)
 
     def cancel(self, session: Session, request_id: int) -> None:
         """Cancel a request or a job of a session; unknown ids are ignored."""
+        if self._looks.cancel(session.name, request_id):
+            self.tell(session, failed(Cancelled("the request was cancelled")), request_id)
+            return
         job = session.jobs.get(request_id)
         if job is None:
             self._handle(CancelTask(session.name, request_id))
@@ -205,6 +212,7 @@ class Dispatcher:
         """Look after the workers and what takes too long."""
         for lost in self._supervisor.poll():
             self._handle(WorkerLost(lost.name, lost.reason))
+        self._accept_movies()
         if self._supervisor.is_hopeless and self._live:
             self.fail_all(WorkerError("no worker could be started; see the server's log"))
         self._handle(Tick())
@@ -235,6 +243,8 @@ class Dispatcher:
     def end(self, error: KwafluxError) -> None:
         """Answer all that is left with an error, each job as a whole."""
         for session in self._sessions:
+            for request_id in self._looks.drop(session.name):
+                self.tell(session, failed(error), request_id)
             jobs, session.jobs = session.jobs, {}
             for request_id, job in jobs.items():
                 self._close_job(job)
@@ -285,14 +295,35 @@ class Dispatcher:
             parts = live.answer_parts if answer is live.answer else ()
             self.tell(session, answer, live.request_id, parts)
             return
-        if isinstance(answer, Failed) and answer.code != "cancelled":
-            _LOG.warning("job %s frame %d: %s", live.job, live.request.frame, answer.message)
+        _log_frame(live.job, live.request.frame, answer)
         event = self._jobs.finished(live.job, live.request.frame, answer)
         if event is not None:
             self.tell(session, event, live.request_id)
             self._feed(session, live.request_id, live.job)
 
     # --- tasks ------------------------------------------------------------------------------
+
+    def _accept_movies(self) -> None:
+        """Accept the jobs whose movies have been looked at, or say why not."""
+        for waiting, found in self._looks.ended():
+            session = self._sessions.named(waiting.session)
+            if session is None:
+                continue
+            request_id = waiting.request_id
+            try:
+                if isinstance(found, KwafluxError):
+                    raise found
+                self._accept(session, request_id, waiting.submit, waiting.flow, movie=found)
+            except KwafluxError as error:
+                self.tell(session, failed(error), request_id)
+
+    def _check_unused(self, session: Session, request_id: int) -> None:
+        is_waiting = self._looks.is_waiting(session.name, request_id)
+        if is_waiting or request_id in session.tasks or request_id in session.jobs:
+            raise ProtocolError(
+                f"the id {request_id} belongs to a request that still runs",
+                hint="give every request an id of its own",
+            )
 
     def _close_job(self, job: str) -> None:
         self._jobs.close(job)
@@ -309,7 +340,7 @@ class Dispatcher:
         models: str,
     ) -> None:
         task_id = next(self._task_ids)
-        self._live[task_id] = _Live(session.name, request_id, request, parts, job)
+        self._live[task_id] = LiveTask(session.name, request_id, request, parts, job)
         if not job:
             session.tasks[request_id] = task_id
         task = Task(
@@ -319,7 +350,7 @@ class Dispatcher:
             request.urgency,
             node=request.node,
             job=job,
-            bytes_held=_bytes_held(request),
+            bytes_held=bytes_held(request),
             flow=models,
         )
         self._handle(TaskArrived(task))
@@ -357,23 +388,13 @@ class Dispatcher:
                 self.tell(session, event, live.request_id)
 
 
-def _models_of(flow: BoundFlow) -> str:
-    """Return what must be warm for a flow, as one text: equal texts want the same models."""
-    return ",".join(sorted({step.card.id for step in flow.steps}))
-
-
-def _check_unused(session: Session, request_id: int) -> None:
-    if request_id in session.tasks or request_id in session.jobs:
-        raise ProtocolError(
-            f"the id {request_id} belongs to a request that still runs",
-            hint="give every request an id of its own",
-        )
-
-
-def _bytes_held(request: Render) -> int:
-    total = 0
-    for source in request.sources:
-        if isinstance(source.pixels, (ShmPixels, InlinePixels)):
-            x0, y0, x1, y1 = source.pixels.planes.window
-            total += (x1 - x0) * (y1 - y0) * len(source.pixels.planes.channels) * 4
-    return total
+def _log_frame(job: str, frame: int, answer: Rendered | Failed) -> None:
+    """Log what a person will want to know of a job's frame afterwards."""
+    if isinstance(answer, Rendered):
+        for text in answer.attention:
+            _LOG.warning("job %s frame %d needs attention: %s", job, frame, text)
+        if answer.measured:
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in answer.measured.items())
+            _LOG.info("job %s frame %d: %s", job, frame, numbers)
+    elif answer.code != "cancelled":
+        _LOG.warning("job %s frame %d: %s", job, frame, answer.message)

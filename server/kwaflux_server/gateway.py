@@ -11,10 +11,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import ProtocolError, Unavailable
 from kwaflux_core.flow import BoundFlow, Flow
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -51,6 +53,7 @@ __all__ = ["Gateway"]
 
 _LOG = logging.getLogger("kwaflux.server.gateway")
 _POLL_MS = 100
+_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 
 
 class Gateway:
@@ -60,6 +63,7 @@ class Gateway:
         switchboard: Both sockets, bound.
         settings: What the server was started with.
         cards: The installed effects.
+        presets: The flows that have a name.
         supervisor: The workers.
         rings: Where clients put their rings; None where there is no shared memory.
         host_id: Names this machine, so that a client knows whether it shares its memory.
@@ -74,6 +78,7 @@ class Gateway:
         *,
         settings: ServerSettings,
         cards: Mapping[str, Card],
+        presets: Mapping[str, Preset] = _NO_PRESETS,
         supervisor: Supervisor,
         rings: RingDir | None,
         host_id: str,
@@ -82,6 +87,7 @@ class Gateway:
         self._switchboard = switchboard
         self._settings = settings
         self._cards = cards
+        self._presets = presets
         self._supervisor = supervisor
         self._rings = rings
         self._host_id = host_id
@@ -99,7 +105,11 @@ class Gateway:
             ),
             sessions=self._sessions,
             supervisor=supervisor,
-            jobs=JobDesk(self._guard, window=2 * settings.frames_in_flight),
+            jobs=JobDesk(
+                self._guard,
+                window=2 * settings.frames_in_flight,
+                frame_bytes_max=settings.frame_bytes_max,
+            ),
             slots=settings.frames_in_flight,
             clock=clock,
         )
@@ -176,7 +186,8 @@ class Gateway:
                 self._dispatcher.cancel(session, cancelled)
             case DescribeEffects():
                 cards = tuple(card.to_json() for card in self._cards.values())
-                tell(session, Effects(cards), request_id)
+                presets = tuple(preset.to_json() for preset in self._presets.values())
+                tell(session, Effects(cards, presets), request_id)
             case StatusRequest():
                 tell(session, self._status(), request_id)
             case Goodbye():
@@ -231,7 +242,7 @@ class Gateway:
             raise Unavailable("the server is shutting down", hint="start it again: kwaflux start")
 
     def _bound(self, text: str) -> BoundFlow:
-        return Flow.parse(text).bind(self._cards)
+        return Flow.parse(text).bind(self._cards, self._presets)
 
     def _status(self) -> ServerStatus:
         counts = self._dispatcher.snapshot()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kwaflux_core.card import Card, Param
 from kwaflux_core.errors import KwafluxError
+from kwaflux_core.preset import Preset
 from kwaflux_core.settings import OTHER_VARIABLES, SettingRow, settings_table
 from kwaflux_models.registry import Registry
 
@@ -23,7 +24,7 @@ _NOTE = "<!-- Made from the code by `make docs`; change the code, not this page.
 def pages() -> dict[str, str]:
     """Return the text of every generated page under its file name."""
     return {
-        "effects.md": effects_page(_own_cards()),
+        "effects.md": effects_page(_own_cards(), Registry.of_packages().presets.values()),
         "errors.md": errors_page(),
         "settings.md": settings_page(),
     }
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def effects_page(cards: Iterable[Card]) -> str:
-    """Return the page that describes every effect."""
+def effects_page(cards: Iterable[Card], presets: Iterable[Preset] = ()) -> str:
+    """Return the page that describes every effect and preset."""
     sections = [
         "# Effects",
         _NOTE,
@@ -51,6 +52,8 @@ def effects_page(cards: Iterable[Card]) -> str:
     ]
     for card in cards:
         sections += _effect_sections(card)
+    for preset in presets:
+        sections += _preset_sections(preset)
     return _joined(sections)
 
 
@@ -88,8 +91,8 @@ def settings_page() -> str:
             "# Settings",
             _NOTE,
             "A setting comes from its default, then the settings file, then the environment, then "
-            "the command line;\nthe later one wins. The file is TOML with the tables `[server]` "
-            "and `[client]`:\n`kwaflux/settings.toml` in `$XDG_CONFIG_HOME` or `~/.config` "
+            "the command line;\nthe later one wins. The file is TOML with the tables "
+            "`[server]`, `[client]` and `[models]`:\n`kwaflux/settings.toml` in `$XDG_CONFIG_HOME` or `~/.config` "
             "(`%APPDATA%` on Windows). A key or a\n`KWAFLUX_*` variable that is not known is an "
             "error that names the nearest one that is.",
             '```toml\n[server]\ntile_px = 256\nmemory_budget_bytes = "2GiB"\n```',
@@ -97,6 +100,8 @@ def settings_page() -> str:
             _settings(row for row in rows if row.section == "server"),
             "## Client",
             _settings(row for row in rows if row.section == "client"),
+            "## Models",
+            _settings(row for row in rows if row.section == "models"),
             "## Variables that are no settings",
             _table(
                 ("Variable", "What it does"),
@@ -108,7 +113,7 @@ def settings_page() -> str:
 
 def _own_cards() -> list[Card]:
     """Return the cards that ship with Kwaflux; an effect from elsewhere has its own pages."""
-    registry = Registry.discover()
+    registry = Registry.of_packages()
     own = (registry[name] for name in registry.cards)
     return [effect.card for effect in own if effect.package.startswith("kwaflux_models.")]
 
@@ -135,6 +140,16 @@ def _effect_sections(card: Card) -> list[str]:
         rows = [tuple(str(score.get(name, "")) for name in names) for score in card.scores]
         sections.append(_table(tuple(names), rows))
     return sections
+
+
+def _preset_sections(preset: Preset) -> list[str]:
+    return [
+        f"## {preset.id}",
+        f"A preset: its name stands for the flow `{preset.flow.to_text()}`, and takes no params.",
+        preset.help,
+        f"**For:** {preset.for_what}",
+        f"**Not for:** {preset.not_for}",
+    ]
 
 
 def _param_row(param: Param) -> tuple[str, ...]:

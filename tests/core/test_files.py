@@ -12,6 +12,7 @@ import pytest
 
 from kwaflux_core.errors import (
     FrameMissing,
+    ImageUnreadable,
     ImageUnsupported,
     ImageWriteFailed,
     RequestError,
@@ -21,11 +22,15 @@ from kwaflux_core.files import (
     MOVIE_SUFFIXES,
     TEMPORARY_PREFIX,
     atomic_path,
+    check_source,
+    check_target,
+    is_movie,
+    picture_bytes,
     read_image,
     same_file,
     write_image,
 )
-from kwaflux_core.image import SCENE_LINEAR
+from kwaflux_core.image import SCENE_LINEAR, Image
 from kwaflux_testing.pictures import RawAttribute, noise, plate, raw_exr, same_bits
 
 
@@ -162,9 +167,15 @@ def test_writers_of_one_name_leave_one_whole_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [*MOVIE_SUFFIXES, ".MOV"])
-def test_a_movie_is_refused_with_a_word_on_what_to_do(suffix: str, tmp_path: Path) -> None:
+def test_a_movie_is_no_picture_and_no_target_but_a_source(suffix: str, tmp_path: Path) -> None:
+    assert is_movie(tmp_path / f"shot{suffix}")
+    check_source(tmp_path / f"shot{suffix}")
+    with pytest.raises(ImageUnsupported, match=r"read, not written.*image sequence"):
+        check_target(tmp_path / f"shot{suffix}")
     with pytest.raises(ImageUnsupported, match=r"movie.*image sequence"):
         read_image(tmp_path / f"shot{suffix}")
+    with pytest.raises(ImageUnsupported, match=r"movie.*image sequence"):
+        picture_bytes(tmp_path / f"shot{suffix}")
     with pytest.raises(ImageUnsupported, match=r"movie.*image sequence"):
         write_image(tmp_path / f"shot{suffix}", plate())
 
@@ -181,6 +192,23 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str, tmp_path: P
 def test_a_file_that_is_not_there_is_a_missing_frame(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(FrameMissing):
         read_image(tmp_path / f"a.1001{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".png", ".tif", ".dpx", ".jpg"])
+def test_the_size_of_a_picture_is_known_by_its_header_alone(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    channels = {name: noise(64, 80, seed=n) for n, name in enumerate("RGB")}
+    write_image(path, Image.from_channels(channels, colorspace="sRGB - Display"))
+    assert picture_bytes(path) == 64 * 80 * 3 * 4
+    if suffix in (".png", ".jpg"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert picture_bytes(path) == 64 * 80 * 3 * 4, "the pixels are not read"
+    path.write_bytes(b"no picture")
+    with pytest.raises(ImageUnreadable):
+        picture_bytes(path)
+    path.unlink()
+    with pytest.raises(FrameMissing):
+        picture_bytes(path)
 
 
 def test_an_exr_without_a_word_about_color_is_scene_linear(tmp_path: Path) -> None:

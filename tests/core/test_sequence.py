@@ -498,3 +498,28 @@ def test_a_reversed_clip_has_the_reversed_window(
 def test_a_window_around_a_frame_outside_the_clip_is_refused(frame: int, radius: int) -> None:
     with pytest.raises(RequestError, match="clip 1-10"):
         temporal_window(frame, radius=radius, first=1, last=10)
+
+
+# --- movies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.mov", "take#2.mov", "a[1-9].mp4", "b.%04d.mkv", "c.1001.mov"]
+)
+def test_a_movie_is_one_file_with_many_frames_whatever_its_name(name: str, tmp_path: Path) -> None:
+    movie, target = str(tmp_path / name), str(tmp_path / "clean.####.exr")
+    tasks = plan(movie, target, movie_frames=range(1, 4))
+    assert [(task.frame, task.source_path) for task in tasks] == [(n, movie) for n in (1, 2, 3)]
+    assert tasks[2].target_path == str(tmp_path / "clean.0003.exr")
+    some = plan(movie, target, "2-9x4", movie_frames=range(1, 4))
+    assert [task.frame for task in some] == [2, 6], "what is beyond the end fails by itself"
+
+
+def test_several_frames_of_a_movie_are_not_written_to_one_file(tmp_path: Path) -> None:
+    movie = str(tmp_path / "clip.mov")
+    with pytest.raises(RequestError, match=r"the target .* one file"):
+        plan(movie, str(tmp_path / "clean.exr"), movie_frames=range(1, 4))
+    (task,) = plan(movie, str(tmp_path / "clean.exr"), "2", movie_frames=range(1, 4))
+    assert task.frame == 2
+    with pytest.raises(FrameMissing):
+        plan(movie, str(tmp_path / "clean.####.exr"), movie_frames=range(1, 1))

@@ -19,8 +19,10 @@ from kwaflux_core.errors import SettingsError
 from kwaflux_core.settings import (
     OTHER_VARIABLES,
     ClientSettings,
+    ModelsSettings,
     ServerSettings,
     load_client_settings,
+    load_models_dir,
     load_server_settings,
     settings_file,
     settings_table,
@@ -300,6 +302,7 @@ def test_the_table_holds_every_setting_with_its_default_and_its_variable() -> No
     rows = {(row.section, row.name): row for row in settings_table()}
     names = {("server", field.name) for field in dataclasses.fields(ServerSettings)}
     names |= {("client", field.name) for field in dataclasses.fields(ClientSettings)}
+    names |= {("models", field.name) for field in dataclasses.fields(ModelsSettings)}
     assert rows.keys() == names
     assert rows["server", "frame_bytes_max"].default == "8GiB"
     assert rows["server", "tile_px"].variable == "KWAFLUX_TILE_PX"
@@ -315,3 +318,37 @@ def test_a_default_in_the_table_can_be_set_as_it_is_shown() -> None:
         if row.section == "server" and row.name != "endpoint"
     }
     assert load(environ=environ) == ServerSettings(endpoint=IPC)
+
+
+# --- the user's own models ------------------------------------------------------------------
+
+
+def test_the_models_folder_is_where_the_setting_says(place: Path) -> None:
+    file = place / "settings.toml"
+    file.write_text('[models]\nmodels_dir = "/shelf"\n')
+    assert load_models_dir(environ={}, file=file) == Path("/shelf")
+    environ = {"KWAFLUX_MODELS_DIR": "/other"}
+    assert load_models_dir(environ=environ, file=file) == Path("/other")
+    assert load(environ=environ).endpoint == IPC
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "folder"),
+    [
+        ("linux", {"HOME": "/home/me"}, "/home/me/.local/share/kwaflux/models"),
+        ("linux", {"HOME": "/home/me", "XDG_DATA_HOME": "/data"}, "/data/kwaflux/models"),
+        ("linux", {"HOME": "/me", "XDG_DATA_HOME": "not/absolute"}, "/me/.local/share"),
+        ("darwin", {"HOME": "/Users/me"}, "/Users/me/Library/Application Support/kwaflux/models"),
+        ("win32", {"LOCALAPPDATA": "/Local", "HOME": "/me"}, "/Local/kwaflux/models"),
+    ],
+)
+def test_without_a_setting_models_lie_with_the_users_data(
+    platform: str, environ: dict[str, str], folder: str
+) -> None:
+    found = load_models_dir(environ=environ, file=None, platform=platform)
+    assert found.as_posix().startswith(folder)
+
+
+def test_a_models_folder_that_depends_on_where_one_stands_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no absolute path"):
+        load_models_dir(environ={"KWAFLUX_MODELS_DIR": "models"}, file=None)

@@ -51,6 +51,7 @@ def test_all_frames_good_is_status_0_and_one_json_object_a_line(
         "skipped": 0,
         "failed": 0,
         "cancelled": 0,
+        "attention": 0,
         "exit_status": 0,
     }
 
@@ -87,6 +88,36 @@ def test_nothing_done_is_status_2_and_says_why(
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert _names(tmp_path) == {"plate.1001.exr"}
+
+
+def test_what_was_measured_is_told_and_a_frame_that_was_refused_is_status_1(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    source, target = _shoot(tmp_path, 3)
+    arguments = ("enhance", source, target, "--flow")
+    read = server.place.command(*arguments, "gauge")
+    assert read.returncode == 0, read.stdout
+    assert "Measured: gauge.level 0." in read.stdout
+    refused = server.place.command(*arguments, "gauge(limit=0) | soften", "--json")
+    assert refused.returncode == 1
+    *lines, last = _lines(refused.stdout)
+    ends = [line for line in lines if line.get("state") == "done"]
+    assert len(ends) == 3
+    for line in ends:
+        assert "gauge.level" in line["measured"]  # type: ignore[operator]
+        (reason,) = line["attention"]  # type: ignore[misc]
+        assert "gauge left the frame as it came: too bright" in reason
+    assert (last["done"], last["attention"], last["exit_status"]) == (3, 3, 1)
+    said = read_image(tmp_path / "clean.1001.exr").part.attributes
+    assert "gauge.level" in json.loads(str(said["kwaflux/measured"]))
+    assert "too bright" in str(said["kwaflux/attention"])
+    again = server.place.command(*arguments, "gauge(limit=0) | soften", "--existing", "verify")
+    assert again.returncode == 1
+    assert "frame 1001 needs attention: gauge left" in again.stdout
+    assert "3 kept, 3 need attention" in again.stdout
+    log = server.log()
+    assert "needs attention: gauge left" in log
+    assert "gauge(limit=0.0) | soften(strength=1.0)" in log
 
 
 def test_an_error_in_json_is_an_object_with_a_code(server: RunningServer, tmp_path: Path) -> None:

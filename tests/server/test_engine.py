@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -278,6 +279,17 @@ def test_stop_ends_the_loop_after_the_frame_that_computes() -> None:
         gate.go.set()
         assert bench.wait_for(1) == [(1, "rendered")]
     assert bench.ends() == [(1, "rendered")]
+
+
+def test_an_idle_engine_holds_no_pixels_of_the_task_before() -> None:
+    with _bench() as bench:
+        owner = np.frombuffer(PIXELS, np.float32).copy()
+        gone = weakref.ref(owner)
+        bench.engine.submit(1, _render(), (owner.data.cast("B"),))
+        del owner
+        bench.wait_for(1)
+        bench.answers.clear()
+        wait_until(lambda: gone() is None, what="the pixels are let go", timeout_s=20)
 
 
 def test_a_flow_is_bound_as_the_cards_say() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,6 +246,39 @@ def test_an_untouched_slab_is_answered_by_its_source_and_an_untouched_part_is_co
     pixels = _answered(desk.deliver(sent, fetched, _frame(STACK, is_touched=False))).pixels
     assert pixels == ShmPixels("s1.0", 8192, PLANES)
     assert bytes(ring.view(8192, STACK.nbytes)) == STACK.tobytes()
+
+
+def test_a_result_that_lies_elsewhere_is_put_into_its_slab(desk: _Desk) -> None:
+    ring = Ring.create(desk.folder, "s1.0", 1 << 16)
+    ring.view(0, STACK.nbytes)[:] = STACK.tobytes()
+    target = ShmTarget("s1.0", 8192, STACK.nbytes)
+    request = _render(ShmPixels("s1.0", 0, PLANES), target)
+    fetched = desk.fetch(request)
+    # As after a flow whose last effect touched nothing, and the one before did.
+    answer = _answered(desk.deliver(request, fetched, _frame(STACK + 1)))
+    assert answer.pixels == ShmPixels("s1.0", 8192, PLANES)
+    assert bytes(ring.view(8192, STACK.nbytes)) == (STACK + 1).tobytes()
+
+
+def test_what_was_measured_and_refused_is_answered_and_stands_in_the_file(desk: _Desk) -> None:
+    source, target = desk.folder / "a.exr", desk.folder / "b.exr"
+    write_image(source, plate(HEIGHT, WIDTH))
+    request = _render(PathPixels(str(source)), PathTarget(str(target), existing="verify"))
+    measured = {"soft.sigma": 0.25}
+    frame = replace(_frame(STACK), measured=measured, refusals=("soft did nothing: too soft",))
+    answer = _answered(desk.deliver(request, desk.fetch(request), frame))
+    assert answer.measured == measured
+    assert answer.attention == ("soft did nothing: too soft",)
+    said = read_image(target).part.attributes
+    assert json.loads(str(said["kwaflux/measured"])) == measured
+    standing = desk.fetch(request).standing
+    assert standing is not None
+    assert standing.attention == answer.attention
+    anew = replace(request, target=PathTarget(str(target)))
+    assert _answered(desk.deliver(anew, desk.fetch(anew), _frame(STACK))).attention == ()
+    kept = desk.fetch(request).standing
+    assert kept is not None
+    assert kept.attention == ()
 
 
 def test_a_file_gets_the_new_color_and_keeps_the_rest(desk: _Desk) -> None:

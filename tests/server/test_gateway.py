@@ -16,6 +16,8 @@ import zmq
 from kwaflux_core import Client, Image, write_image
 from kwaflux_core.client import RenderResult
 from kwaflux_core.errors import Cancelled, ParamError, Unavailable, WorkerError, all_errors
+from kwaflux_core.flow import Flow
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode, encode
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -39,6 +41,14 @@ from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import wait_until
 
 CARDS = {name: card(name, identity_when={}) for name in ("soft", "hard")}
+PAIR = Preset(
+    id="pair",
+    label="Pair",
+    help="h",
+    for_what="f",
+    not_for="n",
+    flow=Flow.parse("soft(strength=0.5) | hard"),
+)
 PICTURE = Image.from_channels({name: np.ones((4, 4), np.float32) for name in "RGB"})
 RECEIPT = RangeReceipt(0.0, 1.0, 0.0, 1.0, 0.0, 0, 0)
 
@@ -119,6 +129,7 @@ class _House:
             Switchboard(*sockets, limits=CodecLimits()),
             settings=settings,
             cards=CARDS,
+            presets={PAIR.id: PAIR},
             supervisor=self.supervisor,
             rings=None,
             host_id="here",
@@ -179,6 +190,18 @@ def test_a_request_goes_to_the_worker_and_its_answer_to_who_asked(house: MakeHou
         worker.finish(task, request)
     for call in calls:
         assert float(call.result(20).image.part.channels["R"].max()) == 2
+
+
+def test_presets_are_told_and_their_names_stand_in_flows(house: MakeHouse) -> None:
+    made = house()
+    worker, client = made.worker(), made.client()
+    assert client.presets(timeout_s=20) == (PAIR,)
+    assert [found.id for found in client.effects(timeout_s=20)] == ["soft", "hard"]
+    with pytest.raises(ParamError, match="takes no params"):
+        client.render(PICTURE, "pair(strength=1)", timeout_s=20)
+    call = made.render(client, "pair | soft")
+    worker.finish(*worker.task())
+    call.result(20)
 
 
 def test_requests_wait_until_a_worker_is_ready(house: MakeHouse) -> None:

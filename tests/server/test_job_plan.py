@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,12 @@ def rendered(frame: int, *, is_skipped: bool = False) -> Rendered:
         state="skipped" if is_skipped else "done",
         warnings=("read as scene_linear",),
     )
+
+
+def looked_at(frame: int, *, is_skipped: bool = False) -> Rendered:
+    """Return the answer for a frame that an effect left alone."""
+    answer = rendered(frame, is_skipped=is_skipped)
+    return replace(answer, measured={"deblur.blur_px": 9.0}, attention=("too soft",))
 
 
 def taken(feed: JobFeed) -> list[int]:
@@ -189,6 +197,18 @@ def test_a_job_is_done_when_its_last_frame_ended_with_the_right_totals() -> None
     assert feed.done() is None
     feed.finished(1004, rendered(1004))
     assert feed.done() == JobDone("j1", done=2, skipped=1, failed=1, cancelled=0)
+
+
+def test_frames_that_are_there_and_need_attention_are_told_and_counted_apart() -> None:
+    feed = feed_of(window=4)
+    taken(feed)
+    event = feed.finished(1001, looked_at(1001))
+    assert (event.state, event.attention) == ("done", ("too soft",))
+    assert event.measured == {"deblur.blur_px": 9.0}
+    assert feed.finished(1002, looked_at(1002, is_skipped=True)).attention == ("too soft",)
+    feed.finished(1003, rendered(1003))
+    feed.finished(1004, UNREADABLE)
+    assert feed.done() == JobDone("j1", done=2, skipped=1, failed=1, cancelled=0, attention=2)
 
 
 def test_a_frame_ends_once_and_only_if_it_was_handed_out() -> None:

@@ -14,6 +14,7 @@ from kwaflux_core.card import Card
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.flow import Flow
 from kwaflux_core.geometry import Box
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import (
     PathPixels,
     PathTarget,
@@ -28,7 +29,7 @@ from kwaflux_server.worker.provenance import (
     file_digest,
     header_attributes,
     pixel_digest,
-    stands_good,
+    standing_record,
 )
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import hard_floats, noise, plate
@@ -128,6 +129,44 @@ def test_a_record_tells_what_a_person_needs_to_make_the_frame_again() -> None:
     assert "hash" not in _provenance().record(_frame(), "")
 
 
+def test_a_record_says_what_was_measured_and_what_needs_attention_even_where_nothing_was() -> None:
+    plain = _provenance().record(_frame(), "d")
+    assert (json.loads(plain["measured"]), plain["attention"]) == ({}, "")
+    measured = {"soft.sigma": 0.25, "soft.level": 0.5}
+    frame = replace(_frame(), measured=measured, refusals=("soft did nothing",))
+    record = _provenance().record(frame, "d")
+    assert json.loads(record["measured"]) == measured
+    assert record["attention"] == "soft did nothing"
+    assert record["hash"] == plain["hash"]
+
+
+def test_the_hashes_of_neighbors_may_be_given_under_their_numbers() -> None:
+    sources = tuple(Source(n, PathPixels(f"/nowhere/{n}.exr")) for n in (6, 7, 8))
+    provenance = _provenance("around", sources=sources)
+    first, second = (provenance.neighbors_digest(lambda n, c=c: f"{c}{n}") for c in "ab")  # type: ignore[misc]
+    assert first != second
+    assert first == provenance.neighbors_digest(lambda n: f"a{n}")
+
+
+def test_a_flow_that_names_a_preset_leaves_the_hash_and_the_record_of_the_flow_spelled_out() -> (
+    None
+):
+    presets = {
+        "named": Preset(
+            id="named",
+            label="L",
+            help="h",
+            for_what="f",
+            not_for="n",
+            flow=Flow.parse("soft(strength=0.5) | soft"),
+        )
+    }
+    written = _provenance("soft(strength=0.5) | soft")
+    named = replace(written, flow=Flow.parse("named").bind(CARDS, presets))
+    assert named.result_hash("d") == written.result_hash("d")
+    assert named.record(_frame(), "d")["flow"] == "soft(strength=0.5) | soft(strength=1.0)"
+
+
 def test_header_attributes_are_prefixed_texts_with_the_receipt_in_json() -> None:
     attributes = header_attributes({"flow": "soft"}, RECEIPT)
     assert set(attributes) == {"kwaflux/flow", "kwaflux/receipt"}
@@ -153,8 +192,11 @@ def _written(path: Path, image: Image, said: str = "h", *, half: bool = False) -
 def test_a_file_that_holds_what_it_names_stands_good(tmp_path: Path, *, half: bool) -> None:
     path = tmp_path / "a.exr"
     _written(path, plate(), half=half)
-    assert stands_good(str(path), "h")
-    assert not stands_good(str(path), "other")
+    said = standing_record(str(path), "h")
+    assert said is not None
+    assert said["hash"] == "h"
+    assert set(said) == {"hash", "pixels"}
+    assert standing_record(str(path), "other") is None
 
 
 def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> None:
@@ -163,7 +205,7 @@ def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> No
     hard = hard_floats(np.float32, shape=(8, 8))
     image = Image.from_channels({"R": hard, "G": hard, "B": hard, "id": ids})
     _written(path, image)
-    assert stands_good(str(path), "h")
+    assert standing_record(str(path), "h") is not None
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "unsigned", "missing", "garbage", "channel"])
@@ -188,7 +230,7 @@ def test_a_file_that_is_not_what_was_written_does_not_stand_good(
         path.unlink()
     else:
         path.write_bytes(b"no picture")
-    assert not stands_good(str(path), "h")
+    assert standing_record(str(path), "h") is None
 
 
 def test_the_digest_of_pixels_sees_names_values_and_types_and_no_order() -> None:

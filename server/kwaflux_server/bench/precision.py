@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from kwaflux_models.effect import Pictures
+from kwaflux_models.sampling import lone_pictures
 from kwaflux_server.bench.rows import Row, medians
 from kwaflux_server.bench.setting import LocalRenderer, noisy_planes
 
@@ -24,7 +24,9 @@ def precisions(local: LocalRenderer, *, flow: str) -> list[Row]:
         def run(dtype: torch.dtype) -> torch.Tensor:
             picture = tile.to(dtype).contiguous(memory_format=torch.channels_last)
             module = network if dtype == torch.float32 else reduced
-            pictures = Pictures(lambda: (picture,), center=0)
+            pictures = lone_pictures(
+                loaded.effect, module, tile=picture, card=step.card, values=step.values
+            )
             residual = loaded.effect.residual(module, pictures, step.values)
             return torch.zeros(1) if residual is None else residual.float()
 

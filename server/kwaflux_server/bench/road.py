@@ -14,8 +14,8 @@ from kwaflux_core.client import Client
 from kwaflux_core.image import SCENE_LINEAR
 from kwaflux_core.tiling import plan_tiles
 from kwaflux_models.contract import Domain
-from kwaflux_models.effect import Pictures
-from kwaflux_models.painting import LoadedEffect, gather
+from kwaflux_models.painting import gather
+from kwaflux_models.sampling import lone_pictures
 from kwaflux_server.bench.rows import Row, medians
 from kwaflux_server.bench.setting import LocalRenderer, noisy_planes, plate_image, plate_of
 
@@ -106,19 +106,20 @@ def _network_alone(
         plate.window, frame=plate.window, tile_px=512, halo_px=card.halo_px, align_px=card.align_px
     )
     inputs = []
-    with torch.inference_mode():
+    with local.warm.lend(card, step.values) as loaded, torch.inference_mode():
         for tile in tiles:
             raw = torch.from_numpy(gather(plate.color, tile.read, plate.window))
             picture = domain.for_network(domain.prepare(raw, None), dtype=torch.float32)
-            inputs.append(picture.contiguous(memory_format=torch.channels_last))
-
-    def one(picture: torch.Tensor, loaded: LoadedEffect) -> None:
-        pictures = Pictures(lambda: (picture,), center=0)
-        loaded.effect.residual(loaded.network, pictures, step.values)
+            picture = picture.contiguous(memory_format=torch.channels_last)
+            inputs.append(
+                lone_pictures(
+                    loaded.effect, loaded.network, tile=picture, card=card, values=step.values
+                )
+            )
 
     def run() -> None:
-        with local.warm.lend(card) as loaded, torch.inference_mode():
-            for picture in inputs:
-                one(picture, loaded)
+        with local.warm.lend(card, step.values) as loaded, torch.inference_mode():
+            for pictures in inputs:
+                loaded.effect.residual(loaded.network, pictures, step.values)
 
     return run

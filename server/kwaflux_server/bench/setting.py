@@ -89,7 +89,7 @@ class LocalRenderer:
 
     def bind(self, flow: str) -> BoundFlow:
         """Return a flow's text, bound."""
-        return Flow.parse(flow).bind(self.registry.cards)
+        return Flow.parse(flow).bind(self.registry.cards, self.registry.presets)
 
     def render(
         self,

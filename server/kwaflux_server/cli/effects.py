@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from kwaflux_core.card import Card, Param
+from kwaflux_core.preset import Preset
 from kwaflux_models.registry import Registry
 from kwaflux_server.cli.console import OUT
 from kwaflux_server.cli.options import AsJson
@@ -17,40 +19,54 @@ __all__ = ["effects"]
 
 
 def effects(
-    name: Annotated[str, typer.Argument(help="An effect; none lists them all.")] = "",
+    name: Annotated[str, typer.Argument(help="An effect or a preset; none lists them all.")] = "",
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the installed effects, or show one with its params."""
+    """List the installed effects and presets, or show one: an effect with its params."""
     registry = Registry.discover()
-    if name:
-        card = registry[name].card
-        cards = [card]
+    preset = registry.presets.get(name)
+    if not name:
+        _list_all(registry, as_json=as_json)
+    elif as_json:
+        shown: Card | Preset = registry[name].card if preset is None else preset
+        OUT.print_json(data=json.loads(shown.to_json()))
+    elif preset is not None:
+        _show_preset(preset)
     else:
-        cards = list(registry.cards.values())
+        _show(registry[name].card)
+
+
+def _list_all(registry: Registry, *, as_json: bool) -> None:
+    cards, presets = list(registry.cards.values()), list(registry.presets.values())
     if as_json:
-        shown = [json.loads(card.to_json()) for card in cards]
-        OUT.print_json(data=shown[0] if name else shown)
-    elif name:
-        _show(cards[0])
-    else:
-        _list(cards)
-        for package, error in registry.broken.items():
-            OUT.print(f"left out: {package}: {error}", style="red", markup=False)
+        entries: list[Card | Preset] = [*cards, *presets]
+        OUT.print_json(data=[json.loads(entry.to_json()) for entry in entries])
+        return
+    OUT.print(_table("effect", cards))
+    if presets:
+        OUT.print()
+        OUT.print(_table("preset", presets))
+    for package, error in registry.broken.items():
+        OUT.print(f"left out: {package}: {error}", style="red", markup=False)
 
 
-def _list(cards: list[Card]) -> None:
-    table = Table("effect", "for", "not for", box=None, pad_edge=False)
-    for card in cards:
-        table.add_row(card.id, card.for_what, card.not_for)
-    OUT.print(table)
+def _table(kind: str, entries: Iterable[Card | Preset]) -> Table:
+    table = Table(kind, "for", "not for", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.id, entry.for_what, entry.not_for)
+    return table
+
+
+def _show_preset(preset: Preset) -> None:
+    OUT.print(f"{preset.id}: {preset.label}", style="bold", markup=False)
+    _show_texts(preset)
+    OUT.print(f"Flow: {preset.flow.to_text()}", markup=False)
 
 
 def _show(card: Card) -> None:
     OUT.print(f"{card.id} {card.version}: {card.label}", style="bold", markup=False)
-    OUT.print(card.help, markup=False)
-    for title, text in (("For", card.for_what), ("Not for", card.not_for)):
-        OUT.print(f"{title}: {text}", markup=False)
+    _show_texts(card)
     if card.params:
         table = Table("param", "type", "default", "range", "what it does", box=None, pad_edge=False)
         for param in card.params:
@@ -60,6 +76,12 @@ def _show(card: Card) -> None:
         OUT.print(f"Weights: {weights.file}, {weights.licence}", markup=False)
     for limit in card.limits:
         OUT.print(f"Limit: {limit}", markup=False)
+
+
+def _show_texts(entry: Card | Preset) -> None:
+    OUT.print(entry.help, markup=False)
+    for title, text in (("For", entry.for_what), ("Not for", entry.not_for)):
+        OUT.print(f"{title}: {text}", markup=False)
 
 
 def _range(param: Param) -> str:

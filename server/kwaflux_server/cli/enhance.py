@@ -52,10 +52,14 @@ class _Job(Protocol):
 
 
 def enhance(
-    source: Annotated[str, typer.Argument(help="plate.####.exr, plate.%04d.exr, or one file.")],
-    target: Annotated[str, typer.Argument(help="The same, for what is written.")],
+    source: Annotated[
+        str, typer.Argument(help="plate.####.exr, plate.%04d.exr, one picture, or a movie.")
+    ],
+    target: Annotated[str, typer.Argument(help="The same, for what is written; never a movie.")],
     *,
-    flow: Annotated[str, typer.Option(help='Effects in order: "denoise(strength=0.6)".')],
+    flow: Annotated[
+        str, typer.Option(help='Effects in order: "denoise(strength=0.6)", or a preset\'s name.')
+    ],
     frames: Annotated[
         str, typer.Option(help="1001-1100x2, or a list; none: all that are there.")
     ] = "",
@@ -117,7 +121,7 @@ def _make_last_folder(target: str) -> None:
 
 def exit_status(done: JobDone) -> int:
     """Return the exit status of a job that ended."""
-    if done.failed == done.cancelled == 0:
+    if done.failed == done.cancelled == done.attention == 0:
         return ALL_GOOD
     return SOME_NEED_ATTENTION if done.done + done.skipped else NOTHING_DONE
 
@@ -196,14 +200,20 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
         _FramesPerSecond(),
         TimeRemainingColumn(),
     )
+    measured: dict[str, list[float]] = {}
+    told: set[str] = set()
     with Progress(*columns, console=OUT) as progress:
         bar = progress.add_task("frames", total=len(job.frames))
         for event in events:
             if event.state == "started":
                 continue
             progress.update(bar, completed=event.done)
-            for text in _attention(event):
+            for name, value in event.measured.items():
+                measured.setdefault(name, []).append(value)
+            for text in _attention(event, told=told):
                 progress.console.print(text, markup=False)
+    if measured:
+        OUT.print("Measured:", ", ".join(_span(*named) for named in measured.items()), markup=False)
     OUT.print(_summary(job.result()))
 
 
@@ -212,13 +222,19 @@ def _show_as_json(events: Iterator[JobEvent], job: _Job) -> None:
     for event in events:
         say_json("frame", **_without_none(event))
     done = job.result()
-    counts = {name: getattr(done, name) for name in ("done", "skipped", "failed", "cancelled")}
+    names = ("done", "skipped", "failed", "cancelled", "attention")
+    counts = {name: getattr(done, name) for name in names}
     say_json("done", **counts, exit_status=exit_status(done))
 
 
-def _attention(event: JobEvent) -> list[str]:
-    """Return what a person should know of a frame; nothing where all is as asked."""
-    texts = [f"frame {event.frame}: {warning}" for warning in event.warnings]
+def _attention(event: JobEvent, *, told: set[str]) -> list[str]:
+    """Return what a person should know of a frame; nothing where all is as asked.
+
+    A warning is told with the first frame that has it, and not again: a movie's are of every frame.
+    """
+    texts = [f"frame {event.frame}: {text}" for text in event.warnings if text not in told]
+    told.update(event.warnings)
+    texts += [f"frame {event.frame} needs attention: {reason}" for reason in event.attention]
     if event.error is not None:
         hint = f" ({event.error.hint})" if event.error.hint else ""
         texts.append(f"frame {event.frame} needs attention: {event.error.message}{hint}")
@@ -231,17 +247,24 @@ def _attention(event: JobEvent) -> list[str]:
     return texts
 
 
+def _span(name: str, values: list[float]) -> str:
+    """Return what was measured under a name over all frames: one number, or from which to which."""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return f"{name} {low}" if low == high else f"{name} {low} to {high}"
+
+
 def _summary(done: JobDone) -> str:
     parts = [f"{done.done} done"]
     parts += [f"{done.skipped} kept"] if done.skipped else []
-    parts += [f"{done.failed} need attention"] if done.failed else []
+    needing = done.failed + done.attention
+    parts += [f"{needing} need attention"] if needing else []
     parts += [f"{done.cancelled} cancelled"] if done.cancelled else []
     return ", ".join(parts)
 
 
 def _without_none(event: JobEvent) -> dict[str, object]:
     values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return {name: value for name, value in values.items() if value not in (None, "", ())}
+    return {name: value for name, value in values.items() if value not in (None, "", (), {})}
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

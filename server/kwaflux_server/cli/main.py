@@ -14,6 +14,7 @@ from kwaflux_server.cli.console import OUT, say_error
 from kwaflux_server.cli.demo import demo
 from kwaflux_server.cli.effects import effects
 from kwaflux_server.cli.enhance import enhance
+from kwaflux_server.cli.models_own import models
 from kwaflux_server.cli.server import serve, start, status, stop
 
 __all__ = ["app", "main"]
@@ -44,6 +45,7 @@ def _options(
 
 for _command in (enhance, effects, serve, start, stop, status, demo, bench):
     app.command()(_command)
+app.add_typer(models)
 
 
 def main() -> int:

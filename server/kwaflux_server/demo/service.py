@@ -31,6 +31,8 @@ from kwaflux_server.demo.score import COLOR, differing_channels, merged_receipt
 __all__ = ["Onlooker", "Served", "Service"]
 
 _STOP_S = 30.0
+_AROUND = 2
+"""How many frames on either side a temporal effect may read."""
 _FRAME_TIMEOUT_S = 600.0
 
 
@@ -158,14 +160,19 @@ class Service:
         done = [frame for frame in self.numbers if self.folders.enhanced.file(frame).is_file()]
         frame = done[len(done) // 2]
         plate = read_image(self.folders.plate.file(frame))
+        around = {
+            number: read_image(self.folders.plate.file(number))
+            for number in range(frame - _AROUND, frame + _AROUND + 1)
+            if number in self.numbers and number != frame
+        }
         road = "shared memory"
         try:
             with self._connect("shm") as client:
-                result = client.render(plate, self.flow, frame=frame)
+                result = client.render(plate, self.flow, frame=frame, neighbors=around)
         except ResourceError:
             road = "ZeroMQ (there is no room for shared memory)"
             with self._connect("inline") as client:
-                result = client.render(plate, self.flow, frame=frame)
+                result = client.render(plate, self.flow, frame=frame, neighbors=around)
         standing = read_image(self.folders.enhanced.file(frame))
         names = sorted({*COLOR, *standing.part.channels})
         differing = differing_channels(result.image, standing, names)

@@ -11,7 +11,7 @@ import secrets
 from kwaflux_core.color import ColorConfig
 from kwaflux_core.errors import RequestError
 from kwaflux_core.exr import COMPRESSIONS
-from kwaflux_core.files import check_source, check_target
+from kwaflux_core.files import check_source, check_target, is_movie
 from kwaflux_core.flow import BoundFlow
 from kwaflux_core.protocol.messages import (
     Failed,
@@ -24,7 +24,9 @@ from kwaflux_core.protocol.messages import (
 )
 from kwaflux_core.sequence import Sequence, plan
 from kwaflux_server.auth import PathGuard, check_render
-from kwaflux_server.jobs.plan import JobFeed
+from kwaflux_server.jobs.plan import AnyPath, JobFeed
+from kwaflux_server.movie.look import Look, MovieFacts
+from kwaflux_server.movie.tags import untagged
 
 __all__ = ["JobDesk"]
 
@@ -37,27 +39,56 @@ class JobDesk:
     Args:
         guard: Confines the paths of sources and targets.
         window: How many frames of a job may wait or run at a time.
+        frame_bytes_max: The largest frame of a movie that is accepted.
     """
 
-    def __init__(self, guard: PathGuard, *, window: int) -> None:
+    def __init__(self, guard: PathGuard, *, window: int, frame_bytes_max: int) -> None:
         self._guard = guard
         self._window = window
+        self._frame_bytes_max = frame_bytes_max
         self._feeds: dict[str, JobFeed] = {}
 
-    def open(self, submit: Submit, flow: BoundFlow) -> JobAccepted:
+    def look(self, submit: Submit) -> Look | None:
+        """Begin to look at a job's source if it is a movie; None if it is a sequence.
+
+        Its result goes to ``open``.
+
+        Raises:
+            PathNotAllowed: Source or target lie outside the server's roots.
+            RequestError: What is asked for cannot be what was meant.
+            ImageError: The target cannot be written.
+        """
+        if not is_movie(submit.source):
+            return None
+        self._check(submit)
+        return Look(submit.source, frame_bytes_max=self._frame_bytes_max)
+
+    def open(
+        self, submit: Submit, flow: BoundFlow, *, movie: MovieFacts | None = None
+    ) -> JobAccepted:
         """Plan a job and open it.
+
+        Args:
+            submit: What is asked for.
+            flow: Its flow.
+            movie: What the look at its source found, where that is a movie.
 
         Raises:
             PathNotAllowed: Source or target lie outside the server's roots.
             RequestError: The range, the source or the target cannot be what was meant.
             ImageError: The source has no file at all, or the target no folder.
         """
-        self._guard.check(submit.source)
-        self._guard.check(submit.target)
-        _check_said(submit)
-        tasks = plan(submit.source, submit.target, submit.frames)
-        source = Sequence.parse(submit.source)
-        clip = {frame: source.path(frame) for frame in source.frames_on_disk()}
+        self._check(submit)
+        clip: dict[int, AnyPath]
+        if movie is None:
+            tasks = plan(submit.source, submit.target, submit.frames)
+            source = Sequence.parse(submit.source)
+            clip = {frame: source.path(frame) for frame in source.frames_on_disk()}
+        else:
+            if not submit.colorspace and not movie.interop_id:
+                raise untagged(submit.source, movie.tags)
+            tasks = plan(submit.source, submit.target, submit.frames, movie_frames=movie.frames)
+            clip = dict.fromkeys(movie.frames, submit.source)
         job = f"j{secrets.token_hex(4)}"
         feed = JobFeed(
             job,
@@ -70,6 +101,11 @@ class JobDesk:
         )
         self._feeds[job] = feed
         return feed.accepted()
+
+    def _check(self, submit: Submit) -> None:
+        self._guard.check(submit.source)
+        self._guard.check(submit.target)
+        _check_said(submit)
 
     def next_frames(self, job: str) -> list[Render]:
         """Hand out the frames that may be rendered now."""

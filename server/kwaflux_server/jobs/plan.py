@@ -26,7 +26,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
 )
 
-__all__ = ["FrameTask", "JobFeed", "neighbor_frames"]
+__all__ = ["AnyPath", "FrameTask", "JobFeed", "neighbor_frames"]
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 _State: TypeAlias = Literal["started", "failed", "cancelled"]
@@ -99,6 +99,7 @@ class JobFeed:
         self._next = 0
         self._out: dict[int, FrameTask] = {}
         self._ended: Counter[str] = Counter()
+        self._with_attention = 0
 
     def accepted(self) -> JobAccepted:
         """Return the message that opens the job."""
@@ -147,6 +148,7 @@ class JobFeed:
         del self._out[frame]
         if isinstance(answer, Rendered):
             self._ended[answer.state] += 1
+            self._with_attention += bool(answer.attention)
             return JobEvent(
                 self.job,
                 frame,
@@ -157,6 +159,8 @@ class JobFeed:
                 receipt=answer.receipt,
                 timings=answer.timings,
                 warnings=answer.warnings,
+                measured=answer.measured,
+                attention=answer.attention,
             )
         if answer.code == Cancelled.code:
             self._ended["cancelled"] += 1
@@ -187,6 +191,7 @@ class JobFeed:
             skipped=ended["skipped"],
             failed=ended["failed"],
             cancelled=ended["cancelled"],
+            attention=self._with_attention,
         )
 
     def _sources(self, task: FrameTask) -> tuple[Source, ...]:

@@ -32,6 +32,7 @@ class Residency:
         self._budget_bytes = budget_bytes
         self._sizes: dict[str, int] = {}  # from the longest unused to the one used last
         self._pins: dict[str, int] = {}
+        self._spares: set[str] = set()
 
     @property
     def budget_bytes(self) -> int:
@@ -48,11 +49,12 @@ class Residency:
         """The keys of all residents, from the longest unused to the one used last."""
         return tuple(self._sizes)
 
-    def touch(self, key: str, size_bytes: int) -> list[str]:
+    def touch(self, key: str, size_bytes: int, *, is_spare: bool = False) -> list[str]:
         """Make ``key`` resident and the one used last; return what must be unloaded first.
 
         The longest unused go first, as few as make room; what is pinned stays. A resident may
-        be touched with another size than before.
+        be touched with another size than before. Spares, which are quickly made anew, go before
+        all others.
 
         Raises:
             OutOfMemory: It does not fit beside what is pinned. ``needed_bytes`` is the budget
@@ -68,14 +70,17 @@ class Residency:
             raise _too_large(key, size_bytes, pinned_bytes, self._budget_bytes)
         evicted: list[str] = []
         excess_bytes = sum(others.values()) + size_bytes - self._budget_bytes
-        for other, size in others.items():
+        for other in sorted(others, key=lambda name: name not in self._spares):
             if excess_bytes <= 0:
                 break
-            if other not in self._pins and size:
+            if other not in self._pins and others[other]:
                 evicted.append(other)
-                excess_bytes -= size
+                excess_bytes -= others[other]
         for gone in evicted:
             del others[gone]
+        self._spares -= {key, *evicted}
+        if is_spare:
+            self._spares.add(key)
         self._sizes = {**others, key: size_bytes}
         return evicted
 
@@ -107,6 +112,7 @@ class Residency:
         """Take a resident off the books, pinned or not, when it was unloaded or never loaded."""
         self._sizes.pop(key, None)
         self._pins.pop(key, None)
+        self._spares.discard(key)
 
 
 def _too_large(key: str, size_bytes: int, pinned_bytes: int, budget_bytes: int) -> OutOfMemory:

@@ -52,10 +52,14 @@ class EmbeddedJob:
 
     def __init__(self, submit: Submit, *, options: WorkerOptions, frames_in_flight: int) -> None:
         registry = Registry.discover()
-        flow = Flow.parse(submit.flow).bind(registry.cards)
-        self._desk = JobDesk(PathGuard(("/",)), window=frames_in_flight)
+        flow = Flow.parse(submit.flow).bind(registry.cards, registry.presets)
+        self._desk = JobDesk(
+            PathGuard(("/",)), window=frames_in_flight, frame_bytes_max=options.frame_bytes_max
+        )
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._accepted = self._desk.open(submit, flow)
+        look = self._desk.look(submit)
+        movie = None if look is None else look.result()
+        self._accepted = self._desk.open(submit, flow, movie=movie)
         self._engine = make_engine(options, name="embedded", rings=AttachedRings(""), put=self._put)
         self._ids = itertools.count(1)
         self._running: dict[int, int] = {}

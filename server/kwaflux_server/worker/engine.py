@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeAlias
 
 from kwaflux_core.card import Card
@@ -24,12 +25,15 @@ from kwaflux_core.color import ColorConfig
 from kwaflux_core.errors import Cancelled, KwafluxError, OutOfMemory, WorkerError
 from kwaflux_core.flow import BoundFlow, Flow
 from kwaflux_core.geometry import Box
+from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
 from kwaflux_models.device import Device
+from kwaflux_models.installed import OwnModels
 from kwaflux_models.runtime import FrameRenderer, RenderedFrame
 from kwaflux_server.failures import failed
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.frames import Fetched, Frames, Parts
+from kwaflux_server.worker.lora_stacks import lora_record
 from kwaflux_server.worker.provenance import Provenance
 
 __all__ = ["Answer", "Engine"]
@@ -40,6 +44,7 @@ Answer: TypeAlias = Callable[[int, "Rendered | Failed | Started", tuple[memoryvi
 """Take an answer to a task: its id, the message, the parts. Called from any of the threads."""
 
 _ORDER: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
+_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 _READERS = 2
 _WRITERS = 2
 
@@ -70,8 +75,10 @@ class Engine:
         renderer: Computes frames; used by the thread that calls ``run`` alone.
         frames: Fetches and delivers pixels.
         cards: The installed effects.
+        presets: The flows that have a name.
         answer: Takes the answers.
         version: Of Kwaflux, for the provenance.
+        own: The user's models, among them the LoRAs that flows name.
 
     Thread: ``submit``, ``cancel`` and ``stop`` from any; ``run`` from one.
     """
@@ -85,12 +92,15 @@ class Engine:
         cards: Mapping[str, Card],
         answer: Answer,
         version: str,
+        presets: Mapping[str, Preset] = _NO_PRESETS,
+        own: OwnModels | None = None,
     ) -> None:
         self._renderer = renderer
         self._frames = frames
         self._pool = pool
         self._answer = answer
         self._version = version
+        self._own = own
         self._tasks: dict[int, _Task] = {}
         self._ready: list[_Entry] = []
         self._numbers = itertools.count()
@@ -98,7 +108,7 @@ class Engine:
         self._is_stopping = False
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards))
+        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards, presets))
 
     @property
     def device(self) -> Device:
@@ -154,6 +164,7 @@ class Engine:
                     return
                 entry = heapq.heappop(self._ready)
             self._compute(entry)
+            del entry  # what it holds must not outlive it while nothing else comes
 
     def _compute(self, entry: _Entry) -> None:
         """Advance a task to its end; more urgent ones that become ready meanwhile go first."""
@@ -213,7 +224,12 @@ class Engine:
             raise Cancelled("the request was cancelled")
         flow: BoundFlow = self._bind(task.request.flow)
         task.provenance = Provenance(
-            task.request, flow, self.device, self.config.name, self._version
+            task.request,
+            flow,
+            self.device,
+            self.config.name,
+            self._version,
+            lora_record(flow, self._own),
         )
         task.fetched = self._frames.fetch(task.request, flow, task.parts, task.provenance)
         if task.fetched.standing is not None:

@@ -1,28 +1,26 @@
 """Between a request and the plates of one frame: fetch the pixels, deliver the result.
 
-Owns where pixels lie (files, slabs, parts) and what a delivered file says of itself. Must not
-know sockets, schedules or networks.
+Owns what is fetched for a request, where its result goes, and what a delivered file says of
+itself. Must not know sockets, schedules or networks.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from kwaflux_core.color import SRGB_ENCODED, ColorConfig
-from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
-from kwaflux_core.exr import exr_to_bytes, read_exr, read_exr_header
-from kwaflux_core.files import read_image, write_image
+from kwaflux_core.errors import RequestError
+from kwaflux_core.exr import exr_to_bytes
+from kwaflux_core.files import write_image
 from kwaflux_core.flow import BoundFlow
-from kwaflux_core.geometry import Box
-from kwaflux_core.image import SCENE_LINEAR, Image, Layer
-from kwaflux_core.protocol.codec import WirePart
+from kwaflux_core.image import Image, Layer
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
@@ -37,7 +35,6 @@ from kwaflux_core.protocol.messages import (
     ShmPixels,
     ShmTarget,
     Source,
-    Target,
     Timings,
 )
 from kwaflux_core.recolor import recolored
@@ -47,16 +44,16 @@ from kwaflux_models.runtime import RenderedFrame
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.provenance import (
     Provenance,
-    file_digest,
     header_attributes,
     pixel_digest,
-    stands_good,
+    standing_record,
 )
+from kwaflux_server.worker.reading import Parts, RingView, SourceReader, is_exr, is_file
+from kwaflux_server.worker.source_files import SourceFile
 
 __all__ = ["Delivery", "Fetched", "Frames", "Parts", "RingView"]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
-Parts: TypeAlias = Sequence[WirePart]
 
 _DISPLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXACT = ("", "none", "rle", "zips", "zip", "piz", "zstd", "htj2k32", "htj2k256")
@@ -64,20 +61,13 @@ _EXACT = ("", "none", "rle", "zips", "zip", "piz", "zstd", "htj2k32", "htj2k256"
 _NO_RECEIPT = RangeReceipt(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
-class RingView(Protocol):
-    """Open a stretch of a client's ring."""
-
-    def __call__(self, ring: str, offset_bytes: int, length_bytes: int) -> memoryview:
-        """Return the bytes; raises ``ProtocolError`` outside the ring."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """The plates of one task, and the picture that the result is put back into.
 
     ``image`` is None for raw planes. ``standing`` is the answer where the target need not be
-    rendered, because what is there already is what would be made.
+    rendered, because what is there already is what would be made. ``files`` are held for the
+    tasks beside this one, which may read the same.
     """
 
     plates: Mapping[int, Plate]
@@ -87,6 +77,7 @@ class Fetched:
     neighbors_digest: str = ""
     read_s: float = 0.0
     standing: Rendered | None = None
+    files: tuple[SourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +104,7 @@ class Frames:
         self._ring = ring
         self._pool = pool
         self._config = config
-        self._frame_bytes_max = frame_bytes_max
+        self._reader = SourceReader(ring, config=config, frame_bytes_max=frame_bytes_max)
 
     def is_immediate(self, request: Render) -> bool:
         """Tell whether a request's pixels lie in memory, so that fetching them costs nothing."""
@@ -130,29 +121,29 @@ class Frames:
         start = time.perf_counter()
         target, digest, neighbors = request.target, "", ""
         main = _main_source(request)
+        files = self._reader.files(request)
         if isinstance(main.pixels, PathPixels) and isinstance(target, PathTarget):
             is_there = Path(target.path).exists()
             if is_there and target.existing == "skip":
                 return Fetched({}, standing=_standing(request, target))
-            digest, neighbors = file_digest(main.pixels.path), provenance.neighbors_digest()
+            digest = files[request.frame].digest()
+            neighbors = provenance.neighbors_digest(lambda frame: files[frame].digest())
             if is_there and target.existing == "verify":
                 expected = provenance.result_hash(digest, neighbors_digest=neighbors)
-                if stands_good(target.path, expected):
-                    return Fetched({}, digest=digest, standing=_standing(request, target))
+                said = standing_record(target.path, expected)
+                if said is not None:
+                    standing = _standing(request, target, attention=said.get("attention", ""))
+                    return Fetched({}, digest=digest, standing=standing)
         image, layer = None, None
         plates: dict[int, Plate] = {}
         for source in request.sources:
-            if isinstance(source.pixels, (PathPixels, ExrPixels)):
-                picture = self._picture(request, source, parts)
-                chosen = picture.find_layer(request.layer)
-                plates[source.frame] = Plate.from_image(picture, chosen)
-                if source.frame == request.frame:
-                    image, layer = picture, chosen
-            else:
-                plates[source.frame] = self._raw(request, source.pixels, parts)
-            self._check_size(plates[source.frame].nbytes, frame=source.frame)
+            found = self._reader.read(request, source, parts, files)
+            plates[source.frame] = found.plate
+            if source.frame == request.frame:
+                image, layer = found.image, found.layer
         read_s = time.perf_counter() - start
-        return Fetched(plates, image, layer, digest, neighbors, read_s)
+        held = tuple(files.values())
+        return Fetched(plates, image, layer, digest, neighbors, read_s, files=held)
 
     def deliver(
         self,
@@ -191,7 +182,16 @@ class Frames:
             pixels = InlinePixels(0, Planes(frame.window.as_tuple(), ("R", "G", "B")))
             parts = (np.stack(frame.color).data.cast("B"),)
         timings = Timings(fetched.read_s, compute_s, time.perf_counter() - start)
-        message = Rendered(request.frame, pixels, frame.receipt, record, timings, warnings=warnings)
+        message = Rendered(
+            request.frame,
+            pixels,
+            frame.receipt,
+            record,
+            timings,
+            warnings=warnings,
+            measured=dict(frame.measured),
+            attention=frame.refusals,
+        )
         return Delivery(message, parts)
 
     def final_planes(self, request: Render, height: int, width: int) -> tuple[Plane, Plane, Plane]:
@@ -226,8 +226,8 @@ class Frames:
         picture = _put_back(request, fetched, frame)
         target = request.target
         main = _main_source(request).pixels
-        is_light = not isinstance(main, PathPixels) or _is_exr(main.path)
-        if is_light and _is_file(target, _DISPLAY_SUFFIXES):
+        is_light = not isinstance(main, PathPixels) or is_exr(main.path)
+        if is_light and is_file(target, _DISPLAY_SUFFIXES):
             layer = picture.find_layer(request.layer)
             picture = recolored(picture, layer, SRGB_ENCODED, config=self._config)
         said = dict(record)
@@ -238,91 +238,22 @@ class Frames:
         first = replace(first, attributes={**first.attributes, **attributes})
         return replace(picture, parts=(first, *picture.parts[1:]))
 
-    def _picture(self, request: Render, source: Source, parts: Parts) -> Image:
-        if isinstance(source.pixels, PathPixels):
-            path = source.pixels.path
-            if _is_exr(path):
-                self._check_size(_exr_bytes(path), frame=source.frame)
-            image = read_image(path, colorspace=request.colorspace)
-        elif isinstance(source.pixels, ExrPixels):
-            data = bytes(_part(parts, source.pixels.part))
-            self._check_size(_exr_bytes(data), frame=source.frame)
-            image = read_exr(data)
-            if request.colorspace:
-                image = replace(image, colorspace=request.colorspace)
-        else:
-            raise ProtocolError("raw planes are no picture")
-        if request.alpha == "straight":
-            image = replace(image, is_premultiplied=False)
-        is_display = isinstance(source.pixels, PathPixels) and not _is_exr(source.pixels.path)
-        if is_display and (isinstance(request.target, ExrTarget) or _is_file(request.target)):
-            # An EXR holds light: display codes would stand in it under a false name.
-            layer = image.find_layer(request.layer)
-            image = recolored(image, layer, SCENE_LINEAR, config=self._config)
-        return image
-
-    def _raw(self, request: Render, pixels: ShmPixels | InlinePixels, parts: Parts) -> Plate:
-        planes = pixels.planes
-        if planes.channels[:3] != ("R", "G", "B") or planes.channels[3:] not in ((), ("A",)):
-            raise RequestError(
-                f"raw planes are R, G, B and perhaps A, not {', '.join(planes.channels)}",
-                hint="send the color of one layer",
-            )
-        if not request.colorspace:
-            raise RequestError(
-                "raw planes came without a colorspace", hint="name the OCIO colorspace or role"
-            )
-        window = Box(*planes.window)
-        dtype = np.dtype(f"<{planes.dtype}")
-        shape = (len(planes.channels), window.height, window.width)
-        length = len(planes.channels) * window.area_px * dtype.itemsize
-        if isinstance(pixels, ShmPixels):
-            data = self._ring(pixels.ring, pixels.offset_bytes, length)
-        else:
-            data = _part(parts, pixels.part)
-            if data.nbytes != length:
-                raise ProtocolError(
-                    f"a part holds {data.nbytes} bytes, its planes need {length}",
-                    hint="send every channel of the window once",
-                )
-        stack = np.frombuffer(data, dtype).reshape(shape).astype(np.float32, copy=False)
-        return Plate(
-            (stack[0], stack[1], stack[2]),
-            stack[3] if len(stack) == 4 else None,
-            window,
-            request.colorspace,
-            is_premultiplied=request.alpha == "premultiplied",
-        )
-
-    def _check_size(self, size_bytes: int, *, frame: int) -> None:
-        if size_bytes > self._frame_bytes_max:
-            raise FrameTooLarge(
-                f"frame {frame} holds {size_bytes} bytes of pixels, the server accepts "
-                f"{self._frame_bytes_max}",
-                hint="raise frame_bytes_max in the server's settings, or send a part of the frame",
-                frame=frame,
-            )
-
     def _into_ring(self, request: Render, target: ShmTarget, frame: RenderedFrame) -> PixelRef:
         main = _main_source(request).pixels
         window = frame.window.as_tuple()
         is_whole = isinstance(main, ShmPixels) and main.planes.window == window
         if isinstance(main, ShmPixels) and is_whole and not frame.is_touched:
             return replace(main, planes=replace(main.planes, channels=("R", "G", "B")))
-        if not frame.is_touched:
-            planes = self.final_planes(request, frame.window.height, frame.window.width)
-            for into, plane in zip(planes, frame.color, strict=True):
+        planes = self.final_planes(request, frame.window.height, frame.window.width)
+        for into, plane in zip(planes, frame.color, strict=True):
+            # A last effect that touched nothing leaves the result where the one before put it.
+            if into.ctypes.data != plane.ctypes.data:
                 np.copyto(into, plane)
         return ShmPixels(
             target.ring,
             target.offset_bytes,
             Planes(window, ("R", "G", "B")),
         )
-
-
-def _exr_bytes(source: str | bytes) -> int:
-    """Return the bytes of pixels that an EXR unpacks to, as its header says."""
-    return sum(header.pixels_bytes for header in read_exr_header(source))
 
 
 def _main_source(request: Render) -> Source:
@@ -333,20 +264,6 @@ def _main_source(request: Render) -> Source:
         f"frame {request.frame} was asked for, and is not among its sources",
         hint="send the frame itself with its neighbors",
     )
-
-
-def _part(parts: Parts, index: int) -> memoryview:
-    if not 0 <= index < len(parts):
-        raise ProtocolError(f"part {index} was named, and {len(parts)} came")
-    return memoryview(parts[index])
-
-
-def _is_exr(path: str) -> bool:
-    return path.lower().endswith(".exr")
-
-
-def _is_file(target: Target, suffixes: tuple[str, ...] = (".exr",)) -> bool:
-    return isinstance(target, PathTarget) and target.path.lower().endswith(suffixes)
 
 
 def _put_back(request: Render, fetched: Fetched, frame: RenderedFrame) -> Image:
@@ -367,7 +284,13 @@ def _put_back(request: Render, fetched: Fetched, frame: RenderedFrame) -> Image:
     return scaled_image(fetched.image, fetched.layer, frame.color, scale=scale)
 
 
-def _standing(request: Render, target: PathTarget) -> Rendered:
+def _standing(request: Render, target: PathTarget, *, attention: str = "") -> Rendered:
     return Rendered(
-        request.frame, PathPixels(target.path), _NO_RECEIPT, {}, Timings(), state="skipped"
+        request.frame,
+        PathPixels(target.path),
+        _NO_RECEIPT,
+        {},
+        Timings(),
+        state="skipped",
+        attention=(attention,) if attention else (),
     )

@@ -199,7 +199,14 @@ def make_engine(
         rings, pool=pool, config=renderer.config, frame_bytes_max=options.frame_bytes_max
     )
     engine = Engine(
-        renderer, frames=frames, pool=pool, cards=registry.cards, answer=put, version=__version__
+        renderer,
+        frames=frames,
+        pool=pool,
+        cards=registry.cards,
+        presets=registry.presets,
+        answer=put,
+        version=__version__,
+        own=registry.own,
     )
     told(())
     return engine

@@ -6,14 +6,15 @@ Owns the ``kwaflux/`` attributes and the hashes. Must not know sockets or networ
 flow with every param spelled out, the versions of its effects, their weights, and how the picture
 was read and written; device, precision and tiles are recorded beside it but are not part of it.
 ``kwaflux/pixels`` is made of the pixels that were written, so that a file that was altered or cut
-short is not taken for good.
+short is not taken for good. ``kwaflux/measured`` holds what the effects found out about the frame,
+as JSON; ``kwaflux/attention`` why one left it alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,17 +33,33 @@ __all__ = [
     "file_digest",
     "header_attributes",
     "pixel_digest",
-    "stands_good",
+    "standing_record",
 ]
 
 PREFIX = "kwaflux/"
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        FrameMissing: There is no such file.
+        ImageUnreadable: It cannot be opened.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise FrameMissing(f"{path} does not exist", hint="check the range") from error
+    except OSError as error:
+        raise ImageUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Know what makes a task's result: the request, its bound flow, the device and the config.
 
-    ``config`` is the name of the OCIO config.
+    ``config`` is the name of the OCIO config; ``loras`` has a line for each that the flow names.
     """
 
     request: Render
@@ -50,11 +67,15 @@ class Provenance:
     device: Device
     config: str
     version: str
+    loras: tuple[str, ...] = ()
 
-    def neighbors_digest(self) -> str:
+    def neighbors_digest(self, digest: Callable[[int], str] | None = None) -> str:
         """Return the hash of the other files that the flow reads, and of where they stand in time.
 
         Empty where it reads none.
+
+        Args:
+            digest: Gives the hash of a frame's source; None hashes the files' bytes.
 
         Raises:
             FrameMissing: One is not there.
@@ -63,7 +84,10 @@ class Provenance:
         if not (self.flow.frames_before or self.flow.frames_after):
             return ""
         made_of = sorted(
-            (source.frame - self.request.frame, file_digest(source.pixels.path))
+            (
+                source.frame - self.request.frame,
+                digest(source.frame) if digest else file_digest(source.pixels.path),
+            )
             for source in self.request.sources
             if source.frame != self.request.frame and isinstance(source.pixels, PathPixels)
         )
@@ -87,6 +111,8 @@ class Provenance:
             "config": self.config,
             "half": isinstance(target, (PathTarget, ExrTarget)) and target.half,
         }
+        if self.loras:
+            made_of["loras"] = list(self.loras)
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def record(
@@ -94,11 +120,16 @@ class Provenance:
     ) -> dict[str, str]:
         """Return what is told of a frame, without the prefix."""
         record = dict(_of_flow(self.flow))
+        if self.loras:
+            record["loras"] = ", ".join(self.loras)
         record["version"] = self.version
         record["device"] = self.device.label
         record["precision"] = ", ".join(frame.precisions) or "float32"
         record["tile_px"] = str(frame.tile_px)
         record["fallbacks"] = ", ".join(frame.fallbacks)
+        # Always there: a plate may bring what an earlier run said of itself.
+        record["measured"] = json.dumps(dict(frame.measured), sort_keys=True)
+        record["attention"] = "; ".join(frame.refusals)
         record["ocio_config"] = self.config
         if source_digest:
             record["source"] = f"sha256:{source_digest}"
@@ -123,22 +154,6 @@ def header_attributes(record: Mapping[str, str], receipt: RangeReceipt) -> dict[
     return {PREFIX + name: text for name, text in said.items()}
 
 
-def file_digest(path: str) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Raises:
-        FrameMissing: There is no such file.
-        ImageUnreadable: It cannot be opened.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise FrameMissing(f"{path} does not exist", hint="check the range") from error
-    except OSError as error:
-        raise ImageUnreadable(f"{path} cannot be read: {error.strerror}") from error
-
-
 def pixel_digest(image: Image, *, half: bool = False) -> str:
     """Return the SHA-256 of every channel of every part as a file stores it, by their names."""
     digest = hashlib.sha256()
@@ -149,16 +164,22 @@ def pixel_digest(image: Image, *, half: bool = False) -> str:
     return digest.hexdigest()
 
 
-def stands_good(path: str, expected_hash: str) -> bool:
-    """Tell whether a file is whole, was made of the same things, and holds the pixels it names.
+def standing_record(path: str, expected_hash: str) -> dict[str, str] | None:
+    """Return what a file says of itself, if it is whole and was made of the same things.
 
-    A file whose compression loses bits names no pixels: its hash and its being whole must do.
+    It must hold the pixels it names; a file whose compression loses bits names no pixels: its hash
+    and its being whole must do. None where it cannot be believed.
     """
     try:
         image = read_image(path)
     except (ImageError, UnknownColorspace):
-        return False
-    attributes = image.parts[0].attributes
-    pixels = attributes.get(PREFIX + "pixels")
-    is_same = pixels is None or pixels == pixel_digest(image)
-    return is_same and attributes.get(PREFIX + "hash") == expected_hash
+        return None
+    said = {
+        name.removeprefix(PREFIX): value
+        for name, value in image.parts[0].attributes.items()
+        if name.startswith(PREFIX) and isinstance(value, str)
+    }
+    if said.get("hash") != expected_hash:
+        return None
+    is_same = "pixels" not in said or said["pixels"] == pixel_digest(image)
+    return said if is_same else None

@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kwaflux_core.card import Card
-from kwaflux_models.effect import Pictures, Value, no_network
+from kwaflux_models.effect import NO_VALUES, Measured, Pictures, Samples, Value, no_network
 from kwaflux_models.painting import LoadedEffect
 
-__all__ = ["FakeEffect", "Loader", "blur", "card", "enlarge", "neighbors", "nothing"]
+__all__ = [
+    "FakeEffect",
+    "Loader",
+    "MeasuringFake",
+    "blur",
+    "card",
+    "enlarge",
+    "neighbors",
+    "nothing",
+    "to_mean",
+]
 
 Residual = Callable[[Pictures, Mapping[str, Value]], "Tensor | None"]
+Measure = Callable[[Samples, Mapping[str, Value]], Measured]
 
 
 def card(name: str, **changes: object) -> Card:
@@ -76,6 +87,21 @@ class FakeEffect:
         return self._residual(pictures, values)
 
 
+class MeasuringFake(FakeEffect):
+    """Look at a frame by a plain function; remember every look."""
+
+    def __init__(self, residual: Residual, measure: Measure) -> None:
+        super().__init__(residual)
+        self._measure = measure
+        self.samples: list[Samples] = []
+
+    def measure(
+        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
+    ) -> Measured:
+        self.samples.append(samples)
+        return self._measure(samples, values)
+
+
 class Loader:
     """Lend fake effects under their cards' ids."""
 
@@ -83,7 +109,9 @@ class Loader:
         self._effects = effects
 
     @contextmanager
-    def __call__(self, card: Card) -> Iterator[LoadedEffect]:
+    def __call__(
+        self, card: Card, values: Mapping[str, Value] = NO_VALUES
+    ) -> Iterator[LoadedEffect]:
         yield LoadedEffect(self._effects[card.id], no_network(), "float32")
 
 
@@ -108,3 +136,11 @@ def enlarge(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
 def neighbors(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
     """Pull every pixel towards the mean over the temporal window."""
     return torch.stack(pictures.tiles).mean(dim=0) - pictures.picture
+
+
+def to_mean(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+    """Pull every pixel half the way towards the number that was measured for the frame."""
+    assert pictures.measured is not None
+    mean = pictures.measured.data
+    assert isinstance(mean, float)
+    return (mean - pictures.picture) * 0.5

@@ -2,7 +2,8 @@
 
 ``install`` writes a distribution ``kw_test_effects`` into a folder; with that folder on
 ``PYTHONPATH`` a server has its effects, and no line of the product knows of them. They are what a
-server's tests need and no real effect is: slow, deadly, broken, larger, reading other frames.
+server's tests need and no real effect is: slow, deadly, broken, larger, reading other frames,
+refusing bright ones.
 """
 
 from __future__ import annotations
@@ -87,6 +88,16 @@ _DEADLY = """
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.full_like(pictures.picture, 0.125)
 """
+_GAUGE = """
+        return 0.1 * (pictures.measured.data - pictures.picture)
+
+    def measure(self, network, samples, values):
+        from kwaflux_models.effect import Measured
+
+        level = float(samples.pictures.mean())
+        is_bright = level > float(values["limit"])
+        return Measured({"level": level}, refusal="too bright" if is_bright else "", data=level)
+"""
 _RECIPES: Mapping[str, _Recipe] = {
     "soften": _Recipe(
         _SOFTEN,
@@ -99,6 +110,7 @@ _RECIPES: Mapping[str, _Recipe] = {
     "deadly": _Recipe(_DEADLY, (_text("mark"),)),
     "poison": _Recipe("\n        return torch.full_like(pictures.picture, float('nan'))\n"),
     "clumsy": _Recipe("\n        raise RuntimeError('the effect fell over its own feet')\n"),
+    "gauge": _Recipe(_GAUGE, (_number("limit", default=9.0, high=9.0),)),
     "twice": _Recipe(
         "\n        grown = F.interpolate(pictures.picture, scale_factor=2, mode='nearest')"
         "\n        return 0.25 * grown\n",

@@ -1,0 +1,33 @@
+"""What a server says of itself: what it accepts, and which workers it has.
+
+Owns the records that messages carry. Must not know which message carries them, or sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits", "WorkerInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """State what the server accepts, so that a client can refuse before it sends."""
+
+    frame_bytes: int
+    message_bytes: int
+    requests_in_flight: int
+    ring_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """Describe one worker process."""
+
+    name: str
+    device: str
+    device_label: str
+    pid: int
+    is_ready: bool
+    restarts: int = 0
+    resident: tuple[str, ...] = ()

@@ -1,0 +1,164 @@
+"""LoRAs on warm networks: found by name, merged once, gone before their bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kwaflux_core.color import ColorConfig
+from kwaflux_core.errors import ParamError, WeightsInvalid
+from kwaflux_core.flow import Flow
+from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Source
+from kwaflux_models.device import Device
+from kwaflux_models.runtime import FrameRenderer
+from kwaflux_server.bench.setting import plate_of
+from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_server.worker.lora_stacks import lora_record
+from kwaflux_server.worker.provenance import Provenance
+from kwaflux_server.worker.residency import WarmModels
+from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
+
+SPREAD = pair_of("spread.weight", 8, 27)
+OTHER = pair_of("spread.weight", 8, 27, seed=8)
+MERGED_BYTES = 8 * 27 * 4
+BASE_BYTES = (8 * 27 + 8 + 8 * 9 + 8 + 24 + 3) * 4
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    found = bend_shelf(tmp_path)
+    found.put("show", SPREAD)
+    found.put("night", OTHER)
+    return found
+
+
+def warm_of(shelf: Shelf, *, budget_bytes: int = 1 << 20) -> WarmModels:
+    return WarmModels(
+        shelf.registry,
+        device=Device("cpu"),
+        budget_bytes=budget_bytes,
+        precision="float32",
+        on_change=lambda resident: None,
+    )
+
+
+def first_weight(warm: WarmModels, shelf: Shelf, text: str) -> torch.Tensor:
+    with warm.lend(shelf.card, {"lora": text}) as loaded:
+        return loaded.network.get_parameter("spread.weight")
+
+
+def test_a_stack_is_merged_once_and_the_base_stays(shelf: Shelf) -> None:
+    warm = warm_of(shelf)
+    base = first_weight(warm, shelf, "")
+    kept = base.clone()
+    bent = first_weight(warm, shelf, "show:0.8+night:0.3")
+    assert first_weight(warm, shelf, "night:0.3 + show:0.8") is bent
+    assert first_weight(warm, shelf, "show:0.8") is not bent
+    assert first_weight(warm, shelf, "") is base
+    assert torch.equal(base, kept)
+    assert not torch.equal(bent, base)
+
+
+def test_a_weight_of_zero_lends_the_base(shelf: Shelf) -> None:
+    warm = warm_of(shelf)
+    assert first_weight(warm, shelf, "show:0+night:0") is first_weight(warm, shelf, "")
+
+
+def test_a_file_that_was_trained_anew_is_merged_anew(shelf: Shelf) -> None:
+    warm = warm_of(shelf)
+    before = first_weight(warm, shelf, "show")
+    shelf.put("show", OTHER)
+    assert torch.equal(first_weight(warm, shelf, "show"), first_weight(warm, shelf, "night"))
+    assert not torch.equal(first_weight(warm, shelf, "show"), before)
+
+
+def test_stacks_go_before_their_base_when_memory_is_short(shelf: Shelf) -> None:
+    warm = warm_of(shelf, budget_bytes=BASE_BYTES + MERGED_BYTES)
+    base = first_weight(warm, shelf, "")
+    first = first_weight(warm, shelf, "show")
+    second = first_weight(warm, shelf, "night")
+    assert first_weight(warm, shelf, "night") is second
+    assert first_weight(warm, shelf, "show") is not first
+    assert first_weight(warm, shelf, "") is base
+
+
+def test_a_name_that_is_not_there_points_at_itself(shelf: Shelf) -> None:
+    with pytest.raises(ParamError, match="did you mean 'night'") as caught:
+        first_weight(warm_of(shelf), shelf, "show:0.8+nigth")
+    assert caught.value.column == 10
+
+
+def test_a_lora_for_other_weights_is_refused_and_the_base_still_works(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.put("alien", SPREAD, for_card=bend_shelf(tmp_path, seed=2).card)
+    warm = warm_of(shelf)
+    with pytest.raises(WeightsInvalid, match="other weights"):
+        first_weight(warm, shelf, "alien")
+    assert first_weight(warm, shelf, "show") is first_weight(warm, shelf, "show")
+
+
+def rendered(
+    shelf: Shelf, warm: WarmModels, flow: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    pool = PlanePool()
+    renderer = FrameRenderer(
+        warm.lend, device=Device("cpu"), config=ColorConfig.default(), tile_px=32
+    )
+    y, x = np.mgrid[0:40, 0:48].astype(np.float32) / 48
+    steps = renderer.render(
+        Flow.parse(flow).bind(shelf.registry.cards),
+        {1: plate_of(np.stack([x, y, x * y]))},
+        frame=1,
+        scratch=pool.take,
+        final=pool.take,
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return np.stack(done.value.color)
+
+
+def test_a_flow_renders_with_its_loras_and_weight_zero_is_the_base_to_the_bit(
+    shelf: Shelf,
+) -> None:
+    warm = warm_of(shelf)
+    plain = rendered(shelf, warm, "bend")
+    assert (rendered(shelf, warm, 'bend(lora="show:0")') == plain).all()
+    assert (rendered(shelf, warm, 'bend(lora="show:0.8+night:0.3")') != plain).any()
+    assert (rendered(shelf, warm, "bend") == plain).all()
+
+
+# --- what a result says -----------------------------------------------------------------------
+
+
+def record_of(shelf: Shelf, flow: str) -> tuple[str, tuple[str, ...]]:
+    bound = Flow.parse(flow).bind(shelf.registry.cards)
+    loras = lora_record(bound, shelf.own)
+    request = Render(
+        flow=flow,
+        frame=1,
+        sources=(Source(1, PathPixels("a.exr")),),
+        target=PathTarget("b.exr"),
+    )
+    made = Provenance(request, bound, Device("cpu"), "config", "1.0", loras)
+    return made.result_hash("abc"), loras
+
+
+def test_a_result_names_its_loras_and_their_bytes(shelf: Shelf) -> None:
+    plain, none = record_of(shelf, "bend")
+    assert none == ()
+    first, lines = record_of(shelf, 'bend(lora="show:0.8+night:0.3")')
+    assert [line.split(" ")[0] for line in lines] == ["bend/night:0.3", "bend/show:0.8"]
+    assert all(len(line.split("sha256:")[1]) == 64 for line in lines)
+    shelf.put("show", OTHER)
+    second, _ = record_of(shelf, 'bend(lora="show:0.8+night:0.3")')
+    assert len({plain, first, second}) == 3
+
+
+def test_a_step_that_touches_nothing_needs_no_lora(shelf: Shelf) -> None:
+    assert record_of(shelf, 'bend(strength=0, lora="gone")')[1] == ()
