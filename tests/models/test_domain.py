@@ -1,45 +1,60 @@
-"""The working curve: exact points, symmetry, no clamp, and the way back."""
+"""The working curves: exact points, order, no clamp, and the way back."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from kwaflux_core.card import Curve
 from kwaflux_models import domain
 
-
-def test_black_and_white_stay_where_they_are() -> None:
-    ends = torch.tensor([-1.0, 0.0, 1.0])
-    assert torch.equal(domain.encode(ends), ends)
+CURVES: tuple[Curve, ...] = ("signed_log1p", "extended_srgb", "none")
+every_curve = pytest.mark.parametrize("curve", CURVES)
 
 
-def test_the_curve_is_odd() -> None:
+@every_curve
+def test_black_and_white_stay_where_they_are(curve: Curve) -> None:
+    ends = torch.tensor([0.0, 1.0])
+    assert torch.allclose(domain.encode(ends, curve), ends, atol=1e-7)
+    assert torch.equal(domain.encode(ends[:1], curve), ends[:1])
+
+
+def test_the_logarithm_is_odd() -> None:
     values = torch.logspace(-8, 6, 200)
     assert torch.equal(domain.encode(-values), -domain.encode(values))
     assert torch.equal(domain.decode(-values / 1e6), -domain.decode(values / 1e6))
 
 
-def test_nothing_clamps_above_white() -> None:
-    bright = domain.encode(torch.tensor([1.0, 8.0, 1000.0, 65504.0, 2.0**30]))
-    assert bool((bright[1:] > bright[:-1]).all())
-    assert bright[1].item() == pytest.approx(1.4949, abs=1e-4)
+def test_the_display_curve_is_the_displays_between_black_and_white() -> None:
+    gray = domain.encode(torch.tensor([0.002, 0.18, 0.5]), "extended_srgb")
+    assert gray.tolist() == pytest.approx([0.02584, 0.46136, 0.73536], abs=1e-4)
 
 
-def test_every_finite_half_comes_back() -> None:
+@every_curve
+def test_nothing_clamps_and_the_order_is_kept(curve: Curve) -> None:
+    values = torch.cat([-torch.logspace(6, -6, 400), torch.logspace(-6, 9, 400)])
+    curved = domain.encode(values, curve)
+    assert bool((curved.diff() > 0).all())
+
+
+@every_curve
+def test_every_finite_half_comes_back(curve: Curve) -> None:
     bits = torch.arange(0, 0x7C00, dtype=torch.int16)
-    halves = bits.view(torch.float16)
-    there_and_back = domain.decode(domain.encode(halves.float()))
+    halves = torch.cat([bits.view(torch.float16), -bits.view(torch.float16)])
+    there_and_back = domain.decode(domain.encode(halves.float(), curve), curve)
     assert torch.equal(there_and_back.half(), halves)
 
 
-def test_the_round_trip_is_close_far_above_half() -> None:
+@every_curve
+def test_the_round_trip_is_close_far_above_half(curve: Curve) -> None:
     values = torch.logspace(-7, 9, 1000, dtype=torch.float32)
-    error = (domain.decode(domain.encode(values)) - values).abs() / values
+    error = (domain.decode(domain.encode(values, curve), curve) - values).abs() / values
     assert error.max().item() < 4e-6
 
 
-def test_infinity_and_nan_are_not_hidden() -> None:
-    odd = domain.encode(torch.tensor([float("inf"), float("-inf"), float("nan")]))
+@every_curve
+def test_infinity_and_nan_are_not_hidden(curve: Curve) -> None:
+    odd = domain.encode(torch.tensor([float("inf"), float("-inf"), float("nan")]), curve)
     assert odd[0] == float("inf")
     assert odd[1] == float("-inf")
     assert torch.isnan(odd[2])

@@ -1,1 +1,1 @@
-"""Remove sensor and codec noise from one frame."""
+"""Remove the noise of a sensor, of tape and of a codec, from five frames or one."""

@@ -4,7 +4,8 @@ Owns the motion search. Knows torch only; must not know effects, tiles or files.
 
 A hierarchical block search on luma: at 1/8, 1/4, 1/2 and full resolution each block of 4 x 4 pixels
 looks for the offset with the least sum of absolute differences over the 12 x 12 pixels around it,
-starting from the offset found one resolution lower. Luma is rounded to integers, so that every sum
+starting from the offset found one resolution lower, and from rest: fine texture that moves little
+is lost at the low resolutions. Luma is rounded to integers, so that every sum
 is exact in float32 and the choice does not depend on where a tile lies or how sums are ordered.
 
 Source: M. Bierling, "Displacement estimation by hierarchical blockmatching", SPIE VCIP 1988.
@@ -69,7 +70,11 @@ def align(center: Tensor, neighbor: Tensor) -> Aligned:
     cost = offsets[:, :1]
     for level in range(_LEVELS, -1, -1):
         reach = _COARSE_REACH if level == _LEVELS else 1
-        offsets, cost = _search(here[level], there[level], offsets, reach=reach)
+        found = _search(here[level], there[level], offsets, reach=reach)
+        if level < _LEVELS:
+            at_rest = _search(here[level], there[level], torch.zeros_like(offsets), reach=reach)
+            found = _better(at_rest, found)
+        offsets, cost = found
         if level:
             offsets = 2.0 * _enlarged(offsets, 2)
     moved = _moved(neighbor, offsets)
@@ -111,6 +116,12 @@ def _window_sums(difference: Tensor) -> Tensor:
     """Return (1, 1, h, w): the sum over the window around each block."""
     blocks = F.avg_pool2d(difference, _BLOCK, divisor_override=1)
     return F.avg_pool2d(blocks, _WINDOW // _BLOCK, 1, padding=1, divisor_override=1)
+
+
+def _better(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return for each block the offset and cost of the cheaper of two; the first if equal."""
+    is_other = other[1] < one[1] - _STEP_COST
+    return torch.where(is_other, other[0], one[0]), torch.where(is_other, other[1], one[1])
 
 
 def _search(here: Tensor, there: Tensor, offsets: Tensor, *, reach: int) -> tuple[Tensor, Tensor]:

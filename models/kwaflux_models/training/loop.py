@@ -24,7 +24,7 @@ from kwaflux_models.training import sources
 from kwaflux_models.training.batch import draw_batch, validate
 from kwaflux_models.training.losses import restoration_loss
 from kwaflux_models.training.pool import Pool
-from kwaflux_models.training.probe import cross_judged, fit_probe, pool_statistics
+from kwaflux_models.training.probe import STEPS, cross_judged, fit_probe, pool_statistics
 from kwaflux_models.training.recipe import Recipe
 from kwaflux_models.training.task import Batch, Network, Task
 
@@ -167,15 +167,16 @@ class Trainer:
         """Whether the last part of the run has begun."""
         return self.used_s >= self.wanted.budget_s * (1.0 - self.recipe.finish_share)
 
-    def begin_finish(self) -> None:
+    def begin_finish(self, *, fit_steps: int = STEPS) -> None:
         """Fit the probe, and tell the network from here on what such a probe says.
 
         In use the network is told what the probe judges; trained on the truth alone it would trust
         a number that is often a little off. Each sample is judged by a probe that has not seen it.
         """
         found, levels = pool_statistics(self.pool), torch.from_numpy(self.pool.levels)
-        self.told = cross_judged(found, levels, seed=self.recipe.seed).numpy()
-        probe = fit_probe(found, levels, seed=self.recipe.seed).state_dict()
+        seed = self.recipe.seed
+        self.told = cross_judged(found, levels, seed=seed, steps=fit_steps).numpy()
+        probe = fit_probe(found, levels, seed=seed, steps=fit_steps).state_dict()
         for network in (self.network, self.average):
             if network.probe is not None:
                 network.probe.load_state_dict(probe)

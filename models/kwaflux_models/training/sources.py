@@ -9,20 +9,39 @@ A split goes by picture, never by crop: a picture of the test split has no pixel
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwaflux_core.errors import ImageError
+from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable
 
-__all__ = ["PACKAGES", "Picture", "Split", "cache_folder", "fetch", "licences", "load", "pictures"]
+__all__ = [
+    "PACKAGES",
+    "SPLITS",
+    "Picture",
+    "Split",
+    "cache_folder",
+    "drawn_pictures",
+    "fetch",
+    "fetch_package",
+    "is_fetched",
+    "licences",
+    "load",
+    "missing",
+    "picture_source",
+    "pictures",
+    "scikit_picture",
+]
 
 Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Kind = Literal["display", "linear"]
 
 _LOMIRI = "lomiri-wallpapers-16.04/usr/share/backgrounds"
@@ -133,16 +152,34 @@ def fetch(cache: Path) -> None:
     Raises:
         ImageError: ``apt-get`` or ``dpkg-deb`` is missing or failed.
     """
-    folder = cache / "sources"
     for package in PACKAGES:
-        target = folder / package
-        if target.is_dir():
-            continue
-        downloads = cache / "downloads"
-        downloads.mkdir(parents=True, exist_ok=True)
-        _call(["apt-get", "download", package], downloads)
-        archive = max(downloads.glob(f"{package}_*.deb"))
-        _call(["dpkg-deb", "-x", str(archive), str(target)], downloads)
+        fetch_package(cache, package)
+
+
+def is_fetched(cache: Path, package: str) -> bool:
+    """Return whether a package has been unpacked."""
+    return (cache / "sources" / package).is_dir()
+
+
+def fetch_package(cache: Path, package: str) -> None:
+    """Download one package and unpack it, unless it is there.
+
+    Raises:
+        ImageError: ``apt-get`` or ``dpkg-deb`` is missing or failed; nothing is left half unpacked.
+    """
+    if is_fetched(cache, package):
+        return
+    target, part = cache / "sources" / package, cache / "sources" / f"{package}.part"
+    downloads = cache / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    _call(["apt-get", "download", package], downloads)
+    archives = sorted(downloads.glob(f"{package}_*.deb"))
+    if not archives:
+        raise ImageError(f"apt-get left no archive of {package}", hint="try: apt-get update")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    _call(["dpkg-deb", "-x", str(archives[-1]), str(part)], downloads)
+    part.rename(target)
 
 
 def _call(command: list[str], folder: Path) -> None:
@@ -164,12 +201,28 @@ def pictures(split: Split) -> list[str]:
     return paths
 
 
+def picture_source(path: str) -> str:
+    """Return the package that a picture's path begins with."""
+    return path.partition("/")[0]
+
+
+def missing(cache: Path, split: Split) -> list[str]:
+    """Return the pictures of a split that are neither unpacked nor decoded."""
+    return [
+        path
+        for path in pictures(split)
+        if picture_source(path) != "scikit-image"
+        and not (cache / "sources" / path).is_file()
+        and not _stored(cache, path).is_file()
+    ]
+
+
 def load(cache: Path, split: Split) -> list[Picture]:
     """Load a split, decoding each picture once into ``cache/pixels``.
 
     Raises:
-        ImageError: a picture is missing, or two entries are one file (wallpapers are often links
-            to each other, and a link across splits would leak).
+        ImageError: a picture is missing or damaged, or two entries are one file (wallpapers are
+            often links to each other, and a link across splits would leak).
     """
     found: dict[Path, str] = {}
     loaded = []
@@ -180,63 +233,84 @@ def load(cache: Path, split: Split) -> list[Picture]:
             raise ImageError(f"{path} and {found[real]} are one file", path=path)
         found[real] = path
     if split == "train":
-        loaded += _procedural(np.random.default_rng(20))
+        loaded += drawn_pictures()
     return loaded
 
 
 def _load_one(cache: Path, path: str) -> Picture:
     """Load one picture from its decoded copy, making the copy when there is none."""
     is_linear = path.endswith(".exr")
-    stored = cache / "pixels" / (path.replace("/", "_") + ".npy")
+    stored = _stored(cache, path)
     if not stored.is_file():
         pixels: NDArray[np.uint8] | NDArray[np.float32]
         if path.startswith("scikit-image/"):
-            pixels = _read_scikit(path.rpartition("/")[2])
+            pixels = scikit_picture(path.rpartition("/")[2])
         else:
             source = cache / "sources" / path
             if not source.is_file() or source.is_symlink():
-                raise ImageError(f"no picture at {source}", hint="fetch the sources first")
+                hint = "fetch the sources first: kwaflux models data"
+                raise FrameMissing(f"no picture at {source}", hint=hint)
             pixels = _read_linear(source) if is_linear else _read_display(source)
         stored.parent.mkdir(parents=True, exist_ok=True)
-        np.save(stored, pixels)
-    return Picture(path, "linear" if is_linear else "display", np.load(stored, mmap_mode="r"))
+        part = stored.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as stream:
+            np.save(stream, pixels)
+        part.replace(stored)
+    try:
+        kept = np.load(stored, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        hint = "remove it: it is decoded again"
+        raise ImageUnreadable(f"{stored} is damaged: {error}", hint=hint) from error
+    return Picture(path, "linear" if is_linear else "display", kept)
+
+
+def _stored(cache: Path, path: str) -> Path:
+    """Return where a picture's decoded copy lies."""
+    return cache / "pixels" / (path.replace("/", "_") + ".npy")
 
 
 def _read_display(path: Path) -> NDArray[np.uint8]:
     """Read an 8-bit picture."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    except (OSError, ValueError) as error:
+        raise ImageUnreadable(f"cannot read {path}: {error}", hint="fetch it again") from error
 
 
 def _read_linear(path: Path) -> NDArray[np.float32]:
     """Read the RGB of an EXR file."""
     import OpenEXR
 
-    with OpenEXR.File(str(path)) as file:
-        channels = file.channels()
-        if "RGB" in channels:
-            pixels = channels["RGB"].pixels
-        elif "RGBA" in channels:
-            pixels = channels["RGBA"].pixels[..., :3]
-        else:
-            pixels = np.stack([channels[c].pixels for c in "RGB"], axis=-1)
+    try:
+        with OpenEXR.File(str(path)) as file:
+            channels = file.channels()
+            if "RGB" in channels:
+                pixels = channels["RGB"].pixels
+            elif "RGBA" in channels:
+                pixels = channels["RGBA"].pixels[..., :3]
+            else:
+                pixels = np.stack([channels[c].pixels for c in "RGB"], axis=-1)
+    except (RuntimeError, OSError, KeyError, ValueError) as error:
+        raise ImageUnreadable(f"cannot read {path}: {error}", hint="fetch it again") from error
     return np.ascontiguousarray(pixels, dtype=np.float32)
 
 
-def _read_scikit(name: str) -> NDArray[np.uint8]:
-    """Read one of scikit-image's own pictures."""
+def scikit_picture(name: str) -> NDArray[np.uint8]:
+    """Read one of scikit-image's own pictures, (H, W, 3) sRGB."""
     from skimage import data
 
     pixels = getattr(data, name)()
     return np.asarray(pixels[..., :3], dtype=np.uint8)
 
 
-def _procedural(rng: np.random.Generator, side: int = 1024) -> list[Picture]:
+def drawn_pictures(*, seed: int = 20, side: int = 1024) -> list[Picture]:
     """Draw what the photographs lack: type, charts, ramps, cloth and stars."""
     from PIL import Image, ImageDraw
 
+    rng = np.random.default_rng(seed)
     page = Image.new("RGB", (side, side), (235, 232, 225))
     draw = ImageDraw.Draw(page)
     letters = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.:")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kwaflux_models import domain
 from kwaflux_models.denoise.motion import align
-from kwaflux_models.denoise.network_next import NEIGHBORS, PLANES, DenoiseNetwork
+from kwaflux_models.denoise.network import NEIGHBORS, PLANES, DenoiseNetwork
 from kwaflux_models.training.analog import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.codec import round_trip
 from kwaflux_models.training.degrade import (
