@@ -5,7 +5,8 @@ Owns discovery. Must not import torch: the gateway and the command line list eff
 An effect is a folder with ``card.json`` and ``effect.py``. Every such folder beside this file is
 an effect; one from another distribution is named by an entry point of the group
 ``kwaflux.effects`` whose value is its package (``my_show.grade_match``). Nothing else is touched
-to add one.
+to add one. A checkpoint that the user added (``kwaflux models add``) is a folder with ``card.json``
+in the user's models folder; ``kwaflux_models.external`` is the code of all of those.
 """
 
 from __future__ import annotations
@@ -17,18 +18,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError, UnknownEffect, WeightsInvalid
+from kwaflux_core.preset import Preset
+from kwaflux_models.installed import OwnModels, own_models
+from kwaflux_models.named_flows import read_presets
 
 if TYPE_CHECKING:
     from kwaflux_models.effect import Effect
 
-__all__ = ["ENTRY_POINT_GROUP", "InstalledEffect", "Registry"]
+__all__ = ["ENTRY_POINT_GROUP", "EXTERNAL_PACKAGE", "InstalledEffect", "Registry"]
 
 ENTRY_POINT_GROUP = "kwaflux.effects"
+EXTERNAL_PACKAGE = "kwaflux_models.external"
+"""The code of every effect in the user's models folder."""
+
 _HERE = Path(__file__).parent
+_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,11 @@ class InstalledEffect:
     card: Card
     package: str
     folder: Path
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it lies in the user's models folder."""
+        return self.package == EXTERNAL_PACKAGE
 
     def weight_files(self) -> tuple[Path, ...]:
         """Return the paths of the weights, in the card's order.
@@ -68,7 +82,7 @@ class InstalledEffect:
                 raise WeightsInvalid(
                     f"{path.name} of effect {self.card.id!r} is not the file its card names "
                     f"(SHA-256 {found[:12]}, wanted {weights.sha256[:12]})",
-                    hint="install Kwaflux again; the file is truncated or was altered",
+                    hint=f"{self._again}; the file is truncated or was altered",
                     effect=self.card.id,
                 )
         return paths
@@ -96,45 +110,80 @@ class InstalledEffect:
                 return path
         raise WeightsInvalid(
             f"{name}, the weights of effect {self.card.id!r}, are not installed",
-            hint="install Kwaflux again: its wheel brings them",
+            hint=f"{self._again}: that brings them",
             effect=self.card.id,
         )
 
+    @property
+    def _again(self) -> str:
+        return "add the checkpoint again" if self.is_own else "install Kwaflux again"
+
 
 class Registry:
-    """Hold the installed effects under their ids.
+    """Hold the installed effects and presets under their ids.
 
-    A folder or entry point that cannot be read is left out and its error kept in ``broken``: one
-    bad effect must not take the others away.
+    A folder, preset or entry point that cannot be read is left out and its error kept in
+    ``broken``: one bad effect must not take the others away.
     """
 
     def __init__(
-        self, effects: Mapping[str, InstalledEffect], *, broken: Mapping[str, ModelError]
+        self,
+        effects: Mapping[str, InstalledEffect],
+        *,
+        broken: Mapping[str, ModelError],
+        presets: Mapping[str, Preset] = _NO_PRESETS,
+        own: OwnModels | None = None,
     ) -> None:
         self._effects = dict(sorted(effects.items()))
         self.broken = dict(broken)
+        self.presets = dict(sorted(presets.items()))
+        self.own = own
 
     @classmethod
-    def discover(cls) -> Registry:
-        """Return every effect found in this package and through entry points."""
+    def discover(cls, *, own: OwnModels | None = None) -> Registry:
+        """Return every effect of this package, of entry points and of the user's models folder.
+
+        Args:
+            own: The user's models; None: where the settings say they are.
+
+        Raises:
+            SettingsError: The settings that say it cannot be read.
+        """
+        return cls._of_folders(own or own_models())
+
+    @classmethod
+    def of_packages(cls) -> Registry:
+        """Return the effects of this package and of entry points, without the user's own."""
+        return cls._of_folders(None)
+
+    @classmethod
+    def _of_folders(cls, own: OwnModels | None) -> Registry:
         effects: dict[str, InstalledEffect] = {}
         broken: dict[str, ModelError] = {}
-        for package, folder in (*_own_folders(), *_entry_point_folders(broken)):
+        added = [] if own is None else own.effect_folders()
+        found = (
+            *_own_folders(),
+            *_entry_point_folders(broken),
+            *((EXTERNAL_PACKAGE, folder) for folder in added),
+        )
+        for package, folder in found:
+            name = str(folder) if package == EXTERNAL_PACKAGE else package
             try:
                 card = Card.from_json((folder / "card.json").read_text(encoding="utf-8"))
                 if card.id in effects:
                     raise ModelError(
-                        f"{package} brings an effect {card.id!r}, which "
+                        f"{name} brings an effect {card.id!r}, which "
                         f"{effects[card.id].package} already is",
                         hint="remove one of the two",
                     )
             except ModelError as error:
-                broken[package] = error
-            except OSError as error:
-                broken[package] = ModelError(f"{package} has no readable card.json: {error}")
+                broken[name] = error
+            except (OSError, UnicodeDecodeError) as error:
+                broken[name] = ModelError(f"{name} has no readable card.json: {error}")
             else:
                 effects[card.id] = InstalledEffect(card, package, folder)
-        return cls(effects, broken=broken)
+        cards = {name: effect.card for name, effect in effects.items()}
+        return cls(effects, broken=broken, presets=read_presets(cards, broken), own=own)
 
     @property
     def cards(self) -> Mapping[str, Card]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.card import Card
@@ -87,6 +87,7 @@ def test_an_error_points_at_the_first_character_that_is_wrong(
     assert words in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_stack_or_a_param_error(text: str) -> None:
     column = 1

@@ -40,7 +40,8 @@ def test_the_radius_is_the_exact_bound_over_all_places_in_a_cell() -> None:
 def test_an_enlarging_networks_radius_is_the_exact_bound() -> None:
     torch.manual_seed(1)
     made = UpscaleNetwork(2).double().eval()
-    torch.nn.init.normal_(made.body[-1].weight)
+    for parameter in made.body[-1].parameters():
+        torch.nn.init.normal_(parameter)
     side = 2 * UpscaleNetwork.RADIUS_PX + 7
     picture = torch.rand(1, 3, side, 4, dtype=torch.float64, requires_grad=True)
     lacking, _ = made(picture, TOLD[:, :1].double())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +15,26 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import nn
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError
 from kwaflux_core.flow import Flow, Step
 from kwaflux_core.geometry import Box
 from kwaflux_models import domain
-from kwaflux_models.effect import Pictures
+from kwaflux_models.effect import (
+    NO_VALUES,
+    Effect,
+    Measured,
+    MeasuringEffect,
+    Pictures,
+    Samples,
+    Value,
+)
 from kwaflux_models.registry import Registry
-from kwaflux_server.bench.setting import LocalRenderer
+from kwaflux_models.runtime import FrameRenderer, RenderedFrame
+from kwaflux_models.sampling import lone_pictures
+from kwaflux_server.bench.setting import LocalRenderer, plate_of
 
 REGISTRY = Registry.discover()
 EFFECTS = sorted(REGISTRY.cards)
@@ -142,23 +156,116 @@ def test_a_reduced_precision_errs_no_more_than_the_card_says(
 ) -> None:
     step = local.bind(default_flow(REGISTRY.cards[effect])).steps[0]
     tile = curve(picture(96, 96))[None]
+    look = partial(lone_pictures, card=step.card, values=step.values)
     reduced = [name for name in step.card.precisions if name != "float32"]
     with local.warm.lend(step.card) as loaded, torch.inference_mode():
         for name in reduced:
             dtype: torch.dtype = getattr(torch, name)
             network = copy.deepcopy(loaded.network).to(dtype)
-            errs = [
-                loaded.effect.residual(
-                    module, Pictures(partial(_alone, tile.to(kind)), center=0), step.values
-                )
+            given = [
+                (module, look(loaded.effect, module, tile=tile.to(kind)))
                 for module, kind in ((loaded.network, torch.float32), (network, dtype))
             ]
+            if any(each.measured is not None and each.measured.refusal for _, each in given):
+                pytest.skip("it refuses the picture")
+            errs = [loaded.effect.residual(*each, step.values) for each in given]
             exact, rounded = (torch.zeros(1) if each is None else each.float() for each in errs)
             assert float((exact - rounded).abs().max()) <= step.card.precisions[name]
 
 
-def _alone(tile: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return (tile,)
+class _Watched:
+    """An effect whose tiles are looked at on the way to it."""
+
+    def __init__(self, effect: Effect) -> None:
+        self._effect = effect
+        self.seen: list[Pictures] = []
+
+    def build(self, weights: tuple[Path, ...]) -> nn.Module:
+        return self._effect.build(weights)
+
+    def residual(
+        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+    ) -> torch.Tensor | None:
+        self.seen.append(pictures)
+        return self._effect.residual(network, pictures, values)
+
+
+class _WatchedLook(_Watched):
+    """The same for one that measures: its looks are counted."""
+
+    looks = 0
+
+    def measure(
+        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
+    ) -> Measured:
+        assert isinstance(self._effect, MeasuringEffect)
+        self.looks += 1
+        return self._effect.measure(network, samples, values)
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_tiles_come_with_their_frames_and_places_and_a_frame_is_measured_once(
+    local: LocalRenderer, effect: str
+) -> None:
+    card = REGISTRY.cards[effect]
+    plates = {number: plate_of(picture()) for number in range(1001, 1008)}
+    with local.warm.lend(card) as loaded:
+        is_measuring = isinstance(loaded.effect, MeasuringEffect)
+        watched = _WatchedLook(loaded.effect) if is_measuring else _Watched(loaded.effect)
+        warm = replace(loaded, effect=watched)
+        steps = FrameRenderer(
+            lambda card, values=NO_VALUES: nullcontext(warm),
+            device=local.device,
+            config=local.config,
+            tile_px=96,
+        ).render(
+            local.bind(default_flow(card)),
+            plates,
+            frame=1002,
+            scratch=local.pool.take,
+            final=local.pool.take,
+        )
+        frame = _ended(steps)
+    if isinstance(watched, _WatchedLook):
+        assert watched.looks == 1
+    assert bool(watched.seen) != bool(frame.refusals)
+    before, after = card.frames_before, card.frames_after
+    for pictures in watched.seen:
+        assert pictures.frame == 1002
+        around = range(1002 - before, 1002 + after + 1)
+        assert pictures.frames == tuple(max(at, 2002 - at) for at in around)
+        assert (pictures.measured is not None) == is_measuring
+    places = {pictures.origin for pictures in watched.seen}
+    assert len(places) == len(watched.seen)
+    assert not places or min(places) <= (0, 0)
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_what_is_measured_of_a_region_is_what_is_measured_of_the_whole(
+    local: LocalRenderer, effect: str
+) -> None:
+    with local.warm.lend(REGISTRY.cards[effect]) as loaded:
+        if not isinstance(loaded.effect, MeasuringEffect):
+            pytest.skip("it does not measure")
+    planes, region = picture(), Box(41, 23, 187, 140)
+    for flow in (default_flow(REGISTRY.cards[effect]), f"denoise(strength=0.5) | {effect}"):
+        whole = local.render(flow, planes)
+        part = local.render(flow, planes, region=region)
+        assert part.measured == pytest.approx(whole.measured, rel=1e-3, abs=1e-4)
+        assert part.refusals == whole.refusals
+        scale = local.bind(flow).scale
+        box = region.scaled(scale)
+        crop = np.stack(whole.color)[:, box.y0 : box.y1, box.x0 : box.x1]
+        assert float((curve(np.stack(part.color)) - curve(crop)).abs().max()) <= TOLERANCE
+
+
+def _ended(steps: Generator[None, None, RenderedFrame]) -> RenderedFrame:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            frame: RenderedFrame = done.value
+            return frame
 
 
 def test_weights_that_were_altered_are_refused(tmp_path: Path) -> None:

@@ -149,3 +149,15 @@ def test_the_budget_holds_and_the_books_balance_whatever_is_touched(
         assert set(memory.resident) == set(sizes)
         assert memory.resident[-1] == key
         assert memory.used_bytes == sum(sizes.values()) <= 100
+
+
+def test_spares_go_before_what_is_not_quickly_made_anew() -> None:
+    memory = Residency(10)
+    assert memory.touch("base", 4) == []
+    assert memory.touch("spare", 3, is_spare=True) == []
+    assert memory.touch("other", 3) == []
+    assert memory.touch("next", 2) == ["spare"]
+    assert memory.touch("last", 4) == ["base"]
+    assert memory.touch("spare", 1) == []
+    assert memory.touch("big", 3) == ["other"]
+    assert memory.resident == ("next", "last", "spare", "big")

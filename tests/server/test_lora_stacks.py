@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,30 @@ import torch
 
 from kwaflux_core.color import ColorConfig
 from kwaflux_core.errors import ParamError, WeightsInvalid
+from kwaflux_core.files import read_image, write_image
 from kwaflux_core.flow import Flow
-from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Source
+from kwaflux_core.protocol.messages import (
+    Failed,
+    PathPixels,
+    PathTarget,
+    Render,
+    Rendered,
+    Source,
+    Started,
+)
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import FrameRenderer
 from kwaflux_server.bench.setting import plate_of
 from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_server.worker.engine import Engine
+from kwaflux_server.worker.frames import Frames
 from kwaflux_server.worker.lora_stacks import lora_record
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.residency import WarmModels
+from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
+from kwaflux_testing.pictures import plate
+from kwaflux_testing.servers import wait_until
 
 SPREAD = pair_of("spread.weight", 8, 27)
 OTHER = pair_of("spread.weight", 8, 27, seed=8)
@@ -162,3 +178,58 @@ def test_a_result_names_its_loras_and_their_bytes(shelf: Shelf) -> None:
 
 def test_a_step_that_touches_nothing_needs_no_lora(shelf: Shelf) -> None:
     assert record_of(shelf, 'bend(strength=0, lora="gone")')[1] == ()
+
+
+def delivered(shelf: Shelf, folder: Path, flow: str) -> Rendered | Failed:
+    """Render a file to a file through an engine; return its answer."""
+    answers: list[Rendered | Failed] = []
+    pool, config = PlanePool(), ColorConfig.default()
+    warm = warm_of(shelf)
+    engine = Engine(
+        FrameRenderer(warm.lend, device=Device("cpu"), config=config, tile_px=32),
+        frames=Frames(AttachedRings(""), pool=pool, config=config, frame_bytes_max=1 << 30),
+        pool=pool,
+        cards=shelf.registry.cards,
+        answer=lambda task, message, parts: (
+            None if isinstance(message, Started) else answers.append(message)
+        ),
+        version="1",
+        own=shelf.own,
+    )
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        engine.submit(
+            1,
+            Render(
+                flow,
+                1,
+                (Source(1, PathPixels(str(folder / "in.exr"))),),
+                PathTarget(str(folder / "out.exr")),
+            ),
+        )
+        wait_until(lambda: bool(answers), what="the frame", timeout_s=60)
+    finally:
+        engine.stop()
+        thread.join(60)
+        engine.close()
+    return answers[0]
+
+
+def test_a_delivered_file_names_the_loras_it_was_made_with(shelf: Shelf, tmp_path: Path) -> None:
+    write_image(tmp_path / "in.exr", plate(32, 24))
+    answer = delivered(shelf, tmp_path, 'bend(lora="show:0.8")')
+    assert isinstance(answer, Rendered)
+    digest = hashlib.sha256(shelf.own.lora_path("bend", "show").read_bytes()).hexdigest()
+    attributes = read_image(tmp_path / "out.exr").part.attributes
+    assert attributes["kwaflux/loras"] == f"bend/show:0.8 sha256:{digest}"
+
+
+def test_a_lora_that_is_not_there_fails_the_frame_and_nothing_is_written(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in.exr", plate(32, 24))
+    answer = delivered(shelf, tmp_path, 'bend(lora="gone")')
+    assert isinstance(answer, Failed)
+    assert answer.code == "param"
+    assert not (tmp_path / "out.exr").exists()

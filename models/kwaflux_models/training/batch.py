@@ -183,4 +183,4 @@ def _textures(picture: Tensor, clean: Tensor) -> list[float]:
 
 def _display(picture: Tensor) -> Array:
     """Return what a display shows; the working curve above 0 is the display's."""
-    return np.clip(picture.cpu().numpy(), 0.0, 1.0)
+    return np.asarray(np.clip(picture.cpu().numpy(), 0.0, 1.0), dtype=np.float32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kwaflux_core.errors import ImageError
 from kwaflux_models.training.degrade import (
     LOG_PEAK,
     Array,
@@ -19,23 +20,37 @@ from kwaflux_models.training.degrade import (
 )
 from kwaflux_models.training.sources import Picture
 
-__all__ = ["CLIP_PX", "FRAMES", "PATCH_PX", "draw_clip", "expose", "make_pairs", "place_window"]
+__all__ = [
+    "CLIP_PX",
+    "FRAMES",
+    "PATCH_PX",
+    "draw_clip",
+    "expose",
+    "make_pairs",
+    "place_window",
+    "saturate",
+]
 
 FRAMES = 5
 CLIP_PX = 160
 PATCH_PX = 128
 
+_RECOLORED = 0.3
+_SATURATIONS = (0.4, 2.2)
+_LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _SRGB = display_decode((np.arange(256) / 255.0).astype(np.float32), "srgb")
 
 
 def _window(picture: Picture, top: int, left: int, side: int) -> Array:
-    """Cut a (side, side, 3) scene-linear window; 8-bit pictures are halved in linear light.
+    """Cut a (side, side, 3) scene-linear window; display pictures are halved in linear light.
 
     ``top`` and ``left`` count stored pixels, so an odd step moves a halved picture half a pixel.
     """
     if picture.kind == "linear":
         window = picture.pixels[top : top + side, left : left + side]
         return np.maximum(window, 0.0).astype(np.float32)
+    if picture.kind == "pristine":
+        return _SRGB[np.asarray(picture.pixels[top : top + side, left : left + side])]
     stored = picture.pixels[top : top + 2 * side, left : left + 2 * side]
     linear = _SRGB[np.asarray(stored)]
     return np.asarray(linear.reshape(side, 2, side, 2, 3).mean(axis=(1, 3)), dtype=np.float32)
@@ -43,7 +58,7 @@ def _window(picture: Picture, top: int, left: int, side: int) -> Array:
 
 def _extent(picture: Picture, side: int) -> int:
     """Return how many stored pixels a window of ``side`` covers."""
-    return side if picture.kind == "linear" else 2 * side
+    return 2 * side if picture.kind == "display" else side
 
 
 def _gradient_energy(window: Array) -> float:
@@ -56,7 +71,7 @@ def place_window(picture: Picture, side: int, rng: np.random.Generator) -> tuple
     """Choose where to cut: four times in five the liveliest of several places.
 
     Returns:
-        (top, left) in stored pixels; the window covers twice ``side`` of an 8-bit picture.
+        (top, left) in stored pixels; the window covers twice ``side`` of a display picture.
     """
     extent = _extent(picture, side)
     height, width = picture.pixels.shape[:2]
@@ -83,8 +98,26 @@ def _exposure(rng: np.random.Generator) -> float:
     return float(2.0 ** rng.uniform(0.35, 3.0))
 
 
+def saturate(window: Array, factor: float) -> Array:
+    """Push colors away from their luma, or toward it.
+
+    Args:
+        window: (..., 3) linear light with the primaries of sRGB, at least 0.
+        factor: 1 changes nothing, 0 gives gray, above 1 is more colorful.
+
+    Returns:
+        The shape of ``window``, at least 0.
+
+    Source: ITU-R BT.709-6, section 3.2 (the weights of luma).
+    """
+    luma = (window @ _LUMA)[..., None]
+    return np.maximum(luma + np.float32(factor) * (window - luma), 0.0).astype(np.float32)
+
+
 def expose(window: Array, rng: np.random.Generator, *, is_linear: bool) -> Array:
     """Expose a clip; sometimes lift what is nearly white into a highlight, up to 8.
+
+    Three clips in ten are made paler or more colorful first (`saturate`).
 
     Args:
         window: (T, H, W, 3) linear light, at least 0.
@@ -96,8 +129,10 @@ def expose(window: Array, rng: np.random.Generator, *, is_linear: bool) -> Array
         (T, H, W, 3) scene-linear, 0..8.
     """
     exposed = window
+    if rng.random() < _RECOLORED:
+        exposed = saturate(window, float(np.exp(rng.uniform(*np.log(_SATURATIONS)))))
     if is_linear:
-        exposed = exposed * np.float32(0.18 / max(float(np.median(window)), 0.02))
+        exposed = exposed * np.float32(0.18 / max(float(np.median(exposed)), 0.02))
     elif rng.random() < 0.3:
         lift = np.square(np.clip((exposed - 0.6) / 0.4, 0.0, 1.0))
         exposed = exposed * (1.0 + np.float32(rng.uniform(0.5, 6.0)) * lift)
@@ -112,15 +147,21 @@ def draw_clip(
     """Draw a clip that moves over one picture at a steady speed.
 
     Args:
-        pictures: Where to draw from; each is as likely as any other.
+        pictures: Where to draw from; each that is large enough is as likely as any other.
         rng: The random generator.
         frames: Number of frames.
         side: Height and width, even.
 
     Returns:
         (frames, side, side, 3) scene-linear, 0..8.
+
+    Raises:
+        ImageError: no picture is large enough.
     """
-    picture = pictures[int(rng.integers(len(pictures)))]
+    fitting = [one for one in pictures if min(one.pixels.shape[:2]) >= _extent(one, side)]
+    if not fitting:
+        raise ImageError(f"no picture is large enough for {side} pixels", hint="ask for less")
+    picture = fitting[int(rng.integers(len(fitting)))]
     reach = _extent(picture, side)
     speed = float(rng.choice([0.0, 2.0, 8.0], p=[0.15, 0.55, 0.3]))
     step = rng.normal(0.0, max(speed, 1e-6), size=2)

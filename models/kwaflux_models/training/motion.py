@@ -25,7 +25,7 @@ from kwaflux_models.training.sources import Picture
 __all__ = ["Path", "draw_moving_clip", "draw_path", "film"]
 
 _SRGB = display_decode((np.arange(256) / 255.0).astype(np.float32), "srgb")
-_STORED_PX = {"display": 2.0, "linear": 1.5}
+_STORED_PX = {"display": 2.0, "pristine": 1.0, "linear": 1.5}
 """Stored pixels under one pixel of a clip, where the picture is large enough."""
 
 _TURNED = 0.12
@@ -206,7 +206,7 @@ def _layer(
     low = np.maximum(np.floor(center - reach[:, 0]), 0).astype(int)
     high = np.ceil(center + reach[:, 1]).astype(int) + 1
     stored = np.asarray(picture.pixels[low[0] : high[0], low[1] : high[1]])
-    linear = _SRGB[stored] if picture.kind == "display" else np.maximum(stored, 0.0)
+    linear = np.maximum(stored, 0.0) if picture.kind == "linear" else _SRGB[stored]
     if path.is_pan and path.shutter > 0.0:
         linear = _streaked(linear, path, scale)
     planes = tuple(

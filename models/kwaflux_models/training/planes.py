@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codec", "Plane", "mirror_planes", "planes_from_rgb", "planes_to_rgb"]
+__all__ = ["Codec", "Plane", "luma_weights", "mirror_planes", "planes_from_rgb", "planes_to_rgb"]
 
 Plane = NDArray[np.uint16]
 Picture = NDArray[np.float32]

@@ -1,8 +1,9 @@
 """Fetch the clean pictures that training and evaluation start from.
 
-Owns the list of packages, each one's licence, and which picture belongs to which split. Pictures
-are never part of this repository: they are taken out of named Debian packages (and out of
-scikit-image, for the test split) into a cache folder. Must not know crops, noise or networks.
+Owns which picture belongs to which split, and each package's licence; the longer list of
+photographs lies in ``photographs.json`` (see `packages`). Pictures are never part of this
+repository: they are taken out of named Debian packages (and out of scikit-image, for the test
+split) into a cache folder. Must not know crops, noise or networks.
 
 A split goes by picture, never by crop: a picture of the test split has no pixel in training.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable
+from kwaflux_models.training.packages import fetch_photographs, photo_packages, run_tool
 
 __all__ = [
     "PACKAGES",
@@ -42,7 +43,7 @@ __all__ = [
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Kind = Literal["display", "linear"]
+Kind = Literal["display", "pristine", "linear"]
 
 _LOMIRI = "lomiri-wallpapers-16.04/usr/share/backgrounds"
 _KLEIBER = "lomiri-wallpapers-20.04/usr/share/backgrounds"
@@ -58,6 +59,7 @@ PACKAGES: dict[str, str] = {
     "mate-backgrounds": "GPL-2+",
     "blender-data": "CC0-1.0 (environment maps)",
     "libjxl-testdata": "BSD-3-Clause",
+    **{package.name: package.licence for package in photo_packages()},
 }
 """Debian packages with pictures, and their licences as their copyright files state them."""
 
@@ -115,6 +117,13 @@ _PICTURES: dict[Split, dict[str, tuple[str, ...]]] = {
     },
 }
 
+for _package in photo_packages():
+    for _one in _package.photographs:
+        _folder, _, _name = f"{_package.name}/{_one.path}".rpartition("/")
+        _PICTURES[_one.split][_folder] = (*_PICTURES[_one.split].get(_folder, ()), _name)
+
+_LISTED = {package.name: package for package in photo_packages()}
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -122,7 +131,8 @@ class Picture:
 
     Attributes:
         name: The package and the picture, unique.
-        kind: ``display``: 8-bit sRGB, to be halved after decoding; ``linear``: scene-linear.
+        kind: ``display``: 8-bit sRGB, to be halved after decoding; ``pristine``: 8-bit sRGB that
+            is clean and sharp as stored; ``linear``: scene-linear.
         pixels: (H, W, 3), uint8 or float32; may be mapped from disk.
     """
 
@@ -157,8 +167,10 @@ def fetch(cache: Path) -> None:
 
 
 def is_fetched(cache: Path, package: str) -> bool:
-    """Return whether a package has been unpacked."""
-    return (cache / "sources" / package).is_dir()
+    """Return whether a package, or every listed photograph of it, has been unpacked."""
+    folder = cache / "sources" / package
+    listed = _LISTED.get(package)
+    return folder.is_dir() if listed is None else not listed.missing(folder)
 
 
 def fetch_package(cache: Path, package: str) -> None:
@@ -166,29 +178,24 @@ def fetch_package(cache: Path, package: str) -> None:
 
     Raises:
         ImageError: ``apt-get`` or ``dpkg-deb`` is missing or failed; nothing is left half unpacked.
+        ImageUnreadable: a listed photograph is not the one that was listed.
     """
     if is_fetched(cache, package):
+        return
+    if package in _LISTED:
+        fetch_photographs(cache, _LISTED[package])
         return
     target, part = cache / "sources" / package, cache / "sources" / f"{package}.part"
     downloads = cache / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    _call(["apt-get", "download", package], downloads)
+    run_tool(["apt-get", "download", package], downloads)
     archives = sorted(downloads.glob(f"{package}_*.deb"))
     if not archives:
         raise ImageError(f"apt-get left no archive of {package}", hint="try: apt-get update")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
-    _call(["dpkg-deb", "-x", str(archives[-1]), str(part)], downloads)
+    run_tool(["dpkg-deb", "-x", str(archives[-1]), str(part)], downloads)
     part.rename(target)
-
-
-def _call(command: list[str], folder: Path) -> None:
-    """Run a command in a folder."""
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=900)
-    except (OSError, subprocess.SubprocessError) as error:
-        hint = "the pictures come from Debian packages: run on Debian or fill the cache by hand"
-        raise ImageError(f"cannot run {command[0]}: {error}", hint=hint) from error
 
 
 def pictures(split: Split) -> list[str]:
@@ -239,7 +246,7 @@ def load(cache: Path, split: Split) -> list[Picture]:
 
 def _load_one(cache: Path, path: str) -> Picture:
     """Load one picture from its decoded copy, making the copy when there is none."""
-    is_linear = path.endswith(".exr")
+    kind = _kind(path)
     stored = _stored(cache, path)
     if not stored.is_file():
         pixels: NDArray[np.uint8] | NDArray[np.float32]
@@ -250,7 +257,7 @@ def _load_one(cache: Path, path: str) -> Picture:
             if not source.is_file() or source.is_symlink():
                 hint = "fetch the sources first: kwaflux models data"
                 raise FrameMissing(f"no picture at {source}", hint=hint)
-            pixels = _read_linear(source) if is_linear else _read_display(source)
+            pixels = _read_linear(source) if kind == "linear" else _read_display(source)
         stored.parent.mkdir(parents=True, exist_ok=True)
         part = stored.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as stream:
@@ -261,7 +268,15 @@ def _load_one(cache: Path, path: str) -> Picture:
     except (OSError, ValueError) as error:
         hint = "remove it: it is decoded again"
         raise ImageUnreadable(f"{stored} is damaged: {error}", hint=hint) from error
-    return Picture(path, "linear" if is_linear else "display", kept)
+    return Picture(path, kind, kept)
+
+
+def _kind(path: str) -> Kind:
+    """Return how a picture's stored pixels are to be used."""
+    if path.endswith(".exr"):
+        return "linear"
+    listed = _LISTED.get(picture_source(path))
+    return "pristine" if listed is not None and listed.is_pristine else "display"
 
 
 def _stored(cache: Path, path: str) -> Path:

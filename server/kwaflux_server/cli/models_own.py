@@ -152,7 +152,9 @@ def rows_of(registry: Registry, own: OwnModels, *, is_thorough: bool = False) ->
         is_thorough: Whether to compute the hashes of weights, which reads every file.
     """
     rows = [
-        _effect_row(registry, name, is_thorough=is_thorough) for name in registry.cards if registry[name].is_own
+        _effect_row(registry, name, is_thorough=is_thorough)
+        for name in registry.cards
+        if registry[name].is_own
     ]
     rows += [
         OwnRow(folder.name, "effect", 0, "", "", problem=registry.broken[str(folder)].message)

@@ -28,7 +28,7 @@ from kwaflux_models.training.degrade import (
 from kwaflux_models.training.sources import Picture
 from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
 
-__all__ = ["TASK", "DecompressTask", "level_of_step"]
+__all__ = ["TASK", "DecompressTask", "draw_codec", "level_of_step"]
 
 _PATCH_PX = 128
 _CLIP_PX = 160
