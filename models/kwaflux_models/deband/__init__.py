@@ -1,0 +1,1 @@
+"""Turn the steps of a coarse code back into gradients."""

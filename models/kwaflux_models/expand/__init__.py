@@ -1,0 +1,1 @@
+"""Rebuild the highlights above white that a display picture has lost."""
