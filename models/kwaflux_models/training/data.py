@@ -50,7 +50,8 @@ def _window(picture: Picture, top: int, left: int, side: int) -> Array:
         window = picture.pixels[top : top + side, left : left + side]
         return np.maximum(window, 0.0).astype(np.float32)
     if picture.kind == "pristine":
-        return _SRGB[np.asarray(picture.pixels[top : top + side, left : left + side])]
+        sharp = picture.pixels[top : top + side, left : left + side]
+        return np.asarray(_SRGB[np.asarray(sharp)], dtype=np.float32)
     stored = picture.pixels[top : top + 2 * side, left : left + 2 * side]
     linear = _SRGB[np.asarray(stored)]
     return np.asarray(linear.reshape(side, 2, side, 2, 3).mean(axis=(1, 3)), dtype=np.float32)

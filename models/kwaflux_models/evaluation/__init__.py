@@ -1,0 +1,1 @@
+"""Measure effects against clean pictures and against peers; never needed to render."""
