@@ -50,7 +50,7 @@ def _alone(tile: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def rounded(code: Array, bits: int) -> Array:
-    return (np.rint(code * (2**bits - 1)) / (2**bits - 1)).astype(np.float32)
+    return np.asarray(np.rint(code * (2**bits - 1)) / (2**bits - 1), dtype=np.float32)
 
 
 def sky(height: int = 128, width: int = 192) -> Array:
@@ -218,7 +218,7 @@ def test_a_blurred_contour_still_counts() -> None:
     x = np.arange(256, dtype=np.float32)[None, :, None] / 25 / 255
     reference = np.broadcast_to(x, (64, 256, 1)).astype(np.float32)
     banded = rounded(reference, 8)
-    blurred = sum(np.roll(banded, by, axis=1) for by in (-1, 0, 1)) / np.float32(3)
+    blurred = np.mean([np.roll(banded, by, axis=1) for by in (-1, 0, 1)], axis=0)
     inner = np.s_[:, 8:-8]
     before, after = (
         false_contour_energy(each[inner], reference[inner], step=1 / 255)
