@@ -92,8 +92,8 @@ def settings_page() -> str:
             _NOTE,
             "A setting comes from its default, then the settings file, then the environment, then "
             "the command line;\nthe later one wins. The file is TOML with the tables "
-            "`[server]`, `[client]` and `[models]`:\n`kwaflux/settings.toml` in `$XDG_CONFIG_HOME` or "
-            "`~/.config` "
+            "`[server]`, `[client]` and `[models]`:\n`kwaflux/settings.toml` in "
+            "`$XDG_CONFIG_HOME` or `~/.config` "
             "(`%APPDATA%` on Windows). A key or a\n`KWAFLUX_*` variable that is not known is an "
             "error that names the nearest one that is.",
             '```toml\n[server]\ntile_px = 256\nmemory_budget_bytes = "2GiB"\n```',

@@ -74,7 +74,9 @@ def test_a_perfect_cleaning_leaves_the_clean_picture_and_then_denoise_is_back(
     rng = np.random.default_rng(1)
     clean = rng.uniform(0.1, 0.6, (96, 128, 3)).astype(np.float32)
     noisy = clean + rng.normal(0.0, 0.02, clean.shape).astype(np.float32)
-    curve = domain.encode(torch.from_numpy(clean.transpose(2, 0, 1).copy()))[None]
+    working = runner.registry.cards["denoise"].working
+    planes = torch.from_numpy(clean.transpose(2, 0, 1).copy())
+    curve = domain.encode(planes, curve=working.curve)[None]
     flow = Flow.parse("denoise")
     before = runner.render(flow, noisy[None], (0,))[0].picture
     with runner.replaced("denoise", finishing._PerfectCleaning(curve)):

@@ -19,7 +19,7 @@ from kwaflux_models.evaluation.ours import PLANS, ClipRow, EffectRunner, Plan, R
 from kwaflux_models.evaluation.peers import PeerResult
 from kwaflux_models.evaluation.peerscores import PeerScores
 from kwaflux_models.evaluation.pictures import chosen, write_pictures
-from kwaflux_models.evaluation.results import Results, Shown, collect, mean, median
+from kwaflux_models.evaluation.results import FrameCost, Results, Shown, collect, mean, median
 from kwaflux_models.evaluation.scorefile import EffectRecord, ScoreFile
 from kwaflux_models.evaluation.table import About, page
 from kwaflux_models.evaluation.testset import TestSet, make_case
@@ -142,7 +142,7 @@ def kept_file(path: Path) -> ScoreFile:
     file = ScoreFile(measured(texture=math.nan), {"denoise": record()})
     file.results.pixels.update({case.name: "4567" for case in cases_of("clip")})
     file.results.clips["denoise"] = {case.name: clip_rows() for case in cases_of("clip")}
-    file.results.frames_1080p_s["denoise"] = 5.5
+    file.results.frames_1080p["denoise"] = FrameCost(5.5, 9.25)
     file.write(path, gates(file.results, PeerScores(), {}))
     return file
 
@@ -153,7 +153,7 @@ def test_kept_scores_come_back_as_they_were(tmp_path: Path) -> None:
     read = ScoreFile.read(path)
     assert read.records == written.records
     assert read.results.clips == written.results.clips
-    assert read.results.frames_1080p_s == {"denoise": 5.5}
+    assert read.results.frames_1080p == {"denoise": FrameCost(5.5, 9.25)}
     back = read.results.rows("denoise", "sensor 0.03")
     assert back[1].before == BEFORE
     assert math.isnan(back[1].after.texture)

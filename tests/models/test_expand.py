@@ -158,6 +158,7 @@ def test_only_what_was_clipped_rises_unless_ratios_are_kept(local: LocalRenderer
     assert (apart[1:] == planes[1:]).all()
     assert (apart[0] > 1.1).all()
     together = light(local, planes, "hue=1")
+    assert together[0, 45, 45] > 1.1
     assert together[1, 45, 45] / together[0, 45, 45] == pytest.approx(0.6, rel=1e-4)
     gray = light(local, planes, "hue=1, saturation=0")
     assert np.ptp(gray[:, 45, 45]) < np.ptp(together[:, 45, 45])

@@ -28,7 +28,7 @@ from kwaflux_models.evaluation.peers import PEERS, SUBSET
 from kwaflux_models.evaluation.peerscores import PeerScores, run_peers
 from kwaflux_models.evaluation.pictures import write_pictures
 from kwaflux_models.evaluation.plots import draw_clips, draw_effect
-from kwaflux_models.evaluation.results import Results, Say, collect
+from kwaflux_models.evaluation.results import FrameCost, Results, Say, collect
 from kwaflux_models.evaluation.scorefile import EffectRecord, ScoreFile
 from kwaflux_models.evaluation.table import About, page
 from kwaflux_models.evaluation.testset import TestSet
@@ -176,10 +176,11 @@ def _time_1080p(runner: EffectRunner, results: Results, say: Say) -> None:
         count = card.frames_before + 1 + card.frames_after
         clip = np.broadcast_to(frame.astype(np.float32), (count, *frame.shape))
         case = find_case("2x, clean" if effect == "upscale" else "clean")
-        begin = time.monotonic()
+        begin, begin_cpu = time.monotonic(), time.process_time()
         runner.render(flow_of(card, case), np.ascontiguousarray(clip), (card.frames_before,))
-        results.frames_1080p_s[effect] = time.monotonic() - begin
-        say(f"{effect:<11} 1920 x 1080: {results.frames_1080p_s[effect]:.1f} s")
+        cost = FrameCost(time.monotonic() - begin, time.process_time() - begin_cpu)
+        results.frames_1080p[effect] = cost
+        say(f"{effect:<11} 1920 x 1080: {cost.wall_s:.1f} s, {cost.cpu_s:.1f} s of CPU")
 
 
 def _write(

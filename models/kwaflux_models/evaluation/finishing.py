@@ -107,7 +107,7 @@ class _PerfectCleaning:
     """An effect that knows the clean picture: what a cleaning step can reach at most.
 
     Args:
-        clean: (1, 3, H, W), working curve.
+        clean: (1, 3, H, W), the working curve of the effect it stands in for.
     """
 
     def __init__(self, clean: Tensor) -> None:
@@ -148,7 +148,8 @@ def measure_regrain(runner: EffectRunner, tests: TestSet) -> list[Gate]:
         )
         noisy, _ = damage(clean, case, np.random.default_rng([case.seed, number]))
         curves = _curve(noisy[0]), _curve(clean[0])
-        planes = torch.from_numpy(curves[1].transpose(2, 0, 1).copy())[None]
+        planes = torch.from_numpy(clean[0].transpose(2, 0, 1).copy())[None]
+        planes = domain.encode(planes, curve=runner.registry.cards["denoise"].working.curve)
         found["denoise"].append(_grain_errors(runner, noisy[0], *curves))
         with runner.replaced("denoise", _PerfectCleaning(planes)):
             found["a perfect cleaning"].append(_grain_errors(runner, noisy[0], *curves))

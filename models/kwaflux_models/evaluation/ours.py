@@ -259,7 +259,7 @@ def told_params(card: Card, case: Case, item: Item) -> dict[str, float]:
     """Return the params that say an item's damage, at their true values; empty without damage."""
     told: dict[str, float] = {}
     if case.group in ("noise", "noise_codec") and _has(card, "noise"):
-        told["noise"] = _true_noise(item)
+        told["noise"] = _true_noise(card, item)
     if case.group == "codec" and _has(card, "level"):
         told["level"] = max(level_of_step(how.step) for how in case.encodes)
     if case.group == "deblur" and _has(card, "softness"):
@@ -267,11 +267,12 @@ def told_params(card: Card, case: Case, item: Item) -> dict[str, float]:
     return {name: float(card.param(name).check(value)) for name, value in told.items()}
 
 
-def _true_noise(item: Item) -> float:
-    """Return the standard deviation of an item's error in the working curve, at most 0.5."""
+def _true_noise(card: Card, item: Item) -> float:
+    """Return the standard deviation of an item's error in the card's working curve."""
     middle = item.degraded.shape[0] // 2
     degraded, clean = (
-        domain.encode(torch.from_numpy(clip[middle])) for clip in (item.degraded, item.clean)
+        domain.encode(torch.from_numpy(clip[middle]), curve=card.working.curve)
+        for clip in (item.degraded, item.clean)
     )
     return min(0.5, max(1e-4, float((degraded - clean).std())))
 

@@ -31,7 +31,7 @@ from kwaflux_models.evaluation.ours import (
 )
 from kwaflux_models.evaluation.testset import Item, TestSet, pixels_digest
 
-__all__ = ["Results", "Shown", "by_picture", "collect", "mean", "median"]
+__all__ = ["FrameCost", "Results", "Shown", "by_picture", "collect", "mean", "median"]
 
 Array: TypeAlias = NDArray[np.float32]
 Say: TypeAlias = Callable[[str], None]
@@ -60,6 +60,19 @@ class Shown:
     clean: Array
 
 
+@dataclass(frozen=True, slots=True)
+class FrameCost:
+    """Hold what one frame costs.
+
+    Args:
+        wall_s: Seconds that it took.
+        cpu_s: CPU seconds of all threads together.
+    """
+
+    wall_s: float
+    cpu_s: float
+
+
 @dataclass(slots=True)
 class Results:
     """Hold everything that was measured of ours.
@@ -71,7 +84,7 @@ class Results:
         skipped: What was not measured and why, a sentence each.
         pixels: What the pixels of each case are, by case name.
         own: By effect: the numbers that it has to itself.
-        frames_1080p_s: Seconds for a frame of 1920 x 1080 by effect.
+        frames_1080p: The cost of a frame of 1920 x 1080 by effect.
     """
 
     stills: dict[str, dict[str, dict[str, list[Row]]]] = field(default_factory=dict)
@@ -80,7 +93,7 @@ class Results:
     skipped: list[str] = field(default_factory=list)
     pixels: dict[str, str] = field(default_factory=dict)
     own: dict[str, list[Gate]] = field(default_factory=dict)
-    frames_1080p_s: dict[str, float] = field(default_factory=dict)
+    frames_1080p: dict[str, FrameCost] = field(default_factory=dict)
 
     def rows(self, effect: str, case: str, variant: str = "default") -> list[Row]:
         """Return the rows of an effect on a case; none where it was not measured."""

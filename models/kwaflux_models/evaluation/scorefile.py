@@ -18,7 +18,7 @@ from kwaflux_models.evaluation.cases import CASES
 from kwaflux_models.evaluation.gate import Gate, Outcome
 from kwaflux_models.evaluation.measures import Scores
 from kwaflux_models.evaluation.ours import ClipRow, Row
-from kwaflux_models.evaluation.results import Results
+from kwaflux_models.evaluation.results import FrameCost, Results
 
 __all__ = ["EffectRecord", "ScoreFile"]
 
@@ -99,7 +99,7 @@ class ScoreFile:
             self.results.stills.pop(effect, None)
             self.results.clips.pop(effect, None)
             self.results.own.pop(effect, None)
-            self.results.frames_1080p_s.pop(effect, None)
+            self.results.frames_1080p.pop(effect, None)
         self.results.pixels = {k: v for k, v in self.results.pixels.items() if k in known}
         for variants in self.results.stills.values():
             for cases in variants.values():
@@ -116,7 +116,7 @@ class ScoreFile:
             if effect in fresh.clips:
                 self.results.clips[effect] = fresh.clips[effect]
         self.results.own.update(fresh.own)
-        self.results.frames_1080p_s.update(fresh.frames_1080p_s)
+        self.results.frames_1080p.update(fresh.frames_1080p)
         self.results.pixels.update(fresh.pixels)
         self.results.shown = fresh.shown
         self.results.skipped = fresh.skipped
@@ -144,7 +144,7 @@ def _written(kept: ScoreFile, gates: Sequence[Gate]) -> dict[str, object]:
             effect: {
                 **asdict(record),
                 "own": [asdict(gate) for gate in results.own.get(effect, [])],
-                "seconds_1080p": results.frames_1080p_s.get(effect),
+                "seconds_1080p": _cost(results.frames_1080p.get(effect)),
                 "stills": {
                     variant: {name: [_row(row) for row in rows] for name, rows in cases.items()}
                     for variant, cases in results.stills[effect].items()
@@ -157,6 +157,10 @@ def _written(kept: ScoreFile, gates: Sequence[Gate]) -> dict[str, object]:
             for effect, record in kept.records.items()
         },
     }
+
+
+def _cost(cost: FrameCost | None) -> dict[str, float] | None:
+    return None if cost is None else asdict(cost)
 
 
 def _row(row: Row) -> list[object]:
@@ -225,7 +229,9 @@ def _read(kept: Any) -> ScoreFile:
         if own:
             file.results.own[effect] = own
         if one["seconds_1080p"] is not None:
-            file.results.frames_1080p_s[effect] = float(one["seconds_1080p"])
+            file.results.frames_1080p[effect] = FrameCost(
+                **{name: _number(value) for name, value in one["seconds_1080p"].items()}
+            )
     return file
 
 

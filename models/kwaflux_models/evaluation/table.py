@@ -267,29 +267,32 @@ _FORMS = ("before", "still", "temporal")
 
 
 def _speed(results: Results, peers: PeerScores) -> str:
-    head = ["", "CPU seconds per megapixel", "seconds for 1920 x 1080 on this machine"]
+    """Return what a frame of 1920 x 1080 costs; of peers, what their crops come to."""
+    head = ["", "CPU seconds per megapixel", "seconds for 1920 x 1080"]
     rows = []
-    for effect, variants in results.stills.items():
-        by_scale: dict[int, list[float]] = {}
-        for case in cases_of(*PLANS[effect].groups):
-            for row in variants.get("default", {}).get(case.name, []):
-                by_scale.setdefault(case.scale, []).append(row.seconds_per_mp)
-        for scale, seconds in by_scale.items():
-            name = f"**{effect}**" + (f" {scale}x, of the result" if scale > 1 else "")
-            frame = results.frames_1080p_s.get(effect) if scale in (1, 2) else None
-            rows.append([name, f"{median(seconds):.2f}", "" if frame is None else f"{frame:.1f}"])
+    for effect, cost in results.frames_1080p.items():
+        per_megapixel = f"{cost.cpu_s / _FRAME_MP:.2f}"
+        rows.append([f"**{effect}**{_WHAT.get(effect, '')}", per_megapixel, f"{cost.wall_s:.1f}"])
     for peer in PEERS.values():
         spent = [
-            result.seconds_per_mp
+            result.seconds_per_mp * (case.scale**2 if case.scale > 1 else 1)
             for case in cases_of(*peer.groups)
+            if case.scale <= 2
             for result in peers.of(case, peer.id).values()
         ]
         if spent:
-            cost = median(spent)
-            rows.append([peer.label, f"{cost:.2f}", f"{cost * 2.0736 / 2:.1f} (two ideal cores)"])
+            cpu_s = median(spent)
+            ideal = f"{cpu_s * _FRAME_MP / 2:.1f} on two ideal cores"
+            rows.append([peer.label, f"{cpu_s:.2f}", ideal])
     text = (
-        "One setting once; a peer whose best setting is searched takes several times as long. "
-        "CPU seconds are those of all threads together; a picture that an effect leaves alone "
-        "counts.\n\n"
+        "Megapixels are those of the input; what enlarges does so twice. Ours: one noisy frame of "
+        "1920 x 1080 with the neighbors that it reads, measured on the machine named above, which "
+        "may have had other work to do; CPU seconds are those of all threads together. Peers: one "
+        "setting, from the CPU seconds of the crops; where the best is searched it is several "
+        "times as much.\n\n"
     )
     return "## Speed\n\n" + text + _table(head, rows)
+
+
+_FRAME_MP = 1920 * 1080 / 1e6
+_WHAT = {"upscale": " 2x", "denoise": ", five frames read"}

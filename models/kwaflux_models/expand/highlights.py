@@ -38,6 +38,8 @@ _LEAST_WHITE, _BY_CONTRAST = 0.65, 0.35
 """The same deep in white: in surroundings as bright as the clip, and what darkness adds."""
 _SHARP_STOPS = 2.0
 """So far must the surroundings of an edge lie below the clip to make it a lamp's."""
+_SHARP_SHARE = 0.85
+"""What is there at once at a lamp's edge; the rest comes with the depth, which rounds the top."""
 _DARKEST_STOPS = 7.0
 _USUAL_STOPS = 4.0
 """How far the surroundings usually lie below the clip: taken where none are in reach."""
@@ -54,7 +56,7 @@ def share_of_peak(value: Tensor) -> Tensor:
     seen = torch.cat([value, least], dim=1)
     clipped = smooth_step((seen - 0.9) * 10.0)
     contrast = _stops_below(seen, clipped, _EDGE_SIDE_PX)
-    sharp = smooth_step(contrast / _SHARP_STOPS)
+    sharp = _SHARP_SHARE * smooth_step(contrast / _SHARP_STOPS)
     height = clipped * (sharp + (1.0 - sharp) * _depth(clipped))
     channels, white = height[:, :3], height[:, 3:]
     second = ((channels.mean(dim=1, keepdim=True) - 1 / 3) * 1.5).clamp(0.0, 1.0)
