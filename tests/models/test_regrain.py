@@ -351,9 +351,9 @@ def test_grain_fades_in_highlights_and_is_finite_at_any_level(
 
 def test_a_flow_that_cleans_and_regrains_agrees_in_tiles_and_regions() -> None:
     local = LocalRenderer.on_cpu()
-    planes = np.ascontiguousarray(add_sensor_noise(picture(160), NOISY, np.random.default_rng(1)))
+    planes = np.ascontiguousarray(add_sensor_noise(picture(112), NOISY, np.random.default_rng(1)))
     planes = np.ascontiguousarray(planes.transpose(2, 0, 1))
-    flow, region = "denoise | regrain", Box(41, 23, 120, 140)
+    flow, region = "denoise | regrain", Box(21, 13, 90, 100)
     whole = np.stack(local.render(flow, planes, tile_px=4096).color)
     clean = np.stack(local.render("denoise", planes, tile_px=4096).color)
     tiled = np.stack(local.render(flow, planes, tile_px=64).color)
