@@ -78,7 +78,7 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
             tmp_path / "alone.exr",
             flow,
             frame=1003,
-            neighbors={n: tmp_path / "in" / f"plate.{n}.exr" for n in (1002, 1004)},
+            neighbors={n: tmp_path / "in" / f"plate.{n}.exr" for n in (1001, 1002, 1004, 1005)},
             timeout_s=60,
         )
     for number in range(FIRST, FIRST + 5):

@@ -163,7 +163,7 @@ class Service:
         around = {
             number: read_image(self.folders.plate.file(number))
             for number in range(frame - _AROUND, frame + _AROUND + 1)
-            if number in self.numbers and number != frame
+            if number in done and number != frame
         }
         road = "shared memory"
         try:
