@@ -234,6 +234,13 @@ def test_pictures_are_written_small_and_named_in_the_page(tmp_path: Path) -> Non
     assert any("worst: life, -0.50 dB" in line for line in lines)
 
 
+def test_a_picture_whose_licence_would_bind_the_page_is_not_shown(tmp_path: Path) -> None:
+    bound = replace(shown(9.0), picture="mate-backgrounds/nature/Storm.jpg")
+    lines = write_pictures([bound, shown(1.0)], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not any("Storm" in line for line in lines)
+
+
 def test_the_scale_of_a_case_is_set_where_the_effect_has_one() -> None:
     cards = EffectRunner.on_cpu().registry.cards
     flow = flow_of(cards["identity"], find_case("4x, clean"))

@@ -142,9 +142,8 @@ def _record(installed: InstalledEffect, threads: int) -> EffectRecord:
         with safe_open(path, framework="pt") as file:
             about: Mapping[str, str] = file.metadata() or {}
         trained = ", ".join(f"{key} {about[key]}" for key in _TRAINED if key in about)
-        lines.append(
-            f"{weights.file}, SHA-256 {weights.sha256[:12]}" + (f": {trained}" * bool(trained))
-        )
+        said = f"{weights.file}, SHA-256 {weights.sha256[:12]}: {weights.source}"
+        lines.append(f"{said} ({trained})" if trained else said)
     size = sum(path.stat().st_size for path in files)
     return EffectRecord(_hashes(installed.card), lines or ["no network"], _machine(threads), size)
 

@@ -22,6 +22,8 @@ PLASTIC_BELOW = 0.80
 _HARMLESS_DB = -0.005
 _HARMLESS_SSIM = -0.00005
 _NO_GHOST = 0.01
+_LIGHT = ("H.264 CRF 18", "H.264 CRF 20", "JPEG q90")
+"""What the promise to do no harm was made for; the tables show more."""
 
 
 def gates(results: Results, peers: PeerScores, weights_bytes: Mapping[str, int]) -> list[Gate]:
@@ -46,6 +48,14 @@ def gates(results: Results, peers: PeerScores, weights_bytes: Mapping[str, int])
         made += _harmless(results, effect)
         made += _natural(results, effect)
         made += results.own.get(effect, [])
+    made.append(
+        Gate(
+            "lora",
+            "1.5 dB above the base on an unseen show, weight 0 bit-identical, under 200 KB",
+            "`kwaflux models lora` measures it on the show's own pairs",
+            "not measured",
+        )
+    )
     made += [
         _at_most(effect, "weights, MB", size / 1e6, 10.0)
         for effect, size in weights_bytes.items()
@@ -161,8 +171,9 @@ def _ssim_over(results: Results, peers: PeerScores, case: Case, peer: str) -> Ga
 def _harmless(results: Results, effect: str) -> list[Gate]:
     """Return the gates of light compression: no picture may come out below what went in."""
     made = []
-    for case in cases_of("light"):
-        rows = results.rows(effect, case.name)
+    for name in _LIGHT:
+        case = find_case(name)
+        rows = results.rows(effect, name)
         if not rows:
             continue
         psnr = min(row.after.psnr - row.before.psnr for row in rows)

@@ -13,8 +13,20 @@ from PIL import Image, ImageDraw
 
 from kwaflux_models.evaluation.results import Shown
 
-__all__ = ["chosen", "write_pictures"]
+__all__ = ["CREDITS", "chosen", "write_pictures"]
 
+CREDITS = """\
+## Credits
+
+The pictures above are parts of: life and friends by Aitzol Berasategi, Picture_1A by Trevor
+"Freespace", Wine by Jakub Mede (all 2018, CC-BY-4.0, from the package lomiri-wallpapers); night,
+sunrise and sunset (environment maps of Blender, CC0); astronaut and rocket (NASA, public domain)
+and coffee (CC0), from scikit-image. They were halved, exposed, cropped, damaged and restored. The
+test set's other pictures (mate-backgrounds, plasma-workspace-wallpapers) are scored and not shown,
+as their licences would bind this page.
+"""
+
+_NOT_SHOWN = ("mate-backgrounds", "plasma-workspace-wallpapers")
 _SIDE_PX = 176
 _STRIP_PX = 14
 _GAP_PX = 4
@@ -33,14 +45,17 @@ def chosen(shown: Sequence[Shown]) -> list[tuple[str, Shown]]:
 def write_pictures(shown: Sequence[Shown], folder: Path) -> list[str]:
     """Write the chosen pictures of each case; return Markdown lines that show them.
 
+    Chosen among those whose licence lets them be shown.
+
     Args:
         shown: Pictures of one effect.
         folder: Where to write; made when missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    shown = [one for one in shown if not one.picture.startswith(_NOT_SHOWN)]
     lines = []
     for case in dict.fromkeys(one.case for one in shown):
-        lines.append(f"{case}, at 100 %, chosen by gain: before, after, clean.\n")
+        lines.append(f"{case}: before, after, clean at 100 %, chosen by gain (see the credits).\n")
         for word, one in chosen([one for one in shown if one.case == case]):
             name = f"{one.effect}-{_plain(case)}-{word or 'only'}.webp"
             _panel(one, word).save(folder / name, quality=_QUALITY, method=6)

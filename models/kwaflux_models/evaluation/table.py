@@ -15,6 +15,7 @@ from kwaflux_models.evaluation.measures import Scores
 from kwaflux_models.evaluation.ours import PLANS, Row
 from kwaflux_models.evaluation.peers import PEERS, PeerResult
 from kwaflux_models.evaluation.peerscores import PeerScores
+from kwaflux_models.evaluation.pictures import CREDITS
 from kwaflux_models.evaluation.results import Results, by_picture, mean, median
 
 __all__ = ["About", "page"]
@@ -80,6 +81,8 @@ def page(
         parts += _effect(results, peers, effect)
         parts += [line + "\n" for line in pictures.get(effect, ())]
     parts.append(_speed(results, peers))
+    if any(pictures.values()):
+        parts.append(CREDITS)
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 

@@ -50,12 +50,12 @@ def _light(linear: Tensor, values: Mapping[str, Value]) -> Tensor:
     share = 1.0 - recover * (1.0 - share_of_peak(linear / clip))
     stops = share * (float(values["strength"]) * most_stops)
 
-    def raised(x: Tensor) -> Tensor:
-        return expanded(x, stops, knee=knee, clip=clip, most_stops=most_stops)
+    def raised(x: Tensor, by: Tensor) -> Tensor:
+        return expanded(x, by, knee=knee, clip=clip, most_stops=most_stops)
 
-    light = raised(linear)
+    light = raised(linear, stops)
     brightest = linear.amax(dim=1, keepdim=True)
-    gain = raised(brightest) / brightest.clamp(min=_TINY)
+    gain = raised(brightest, stops.amax(dim=1, keepdim=True)) / brightest.clamp(min=_TINY)
     gain = gain.where(brightest > knee * clip, 1.0)
     light = light + float(values["hue"]) * (linear * gain - light)
     luminance = (light * light.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

@@ -25,10 +25,13 @@ from kwaflux_models.expand.curve import smooth_step
 
 __all__ = ["REACH_PX", "share_of_peak"]
 
-_SIDES_PX = (4, 16, 64)
+_SIDES_PX = (16, 64)
 """Sides of the squares that depth is judged with; each is averaged over twice."""
-_EDGE_SIDE_PX = 16
-"""Side of the square whose darkness tells a lamp's edge from a sky's."""
+_SIDE_SHARES = (0.5, 0.5)
+"""What each of them says of the depth."""
+_EDGE_SHARES = (1.0, 0.05)
+"""Weights of near and far surroundings where a lamp's edge is told from a sky's: the far ones
+speak where the near ones are out of reach."""
 REACH_PX = 64
 """At least as far as any pixel lies that has a say."""
 
@@ -36,14 +39,17 @@ _ONE_CHANNEL, _TWO_CHANNELS = 0.14, 0.36
 """Share of the peak, in stops, where one channel is clipped, and where two are."""
 _LEAST_WHITE, _BY_CONTRAST = 0.65, 0.35
 """The same deep in white: in surroundings as bright as the clip, and what darkness adds."""
-_SHARP_STOPS = 2.0
+_SHARP_STOPS = 1.0
 """So far must the surroundings of an edge lie below the clip to make it a lamp's."""
 _SHARP_SHARE = 0.85
 """What is there at once at a lamp's edge; the rest comes with the depth, which rounds the top."""
 _DARKEST_STOPS = 7.0
-_USUAL_STOPS = 4.0
+_USUAL_STOPS = 3.0
 """How far the surroundings usually lie below the clip: taken where none are in reach."""
-_USUAL_WEIGHT = 0.02
+_USUAL_WEIGHT = 0.03
+"""How soon that is taken: where less than such a share of the surroundings is unclipped."""
+_SOFT_WEIGHT = 0.002
+"""The same for edges, which are taken for soft where nothing is in reach."""
 
 
 def share_of_peak(value: Tensor) -> Tensor:
@@ -55,29 +61,60 @@ def share_of_peak(value: Tensor) -> Tensor:
     least = value.amin(dim=1, keepdim=True)
     seen = torch.cat([value, least], dim=1)
     clipped = smooth_step((seen - 0.9) * 10.0)
-    contrast = _stops_below(seen, clipped, _EDGE_SIDE_PX)
+    contrast = _stops_below(
+        seen, clipped, shares=_EDGE_SHARES, usual_stops=0.0, usual_weight=_SOFT_WEIGHT
+    )
     sharp = _SHARP_SHARE * smooth_step(contrast / _SHARP_STOPS)
     height = clipped * (sharp + (1.0 - sharp) * _depth(clipped))
     channels, white = height[:, :3], height[:, 3:]
     second = ((channels.mean(dim=1, keepdim=True) - 1 / 3) * 1.5).clamp(0.0, 1.0)
     partly = _ONE_CHANNEL + (_TWO_CHANNELS - _ONE_CHANNEL) * second
-    darkness = _stops_below(value.amax(dim=1, keepdim=True), clipped[:, 3:], _SIDES_PX[-1])
+    brightest = value.amax(dim=1, keepdim=True)
+    darkness = _stops_below(
+        brightest,
+        clipped[:, 3:],
+        shares=(0.0, 1.0),
+        usual_stops=_USUAL_STOPS,
+        usual_weight=_USUAL_WEIGHT,
+    )
     wholly = _LEAST_WHITE + _BY_CONTRAST * darkness / _DARKEST_STOPS
     return channels * partly + white * (wholly - _TWO_CHANNELS)
 
 
 def _depth(mask: Tensor) -> Tensor:
     """Return how deep in a mask each pixel lies: 0 at a straight edge, 1 far inside."""
-    inside = [(2.0 * _mean(mask, side_px) - 1.0).clamp_(min=0.0) for side_px in _SIDES_PX]
-    return torch.stack(inside).mean(dim=0)
+    depth = torch.zeros_like(mask)
+    for side_px, share in zip(_SIDES_PX, _SIDE_SHARES, strict=True):
+        depth += share * (2.0 * _mean(mask, side_px) - 1.0).clamp_(min=0.0)
+    return depth
 
 
-def _stops_below(value: Tensor, clipped: Tensor, side_px: int) -> Tensor:
-    """Return how far below the clip the unclipped surroundings lie on average, in stops."""
+def _stops_below(
+    value: Tensor,
+    clipped: Tensor,
+    *,
+    shares: tuple[float, float],
+    usual_stops: float,
+    usual_weight: float,
+) -> Tensor:
+    """Return how far below the clip the unclipped surroundings lie on average, in stops.
+
+    Args:
+        value: (1, C, H, W), over the clip point.
+        clipped: How surely each value is clipped, 0..1.
+        shares: The weights of the near and of the far surroundings (``_SIDES_PX``).
+        usual_stops: What is returned where nothing in reach is unclipped.
+        usual_weight: The weight of that beside the surroundings.
+    """
     outside = 1.0 - clipped
-    stops = -torch.log2(value.clamp(2.0**-_DARKEST_STOPS, 1.0))
-    weight = _mean(outside, side_px) + _USUAL_WEIGHT
-    return (_mean(outside * stops, side_px) + _USUAL_WEIGHT * _USUAL_STOPS) / weight
+    stops = outside * -torch.log2(value.clamp(2.0**-_DARKEST_STOPS, 1.0))
+    weight = torch.full_like(value, usual_weight)
+    total = torch.full_like(value, usual_weight * usual_stops)
+    for side_px, share in zip(_SIDES_PX, shares, strict=True):
+        if share > 0.0:
+            weight += share * _mean(outside, side_px)
+            total += share * _mean(stops, side_px)
+    return total / weight
 
 
 def _mean(planes: Tensor, side_px: int) -> Tensor:
