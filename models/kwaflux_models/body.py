@@ -55,7 +55,7 @@ class Restorer(nn.Module):
     Args:
         levels: How many numbers it is told: the degradation's level first, then how much detail
             is wanted.
-        extra: Channels of what else it is given, at half the resolution.
+        extra: Channels of what else a network of its own kind is given, at half the resolution.
 
     Attributes:
         ALIGN_PX: Height and width of the input must be multiples of this.
@@ -70,7 +70,7 @@ class Restorer(nn.Module):
         self.body = Body(12 + levels + extra, 12)
         self.probe = LevelProbe()
 
-    def forward(self, picture: Tensor, levels: Tensor, extra: Tensor | None = None) -> Tensor:
+    def forward(self, picture: Tensor, levels: Tensor) -> Tensor:
         """Return the residual to add to a picture.
 
         Args:
@@ -78,14 +78,11 @@ class Restorer(nn.Module):
                 Beyond the border the network sees zeros: give it a halo of `RADIUS_PX` that is
                 cut off afterwards.
             levels: (N, levels, 1, 1), in the units it was trained with.
-            extra: (N, extra, H / 2, W / 2), where the network has such channels.
 
         Returns:
             (N, 3, H, W), working curve: the restored picture is ``picture + residual``.
         """
         told = conditioned(F.pixel_unshuffle(picture, 2), *torch.split(levels, 1, dim=1))
-        if extra is not None:
-            told = torch.cat([told, extra], dim=1)
         return F.pixel_shuffle(self.body(told), 2) - picture
 
 

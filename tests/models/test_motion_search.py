@@ -69,3 +69,26 @@ def test_brightness_far_outside_the_display_keeps_sums_exact() -> None:
     aligned = align(center, center)
     assert bool(torch.isfinite(aligned.picture).all())
     assert torch.equal(aligned.picture, center)
+
+
+def test_half_a_pixel_is_found() -> None:
+    large = picture(512)
+    center, moved = (
+        torch.nn.functional.avg_pool2d(large[..., top : top + 508, left : left + 508], 2)[
+            ..., :224, :224
+        ]
+        for top, left in ((0, 0), (3, 0))
+    )
+    aligned = align(center, moved)
+    inner = slice(64, 160)
+    error = (aligned.picture - center)[..., inner, inner].abs().mean()
+    whole = (torch.roll(moved, 1, dims=2) - center)[..., inner, inner].abs().mean()
+    assert float(error) < 0.6 * float(whole)
+
+
+def test_the_mismatch_of_what_is_the_same_is_that_of_the_noise() -> None:
+    center = picture(128)
+    torch.manual_seed(2)
+    noisy, other = (center + 0.05 * torch.randn_like(center) for _ in range(2))
+    mismatch = align(noisy, other).mismatch.median()
+    assert 0.85 * 0.05 * 2**0.5 < float(mismatch) < 1.05 * 0.05 * 2**0.5

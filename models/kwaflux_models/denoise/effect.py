@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from kwaflux_models.body import load_weights
 from kwaflux_models.denoise.motion import ALIGN_PX, RADIUS_PX, align
-from kwaflux_models.denoise.network import PLANES, DenoiseNetwork
+from kwaflux_models.denoise.network import ABSENT, DenoiseNetwork
 from kwaflux_models.effect import Measured, Pictures, Samples, Value
 from kwaflux_models.restoring import judged, judgment_of, levels
 
@@ -68,7 +68,7 @@ def _neighbors(pictures: Pictures) -> Tensor | None:
     """Return the planes the network is given of its neighbors, or None if there are none.
 
     A frame that stands in for one that is not there, mirrored at a clip's end, tells nothing new
-    and is given as zeros.
+    and is given as absent.
     """
     picture, seen = pictures.picture, {pictures.frame}
     planes: list[Tensor] = []
@@ -76,11 +76,11 @@ def _neighbors(pictures: Pictures) -> Tensor | None:
         if index == pictures.center:
             continue
         if number in seen:
-            planes.append(picture.new_zeros(1, PLANES, *picture.shape[2:]))
+            planes += [torch.zeros_like(picture), torch.full_like(picture[:, :1], ABSENT)]
             continue
         seen.add(number)
         aligned = align(picture, tile)
-        planes.append(torch.cat([aligned.picture - picture, aligned.mismatch], dim=1))
+        planes += [aligned.picture - picture, aligned.mismatch]
     return torch.cat(planes, dim=1) if len(seen) > 1 else None
 
 

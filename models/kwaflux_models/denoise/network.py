@@ -1,10 +1,16 @@
-"""The denoiser's network: the shared restorer, given four neighbors that were brought into place.
+"""The denoiser's network: the shared restorer, on the mean of what five frames agree on.
 
-Owns its shape and how the neighbors are laid out. Must not know effects, colorspaces, tiles or
-devices.
+Owns its shape and how neighbors count. Must not know effects, colorspaces, tiles or devices.
+
+Each neighbor that was brought into place is averaged into the frame at hand, as much as it agrees
+with it: a mean of several independent noises has less noise, by a factor that is known. The network
+is given the mean, how much noise is left in it, pixel by pixel, and the neighbors themselves, so
+that it can take back what the mean did wrong.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +18,7 @@ from torch.nn import functional as F
 
 from kwaflux_models.body import Restorer
 
-__all__ = ["NEIGHBORS", "PLANES", "DenoiseNetwork"]
+__all__ = ["ABSENT", "NEIGHBORS", "PLANES", "DenoiseNetwork", "Mean", "mean_of"]
 
 NEIGHBORS = 4
 """Frames beside the one at hand, oldest first."""
@@ -20,15 +26,63 @@ NEIGHBORS = 4
 PLANES = 4
 """Planes of each neighbor: the difference to the frame at hand (3), and the mismatch (1)."""
 
+ABSENT = 1.0
+"""A mismatch from which on a neighbor counts as not there."""
+
+_TOLERANCE = 1.1
+"""The noise's variance may be this much more than what was told before a neighbor counts less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Hold what five frames agree on.
+
+    Attributes:
+        change: (N, 3, H, W), what the mean adds to the frame at hand, working curve.
+        level: (N, 1, H, W), standard deviation of the noise that is left, working curve.
+        weights: (N, NEIGHBORS, 1, H, W), 0..1: how much each neighbor counts; the frame at hand
+            counts 1.
+    """
+
+    change: Tensor
+    level: Tensor
+    weights: Tensor
+
+
+def mean_of(differences: Tensor, mismatch: Tensor, level: Tensor) -> Mean:
+    """Average the neighbors into the frame at hand, as far as they agree with it.
+
+    A neighbor whose error has the variance b^2 beside the noise's s^2 counts s^2 / (s^2 + b^2): the
+    weight of least error for independent errors. Between two frames independent noise has the
+    variance 2 s^2; less than that is noise that both have in common (a codec repeats it), and no
+    mean takes it away.
+
+    Args:
+        differences: (N, NEIGHBORS, 3, H, W), neighbor minus frame, working curve.
+        mismatch: (N, NEIGHBORS, 1, H, W), root mean square of the difference around each pixel.
+        level: (N, 1, 1, 1), standard deviation of the noise.
+    """
+    noise = level.square()[:, None] + 1e-8
+    apart = mismatch.square()
+    error = F.relu(apart - 2.0 * _TOLERANCE * noise)
+    weights = noise / (noise + error) * (mismatch < ABSENT)
+    total = 1.0 + weights.sum(dim=1)
+    change = (weights * differences).sum(dim=1) / total
+    own = torch.minimum(apart / 2.0, noise)
+    independent = (weights * own).sum(dim=1) / (total - 1.0 + 1e-6)
+    squares = (1.0 + weights.square().sum(dim=1)) / total.square()
+    left = F.relu(noise[:, 0] - independent * (1.0 - squares))
+    return Mean(change, left.sqrt(), weights)
+
 
 class DenoiseNetwork(Restorer):
-    """A `Restorer` whose levels are the noise's standard deviation and the detail (0..1).
+    """A `Restorer` of the mean of five frames, told how much noise is left in each pixel of it.
 
-    A neighbor that is not there is given as zeros; with none, it is a spatial denoiser.
+    A neighbor that is not there has the mismatch `ABSENT`; with none, it is a spatial denoiser.
     """
 
     def __init__(self) -> None:
-        super().__init__(levels=2, extra=NEIGHBORS * (12 + 1))
+        super().__init__(levels=2, extra=12 + NEIGHBORS * (12 + 1))
 
     def forward(self, picture: Tensor, levels: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return the residual to add to a picture.
@@ -39,14 +93,25 @@ class DenoiseNetwork(Restorer):
                 and the detail wanted, 0..1.
             extra: (N, NEIGHBORS * PLANES, H, W): for each neighbor, oldest first, its difference
                 to the picture after alignment and the mismatch, both in the working curve. None
-                stands for zeros.
+                stands for no neighbors.
         """
         if extra is None:
-            shape = (picture.shape[0], NEIGHBORS * PLANES, *picture.shape[2:])
-            extra = picture.new_zeros(shape)
-        folded = [
-            part
-            for one in torch.split(extra, PLANES, dim=1)
-            for part in (F.pixel_unshuffle(one[:, :3], 2), F.avg_pool2d(one[:, 3:], 2))
+            extra = picture.new_zeros(picture.shape[0], NEIGHBORS * PLANES, *picture.shape[2:])
+            extra[:, PLANES - 1 :: PLANES] = ABSENT
+        planes = extra.unflatten(1, (NEIGHBORS, PLANES))
+        mean = mean_of(planes[:, :, :3], planes[:, :, 3:], levels[:, :1])
+        agreed = (mean.weights * planes[:, :, :3]).flatten(1, 2)
+        told = [
+            F.pixel_unshuffle(picture + mean.change, 2),
+            F.avg_pool2d(mean.level, 2),
+            _plane(levels[:, 1:], like=picture),
+            F.pixel_unshuffle(mean.change, 2),
+            F.pixel_unshuffle(agreed, 2),
+            F.avg_pool2d(mean.weights[:, :, 0], 2),
         ]
-        return super().forward(picture, levels, torch.cat(folded, dim=1))
+        return F.pixel_shuffle(self.body(torch.cat(told, dim=1)), 2) - picture
+
+
+def _plane(number: Tensor, *, like: Tensor) -> Tensor:
+    """Return (N, 1, 1, 1) numbers as planes at half the resolution of a picture."""
+    return number.to(like.dtype).expand(-1, 1, like.shape[2] // 2, like.shape[3] // 2)

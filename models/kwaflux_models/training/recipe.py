@@ -42,6 +42,7 @@ class Recipe:
     level_jitter: float
     finish_share: float
     start: str
+    start_level: float
     loss: LossWeights
     case_weight: Mapping[str, float]
     sha256: str
@@ -70,6 +71,7 @@ def read_recipe(path: Path) -> Recipe:
         level_jitter=float(training["level_jitter"]),
         finish_share=float(training["finish_share"]),
         start=str(training.get("start", "")),
+        start_level=float(training.get("start_level", 1.0)),
         loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
         case_weight={case: float(weight) for case, weight in values["case_weight"].items()},
         sha256=hashlib.sha256(text).hexdigest(),

@@ -20,6 +20,9 @@ from kwaflux_models.training.task import Network
 __all__ = ["fitted_state", "shipped_weights", "start_tensors"]
 
 _PREFIX = "body."
+_FIRST = "body.0.weight"
+_LEVEL_INPUT = 12
+"""FFDNet's first layer is given twelve folded planes of the picture, then the level."""
 
 
 def shipped_weights(effect: str) -> Path:
@@ -27,18 +30,22 @@ def shipped_weights(effect: str) -> Path:
     return Path(__file__).parents[1] / "weights" / f"{effect}.safetensors"
 
 
-def start_tensors(name: str) -> dict[str, Tensor]:
+def start_tensors(name: str, *, level: float = 1.0) -> dict[str, Tensor]:
     """Return the tensors that a recipe's ``start`` names, under a network's names.
 
     Args:
         name: ``ffdnet``, or an effect whose weights are shipped.
+        level: FFDNet's noise level (0..0.3 in use) that the network's level 1 is to stand for in
+            the beginning; only for ``ffdnet``.
 
     Raises:
         ModelError: the file is not there.
     """
     if name == "ffdnet":
         state = load_ffdnet().model.state_dict()
-        return {f"{_PREFIX}{key}": tensor for key, tensor in state.items()}
+        tensors = {f"{_PREFIX}{key}": tensor.clone() for key, tensor in state.items()}
+        tensors[_FIRST][:, _LEVEL_INPUT] *= level
+        return tensors
     path = shipped_weights(name)
     if not path.is_file():
         raise ModelError(f"no weights {path.name} to start from", hint="train that effect first")

@@ -89,7 +89,8 @@ def main(argv: Sequence[str]) -> int:
     if wanted.resume and trainer.resume():
         _LOG.info("resumed at step %d", trainer.steps)
     elif recipe.start:
-        trainer.follow_from(fitted_state(trainer.network, start_tensors(recipe.start)))
+        tensors = start_tensors(recipe.start, level=recipe.start_level)
+        trainer.follow_from(fitted_state(trainer.network, tensors))
     weights = wanted.weights or shipped_weights(wanted.effect)
     run(trainer, pools["valid"], weights, every_s=wanted.every)
     write_plot(out / "history.json", out / "run.png")

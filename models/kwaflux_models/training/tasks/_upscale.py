@@ -39,7 +39,7 @@ def _shrunk(clip: Array, scale: int, rng: np.random.Generator) -> Array:
     """Make a clip smaller as lenses, sensors and scalers do: softened, then by a drawn kernel."""
     size = (clip.shape[1] // scale, clip.shape[2] // scale)
     kernel = KERNELS[int(rng.choice(len(KERNELS), p=[0.5, 0.1, 0.25, 0.15]))]
-    sigma = float(rng.uniform(0.15, 0.9)) * scale if rng.random() < 0.8 else 0.0
+    sigma = float(rng.uniform(0.2, 0.75)) * scale if rng.random() < 0.8 else 0.0
     soft = gaussian_filter(clip, (0.0, sigma, sigma, 0.0), truncate=3.0) if sigma else clip
     if rng.random() < 0.7:
         return resize_clip(soft, size, kernel)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kwaflux_models import domain
 from kwaflux_models.denoise.motion import align
-from kwaflux_models.denoise.network import NEIGHBORS, PLANES, DenoiseNetwork
+from kwaflux_models.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork
 from kwaflux_models.training.analog import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.codec import round_trip
 from kwaflux_models.training.degrade import (
@@ -188,7 +188,9 @@ class DenoiseTask:
             kept[:] = False
         elif draw < 0.4:
             kept[: int(rng.integers(1, 3))] = False
-        return extra[..., places] * np.repeat(kept, PLANES).astype(np.float16)
+        planes = extra[..., places] * np.repeat(kept, PLANES).astype(np.float16)
+        planes[..., PLANES - 1 :: PLANES][..., ~kept] = ABSENT
+        return planes
 
     def answer(self, network: Network, batch: Batch) -> Answer:
         """Run the network, told the level and how much detail is wanted."""
