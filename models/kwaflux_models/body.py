@@ -48,6 +48,11 @@ class Body(nn.Sequential):
             layers += [nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU()]
         super().__init__(*layers, nn.Conv2d(WIDTH, outputs, 3, padding=1))
 
+    def start_with_nothing(self) -> None:
+        """Set the last layer to zero."""
+        for parameter in self[-1].parameters():
+            nn.init.zeros_(parameter)
+
 
 class Restorer(nn.Module):
     """Estimate what to add to a picture: the body on pixels folded 2 x 2, and a probe.
@@ -56,6 +61,9 @@ class Restorer(nn.Module):
         levels: How many numbers it is told: the degradation's level first, then how much detail
             is wanted.
         extra: Channels of what else a network of its own kind is given, at half the resolution.
+        is_residual: The body says what to add, and begins with nothing; otherwise it says how the
+            restored picture looks, as FFDNet's does. The first is easier to learn where the
+            correction is small, the second where it is large.
 
     Attributes:
         ALIGN_PX: Height and width of the input must be multiples of this.
@@ -65,9 +73,12 @@ class Restorer(nn.Module):
     ALIGN_PX = 2
     RADIUS_PX = 2 * DEPTH + 1
 
-    def __init__(self, *, levels: int = 2, extra: int = 0) -> None:
+    def __init__(self, *, levels: int = 2, extra: int = 0, is_residual: bool = False) -> None:
         super().__init__()
+        self.is_residual = is_residual
         self.body = Body(12 + levels + extra, 12)
+        if is_residual:
+            self.body.start_with_nothing()
         self.probe = LevelProbe()
 
     def forward(self, picture: Tensor, levels: Tensor) -> Tensor:
@@ -83,7 +94,12 @@ class Restorer(nn.Module):
             (N, 3, H, W), working curve: the restored picture is ``picture + residual``.
         """
         told = conditioned(F.pixel_unshuffle(picture, 2), *torch.split(levels, 1, dim=1))
-        return F.pixel_shuffle(self.body(told), 2) - picture
+        return self.residual(told, picture)
+
+    def residual(self, told: Tensor, picture: Tensor) -> Tensor:
+        """Run the body on what it is told, (N, inputs, H / 2, W / 2), and return the residual."""
+        answer = F.pixel_shuffle(self.body(told), 2)
+        return answer if self.is_residual else answer - picture
 
 
 def conditioned(x: Tensor, *levels: Tensor) -> Tensor:

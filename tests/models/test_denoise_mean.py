@@ -1,4 +1,4 @@
-"""The mean of five frames: independent noise goes, what differs is left out, what is shared stays."""
+"""The mean of five frames: independent noise goes, what differs or is shared stays."""
 
 from __future__ import annotations
 

@@ -17,4 +17,4 @@ class DeblurNetwork(Restorer):
     """A `Restorer` whose levels are the softness (see `SIGMA_UNIT_PX`) and the detail (0..1)."""
 
     def __init__(self) -> None:
-        super().__init__(levels=2)
+        super().__init__(levels=2, is_residual=True)

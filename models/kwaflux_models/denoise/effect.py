@@ -71,17 +71,20 @@ def _neighbors(pictures: Pictures) -> Tensor | None:
     and is given as absent.
     """
     picture, seen = pictures.picture, {pictures.frame}
-    planes: list[Tensor] = []
+    places: dict[int, Tensor] = {}
     for index, (number, tile) in enumerate(zip(pictures.frames, pictures.tiles, strict=True)):
-        if index == pictures.center:
-            continue
-        if number in seen:
-            planes += [torch.zeros_like(picture), torch.full_like(picture[:, :1], ABSENT)]
-            continue
-        seen.add(number)
-        aligned = align(picture, tile)
-        planes += [aligned.picture - picture, aligned.mismatch]
-    return torch.cat(planes, dim=1) if len(seen) > 1 else None
+        if index != pictures.center and number not in seen:
+            seen.add(number)
+            places[index] = tile
+    if not places:
+        return None
+    aligned = align(picture, torch.cat(list(places.values())))
+    found = torch.cat([aligned.picture - picture, aligned.mismatch], dim=1)
+    planes = [torch.cat([torch.zeros_like(picture), torch.full_like(picture[:, :1], ABSENT)], 1)]
+    planes *= len(pictures.tiles)
+    for at, index in enumerate(places):
+        planes[index] = found[at : at + 1]
+    return torch.cat(planes[: pictures.center] + planes[pictures.center + 1 :], dim=1)
 
 
 def _margin(picture: Tensor) -> int:

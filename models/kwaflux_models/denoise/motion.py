@@ -54,8 +54,8 @@ class Aligned:
     """Hold a neighbor brought into place.
 
     Attributes:
-        picture: (1, 3, H, W), working curve.
-        mismatch: (1, 1, H, W), root mean square of the difference over the window of each pixel's
+        picture: (N, 3, H, W), working curve.
+        mismatch: (N, 1, H, W), root mean square of the difference over the window of each pixel's
             block, working curve: that of the noise where the neighbor shows the same thing.
     """
 
@@ -64,15 +64,16 @@ class Aligned:
 
 
 def align(center: Tensor, neighbor: Tensor) -> Aligned:
-    """Return the neighbor's pixels where they belong in the frame at hand.
+    """Return neighbors' pixels where they belong in the frame at hand.
 
     Args:
         center: (1, 3, H, W), working curve; H and W multiples of `ALIGN_PX`.
-        neighbor: The same of the neighboring frame.
+        neighbor: (N, 3, H, W), the same of neighboring frames.
     """
     here, there = (_pyramid(picture) for picture in (center, neighbor))
     coarse = here[-1]
-    offsets = coarse.new_zeros(1, 2, coarse.shape[2] // _BLOCK, coarse.shape[3] // _BLOCK)
+    shape = (neighbor.shape[0], 2, coarse.shape[2] // _BLOCK, coarse.shape[3] // _BLOCK)
+    offsets = coarse.new_zeros(shape)
     for level in range(_LEVELS, -1, -1):
         reach = _COARSE_REACH if level == _LEVELS else 1
         found = _search(here[level], there[level], offsets, reach=reach)
@@ -86,7 +87,7 @@ def align(center: Tensor, neighbor: Tensor) -> Aligned:
 
 
 def _mismatch(difference: Tensor) -> Tensor:
-    """Return the (1, 1, H, W) root mean square over the window of each pixel's block."""
+    """Return the (N, 1, H, W) root mean square over the window of each pixel's block."""
     squares = F.avg_pool2d(difference.float().square().mean(dim=1, keepdim=True), _BLOCK)
     around = F.avg_pool2d(squares, _WINDOW // _BLOCK, 1, padding=1, count_include_pad=False)
     return _enlarged(around.sqrt(), _BLOCK)
@@ -106,7 +107,7 @@ def _enlarged(blocks: Tensor, factor: int) -> Tensor:
 
 
 def _index(offsets: Tensor, shape: torch.Size) -> Tensor:
-    """Return (1, 1, H * W) flat indices of each pixel moved by its offset, held to the borders."""
+    """Return (N, 1, H * W) flat indices of each pixel moved by its offset, held to the borders."""
     height, width = shape[-2:]
     rows = torch.arange(height, device=offsets.device).reshape(-1, 1)
     columns = torch.arange(width, device=offsets.device)
@@ -116,14 +117,14 @@ def _index(offsets: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _moved(picture: Tensor, offsets: Tensor) -> Tensor:
-    """Return (1, C, H, W) with each block's pixels fetched from where its offset points."""
+    """Return (N, C, H, W) with each block's pixels fetched from where its offset points."""
     index = _index(_enlarged(offsets, _BLOCK), picture.shape)
     fetched = torch.gather(picture.flatten(2), 2, index.expand(-1, picture.shape[1], -1))
     return fetched.reshape(picture.shape)
 
 
 def _window_sums(difference: Tensor) -> Tensor:
-    """Return (1, 1, h, w): the sum over the window around each block."""
+    """Return (N, 1, h, w): the sum over the window around each block."""
     blocks = F.avg_pool2d(difference, _BLOCK, divisor_override=1)
     return F.avg_pool2d(blocks, _WINDOW // _BLOCK, 1, padding=1, divisor_override=1)
 
@@ -168,7 +169,7 @@ def _half_search(here: Tensor, there: Tensor, offsets: Tensor) -> Tensor:
 
 
 def _moved_by_halves(picture: Tensor, halves: Tensor) -> Tensor:
-    """Return (1, C, H, W) with each block's pixels fetched from where its half pixels point."""
+    """Return (N, C, H, W) with each block's pixels fetched from where its half pixels point."""
     whole = torch.floor(halves / 2.0)
     phase = _enlarged(halves - 2.0 * whole, _BLOCK)
     number = 2.0 * phase[:, :1] + phase[:, 1:]

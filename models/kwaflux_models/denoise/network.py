@@ -109,7 +109,7 @@ class DenoiseNetwork(Restorer):
             F.pixel_unshuffle(agreed, 2),
             F.avg_pool2d(mean.weights[:, :, 0], 2),
         ]
-        return F.pixel_shuffle(self.body(torch.cat(told, dim=1)), 2) - picture
+        return self.residual(torch.cat(told, dim=1), picture)
 
 
 def _plane(number: Tensor, *, like: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def fitted_state(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, T
     """Return a network's state with the body's tensors replaced by those that have its names.
 
     The further inputs of a first layer start at 0; a first layer with fewer inputs, and a last
-    layer of another size, stay as they are.
+    layer of another size or one that starts with nothing, stay as they are.
 
     Raises:
         ModelError: nothing fits.
@@ -73,10 +73,9 @@ def fitted_state(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, T
 
 
 def _fits(tensor: Tensor, target: Tensor) -> bool:
-    """Tell whether ``target`` has the outputs of ``tensor`` and at least its inputs."""
-    return tensor.shape[0] == target.shape[0] and (
-        tensor.dim() == 1 or tensor.shape[1] <= target.shape[1]
-    )
+    """Tell whether ``target`` has its outputs and at least its inputs, and is not set to 0."""
+    has_room = tensor.dim() == 1 or tensor.shape[1] <= target.shape[1]
+    return tensor.shape[0] == target.shape[0] and has_room and bool(target.any())
 
 
 def _fitted(tensor: Tensor, target: Tensor) -> Tensor:

@@ -37,9 +37,7 @@ class UpscaleNetwork(nn.Module):
         super().__init__()
         self.scale = scale
         self.body = Body(3 + 1, 6 * scale * scale)
-        last = self.body[-1]
-        for parameter in last.parameters():  # a new network adds nothing
-            nn.init.zeros_(parameter)
+        self.body.start_with_nothing()
 
     def forward(self, picture: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the enlargement lacks, and what of it is to be cleaned away.

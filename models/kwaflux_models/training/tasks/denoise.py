@@ -141,11 +141,10 @@ def _planes(clip: Array) -> Array:
     """
     middle = len(clip) // 2
     center = _working(clip[middle])
-    planes = []
-    for number in (n for n in range(len(clip)) if n != middle):
-        aligned = align(center, _working(clip[number]))
-        planes += [aligned.picture - center, aligned.mismatch]
-    return torch.cat(planes, dim=1)[0].numpy()
+    others = torch.cat([_working(frame) for n, frame in enumerate(clip) if n != middle])
+    aligned = align(center, others)
+    planes = torch.cat([aligned.picture - center, aligned.mismatch], dim=1)
+    return planes.flatten(0, 1).numpy()
 
 
 class DenoiseTask:
