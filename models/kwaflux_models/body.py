@@ -47,6 +47,11 @@ class Body(nn.Sequential):
         for _ in range(DEPTH - 2):
             layers += [nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU()]
         super().__init__(*layers, nn.Conv2d(WIDTH, outputs, 3, padding=1))
+        for parameter in self.parameters():  # what goes in is to be as large when it comes out
+            if parameter.dim() == 1:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
 
     def start_with_nothing(self) -> None:
         """Set the last layer to zero."""

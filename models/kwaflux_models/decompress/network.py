@@ -14,4 +14,4 @@ class DecompressNetwork(Restorer):
     """A `Restorer` whose levels are the codec's level (0..1) and the detail (0..1)."""
 
     def __init__(self) -> None:
-        super().__init__(levels=2, is_residual=True)
+        super().__init__(levels=2)

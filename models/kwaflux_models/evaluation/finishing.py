@@ -6,6 +6,7 @@ Owns the pictures these are judged on and what counts as reached. Must not know 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,6 +35,8 @@ Array: TypeAlias = NDArray[np.float32]
 _STEP = 1.0 / 255.0
 _GRAIN_SIDE_PX = 512
 _GRAIN_PICTURES = (0, 4, 5)
+_NO_GRAIN = 1e-5
+"""A sensor's noise in the plate without grain: its mosaic is no grain, and stays."""
 _FIXED_PEAKS = (1.5, 2.0, 3.0, 4.0, 6.0)
 _SCENE_PEAK = 64.0
 
@@ -143,10 +146,13 @@ def measure_regrain(runner: EffectRunner, tests: TestSet) -> list[Gate]:
     case = find_case("sensor 0.03")
     for number in _GRAIN_PICTURES:
         picture = tests.pictures[number % len(tests.pictures)]
-        clean = clean_clip(
+        scene = clean_clip(
             picture, number=number, side_px=_GRAIN_SIDE_PX, frames=1, is_moving=False
         )
-        noisy, _ = damage(clean, case, np.random.default_rng([case.seed, number]))
+        noisy, clean = (
+            damage(scene, one, np.random.default_rng([case.seed, number]))[0]
+            for one in (case, replace(case, sigma=_NO_GRAIN))
+        )
         curves = _curve(noisy[0]), _curve(clean[0])
         planes = torch.from_numpy(clean[0].transpose(2, 0, 1).copy())[None]
         planes = domain.encode(planes, curve=runner.registry.cards["denoise"].working.curve)

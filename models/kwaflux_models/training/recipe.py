@@ -42,7 +42,8 @@ class Recipe:
     level_jitter: float
     finish_share: float
     start: str
-    start_level: float
+    start_slope: float
+    start_zero: float
     loss: LossWeights
     case_weight: Mapping[str, float]
     sha256: str
@@ -71,7 +72,8 @@ def read_recipe(path: Path) -> Recipe:
         level_jitter=float(training["level_jitter"]),
         finish_share=float(training["finish_share"]),
         start=str(training.get("start", "")),
-        start_level=float(training.get("start_level", 1.0)),
+        start_slope=float(training.get("start_slope", 1.0)),
+        start_zero=float(training.get("start_zero", 0.0)),
         loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
         case_weight={case: float(weight) for case, weight in values["case_weight"].items()},
         sha256=hashlib.sha256(text).hexdigest(),

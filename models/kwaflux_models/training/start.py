@@ -20,7 +20,7 @@ from kwaflux_models.training.task import Network
 __all__ = ["fitted_state", "shipped_weights", "start_tensors"]
 
 _PREFIX = "body."
-_FIRST = "body.0.weight"
+_FIRST, _FIRST_BIAS = "body.0.weight", "body.0.bias"
 _LEVEL_INPUT = 12
 """FFDNet's first layer is given twelve folded planes of the picture, then the level."""
 
@@ -30,13 +30,14 @@ def shipped_weights(effect: str) -> Path:
     return Path(__file__).parents[1] / "weights" / f"{effect}.safetensors"
 
 
-def start_tensors(name: str, *, level: float = 1.0) -> dict[str, Tensor]:
+def start_tensors(name: str, *, slope: float = 1.0, zero: float = 0.0) -> dict[str, Tensor]:
     """Return the tensors that a recipe's ``start`` names, under a network's names.
 
     Args:
         name: ``ffdnet``, or an effect whose weights are shipped.
-        level: FFDNet's noise level (0..0.3 in use) that the network's level 1 is to stand for in
-            the beginning; only for ``ffdnet``.
+        slope: The network's level L is to stand for FFDNet's noise level (0..0.3 in use)
+            ``slope * (L - zero)`` in the beginning; only for ``ffdnet``.
+        zero: See ``slope``.
 
     Raises:
         ModelError: the file is not there.
@@ -44,7 +45,9 @@ def start_tensors(name: str, *, level: float = 1.0) -> dict[str, Tensor]:
     if name == "ffdnet":
         state = load_ffdnet().model.state_dict()
         tensors = {f"{_PREFIX}{key}": tensor.clone() for key, tensor in state.items()}
-        tensors[_FIRST][:, _LEVEL_INPUT] *= level
+        told = tensors[_FIRST][:, _LEVEL_INPUT] * slope
+        tensors[_FIRST_BIAS] -= zero * told.sum(dim=(1, 2))
+        tensors[_FIRST][:, _LEVEL_INPUT] = told
         return tensors
     path = shipped_weights(name)
     if not path.is_file():
@@ -65,17 +68,24 @@ def fitted_state(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, T
     found = {
         name: _fitted(tensor.float(), state[name])
         for name, tensor in tensors.items()
-        if name.startswith(_PREFIX) and name in state and _fits(tensor, state[name])
+        if name.startswith(_PREFIX) and _has_begun(state, name) and _fits(tensor, state[name])
     }
     if not found:
         raise ModelError("no tensor of the weights to start from fits the network")
     return {**state, **found}
 
 
+def _has_begun(state: Mapping[str, Tensor], name: str) -> bool:
+    """Tell whether a tensor's layer is there and does not start with nothing."""
+    weight = state.get(f"{name.rpartition('.')[0]}.weight")
+    return weight is not None and bool(weight.any())
+
+
 def _fits(tensor: Tensor, target: Tensor) -> bool:
-    """Tell whether ``target`` has its outputs and at least its inputs, and is not set to 0."""
-    has_room = tensor.dim() == 1 or tensor.shape[1] <= target.shape[1]
-    return tensor.shape[0] == target.shape[0] and has_room and bool(target.any())
+    """Tell whether ``target`` has the outputs of ``tensor`` and at least its inputs."""
+    return tensor.shape[0] == target.shape[0] and (
+        tensor.dim() == 1 or tensor.shape[1] <= target.shape[1]
+    )
 
 
 def _fitted(tensor: Tensor, target: Tensor) -> Tensor:

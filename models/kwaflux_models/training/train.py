@@ -89,7 +89,8 @@ def main(argv: Sequence[str]) -> int:
     if wanted.resume and trainer.resume():
         _LOG.info("resumed at step %d", trainer.steps)
     elif recipe.start:
-        tensors = start_tensors(recipe.start, level=recipe.start_level)
+        slope, zero = recipe.start_slope, recipe.start_zero
+        tensors = start_tensors(recipe.start, slope=slope, zero=zero)
         trainer.follow_from(fitted_state(trainer.network, tensors))
     weights = wanted.weights or shipped_weights(wanted.effect)
     run(trainer, pools["valid"], weights, every_s=wanted.every)

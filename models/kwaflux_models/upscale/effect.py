@@ -1,4 +1,7 @@
-"""Add to a Lanczos enlargement what the network predicts, and clean it as far as is wanted."""
+"""Add to a Lanczos enlargement what the network predicts, and clean it as far as is wanted.
+
+Four times is twice two times: the second enlargement finds a picture that is clean already.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,17 @@ from torch import Tensor, nn
 
 from kwaflux_models.body import load_weights
 from kwaflux_models.effect import Pictures, Value, as_scalar
-from kwaflux_models.upscale.network import UpscaleNetwork
+from kwaflux_models.upscale.network import SCALE, UpscaleNetwork, enlarged
 
 __all__ = ["EFFECT", "Upscale"]
-
-_SCALES = (2, 4)
 
 
 class Upscale:
     """Enlarge: Lanczos, plus detail, plus ``denoise`` times what cleans it."""
 
     def build(self, weights: tuple[Path, ...]) -> nn.Module:
-        """Return a network for each scale, ready to infer."""
-        networks = {
-            str(scale): load_weights(UpscaleNetwork(scale), path)
-            for scale, path in zip(_SCALES, weights, strict=True)
-        }
-        return nn.ModuleDict(networks)
+        """Return the network with its weights, ready to infer."""
+        return load_weights(UpscaleNetwork(), weights[0])
 
     def residual(
         self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
@@ -35,10 +32,17 @@ class Upscale:
         strength = float(values["strength"])
         if strength == 0.0:
             return None
-        one = cast(UpscaleNetwork, cast(nn.ModuleDict, network)[str(int(values["scale"]))])
-        picture = pictures.picture
-        lacking, unclean = one(picture, as_scalar(float(values["detail"]), like=picture))
-        return cast(Tensor, (lacking + unclean * float(values["denoise"])) * strength)
+        picture, scale = pictures.picture, int(values["scale"])
+        one = cast(UpscaleNetwork, network)
+        detail = as_scalar(float(values["detail"]), like=picture)
+        lacking, unclean = one(picture, detail)
+        change = cast(Tensor, lacking + unclean * float(values["denoise"]))
+        if scale == SCALE:
+            return change * strength
+        middle = enlarged(picture) + change
+        further, _ = one(middle, detail)
+        large = enlarged(middle) + cast(Tensor, further)
+        return (large - enlarged(picture, scale=scale)) * strength
 
 
 EFFECT = Upscale()

@@ -1,11 +1,11 @@
 """The enlarging network: the shared body at the small picture's resolution, two pictures out.
 
-Owns its shape. Must not know effects, colorspaces, tiles or devices.
+Owns its shape and the enlargement that it adds to. Must not know effects, tiles or params.
 
 It predicts apart what an enlargement by Lanczos lacks, and what of it is noise and codec damage,
 so that a person can take the one without the other: the result is
 
-    Lanczos(picture) + detail + denoise * cleaning
+    Lanczos(picture) + lacking + denoise * unclean
 
 Source of the pixel shuffle: W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using
 an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016.
@@ -13,12 +13,18 @@ an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kwaflux_core.resample import lanczos_upscale
+from kwaflux_models import domain
 from kwaflux_models.body import DEPTH, Body, conditioned
 
-__all__ = ["UpscaleNetwork"]
+__all__ = ["SCALE", "UpscaleNetwork", "enlarged"]
+
+SCALE = 2
+"""Output size / input size."""
 
 
 class UpscaleNetwork(nn.Module):
@@ -33,10 +39,9 @@ class UpscaleNetwork(nn.Module):
     RADIUS_PX = DEPTH
     probe = None
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.scale = scale
-        self.body = Body(3 + 1, 6 * scale * scale)
+        self.body = Body(3 + 1, 6 * SCALE * SCALE)
         self.body.start_with_nothing()
 
     def forward(self, picture: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,8 +52,21 @@ class UpscaleNetwork(nn.Module):
             detail: (N, 1, 1, 1), 0..1: how much texture is wanted.
 
         Returns:
-            Two of (N, 3, H * scale, W * scale), working curve.
+            Two of (N, 3, H * SCALE, W * SCALE), working curve.
         """
         told = conditioned(picture, detail)
-        lacking, unclean = F.pixel_shuffle(self.body(told), self.scale).chunk(2, dim=1)
+        lacking, unclean = F.pixel_shuffle(self.body(told), SCALE).chunk(2, dim=1)
         return lacking, unclean
+
+
+def enlarged(picture: Tensor, *, scale: int = SCALE) -> Tensor:
+    """Return a picture enlarged by Lanczos in linear light, as the renderer does it.
+
+    Args:
+        picture: (N, C, H, W), working curve ``extended_srgb``.
+        scale: How many times.
+    """
+    linear = domain.decode(picture.float(), "extended_srgb").cpu()
+    planes = lanczos_upscale(linear.flatten(0, 1).contiguous().numpy(), scale)
+    large = torch.from_numpy(planes).unflatten(0, picture.shape[:2])
+    return domain.encode(large, "extended_srgb").to(picture.device, picture.dtype)

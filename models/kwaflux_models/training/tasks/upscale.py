@@ -1,4 +1,4 @@
-"""What both enlarging networks learn: two parts that a Lanczos enlargement needs.
+"""Learn what an enlargement by Lanczos lacks, and apart from it what cleans it.
 
 A sample's further planes say how the small picture would be without noise and codec, so that the
 part that adds detail and the part that cleans can be told apart.
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from kwaflux_core.resample import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.training.codec import Encode, round_trip
 from kwaflux_models.training.data import draw_clip
@@ -27,19 +26,19 @@ from kwaflux_models.training.degrade import (
 from kwaflux_models.training.resample import KERNELS, resize_clip
 from kwaflux_models.training.sources import Picture
 from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
-from kwaflux_models.upscale.network import UpscaleNetwork
+from kwaflux_models.upscale.network import SCALE, UpscaleNetwork, enlarged
 
-__all__ = ["UpscaleTask"]
+__all__ = ["TASK", "UpscaleTask"]
 
 _SMALL_PX = 80
 _FRAMES = 3
 
 
-def _shrunk(clip: Array, scale: int, rng: np.random.Generator) -> Array:
+def _shrunk(clip: Array, rng: np.random.Generator) -> Array:
     """Make a clip smaller as lenses, sensors and scalers do: softened, then by a drawn kernel."""
-    size = (clip.shape[1] // scale, clip.shape[2] // scale)
+    size = (clip.shape[1] // SCALE, clip.shape[2] // SCALE)
     kernel = KERNELS[int(rng.choice(len(KERNELS), p=[0.5, 0.1, 0.25, 0.15]))]
-    sigma = float(rng.uniform(0.2, 0.75)) * scale if rng.random() < 0.8 else 0.0
+    sigma = float(rng.uniform(0.2, 0.75)) * SCALE if rng.random() < 0.8 else 0.0
     soft = gaussian_filter(clip, (0.0, sigma, sigma, 0.0), truncate=3.0) if sigma else clip
     if rng.random() < 0.7:
         return resize_clip(soft, size, kernel)
@@ -54,17 +53,11 @@ def _codec(rng: np.random.Generator) -> Encode:
 
 
 class UpscaleTask:
-    """Learn the large picture from the small one.
+    """Learn the large picture from the small one."""
 
-    Args:
-        scale: Output size / input size.
-    """
-
+    scale = SCALE
     patch_px = _SMALL_PX
     grid_px = 1
-
-    def __init__(self, scale: int) -> None:
-        self.scale = scale
 
     def make(self, pictures: list[Picture], rng: np.random.Generator, count: int) -> list[Sample]:
         """Make samples: clean, noisy, coded, or both."""
@@ -72,11 +65,11 @@ class UpscaleTask:
 
     def _sample(self, pictures: list[Picture], rng: np.random.Generator) -> Sample:
         is_noisy, is_coded = bool(rng.random() < 0.35), bool(rng.random() < 0.35)
-        side, frames = _SMALL_PX * self.scale, _FRAMES if is_coded else 1
+        side, frames = _SMALL_PX * SCALE, _FRAMES if is_coded else 1
         large = draw_clip(pictures, rng, frames=frames, side=side)
         if is_coded:
             large = np.minimum(large, 1.0)
-        small = noisy = _shrunk(large, self.scale, rng)
+        small = noisy = _shrunk(large, rng)
         if is_noisy:
             sensor = draw_sensor(rng, low=0.004, high=0.06)
             noisy = np.stack([add_sensor_noise(frame, sensor, rng) for frame in small])
@@ -94,28 +87,24 @@ class UpscaleTask:
 
     def network(self) -> Network:
         """Return a new network."""
-        return UpscaleNetwork(self.scale)
+        return UpscaleNetwork()
 
     def answer(self, network: Network, batch: Batch) -> Answer:
         """Run the network; every third sample is wanted with its noise left in."""
         lacking, unclean = network(batch.degraded, batch.detail)
-        noisy = self._enlarged(batch.degraded)
-        clean = self._enlarged(batch.degraded + batch.extra)
+        noisy = enlarged(batch.degraded)
+        clean = enlarged(batch.degraded + batch.extra)
         order = torch.arange(noisy.shape[0], device=noisy.device).reshape(-1, 1, 1, 1)
         share = (order % 3 != 0).to(noisy.dtype)
         change = lacking.float() + share * unclean.float()
         wanted = noisy + (batch.clean - clean) + share * (clean - noisy)
         return Answer(change, noisy + change, wanted)
 
-    def _enlarged(self, small: Tensor) -> Tensor:
-        """Return the Lanczos enlargement in linear light, in the working curve."""
-        linear = domain.decode(small, "extended_srgb").cpu()
-        planes = lanczos_upscale(linear.reshape(-1, *small.shape[2:]).numpy(), self.scale)
-        large = torch.from_numpy(planes).reshape(*small.shape[:2], *planes.shape[1:])
-        return domain.encode(large, "extended_srgb").to(small.device)
-
 
 def _working(frame: Array) -> Tensor:
     return domain.encode(
         torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], "extended_srgb"
     )
+
+
+TASK = UpscaleTask()
