@@ -32,6 +32,9 @@ ABSENT = 1.0
 _TOLERANCE = 1.1
 """The noise's variance may be this much more than what was told before a neighbor counts less."""
 
+_MOST_ERROR = 8.0
+"""In variances of the noise: from this error on a neighbor counts nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mean:
@@ -52,10 +55,14 @@ class Mean:
 def mean_of(differences: Tensor, mismatch: Tensor, level: Tensor) -> Mean:
     """Average the neighbors into the frame at hand, as far as they agree with it.
 
-    A neighbor whose error has the variance b^2 beside the noise's s^2 counts s^2 / (s^2 + b^2): the
-    weight of least error for independent errors. Between two frames independent noise has the
-    variance 2 s^2; less than that is noise that both have in common (a codec repeats it), and no
-    mean takes it away.
+    A neighbor whose error has the variance b^2 beside the noise's s^2 counts s^2 / (s^2 + b^2), the
+    weight of least error for independent errors, and fades out towards b^2 = 8 s^2, so that what
+    lies behind a cut leaves no ghost. Between two frames independent noise has the variance 2 s^2;
+    less than that is noise that both have in common (a codec repeats it), and no mean takes it
+    away.
+
+    Source of the fading: A. E. Beaton and J. W. Tukey, "The fitting of power series", Technometrics
+    1974 (the biweight).
 
     Args:
         differences: (N, NEIGHBORS, 3, H, W), neighbor minus frame, working curve.
@@ -65,7 +72,8 @@ def mean_of(differences: Tensor, mismatch: Tensor, level: Tensor) -> Mean:
     noise = level.square()[:, None] + 1e-8
     apart = mismatch.square()
     error = F.relu(apart - 2.0 * _TOLERANCE * noise)
-    weights = noise / (noise + error) * (mismatch < ABSENT)
+    faded = F.relu(1.0 - error / (_MOST_ERROR * noise)).square()
+    weights = noise / (noise + error) * faded * (mismatch < ABSENT)
     total = 1.0 + weights.sum(dim=1)
     change = (weights * differences).sum(dim=1) / total
     own = torch.minimum(apart / 2.0, noise)
