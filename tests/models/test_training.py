@@ -238,10 +238,10 @@ def test_shards_differ_and_repeat() -> None:
 
 
 def loss_of(
-    restored: torch.Tensor, clean: torch.Tensor, *, detail: float = 1.0
+    restored: torch.Tensor, clean: torch.Tensor, *, detail: float = 1.0, excess: float = 0.0
 ) -> dict[str, float]:
     one = torch.ones(clean.shape[0], 1, 1, 1)
-    weights = LossWeights(gradient=0.2, texture=0.01)
+    weights = LossWeights(gradient=0.2, texture=0.01, excess=excess)
     losses = restoration_loss(
         restored, clean, sample_weight=one, detail=detail * one, weights=weights
     )
@@ -264,8 +264,10 @@ def test_texture_counts_only_where_detail_is_wanted() -> None:
     assert loss_of(smooth, clean, detail=0.0)["texture"] == 0.0
 
 
-def test_energy_above_the_clean_one_costs_nothing_in_the_texture_term() -> None:
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["flat", "textured"])
+def test_energy_above_the_clean_one_costs_what_the_recipe_says(share: float) -> None:
     torch.manual_seed(2)
-    clean = torch.rand(1, 3, 64, 64)
+    clean = share * torch.rand(1, 3, 64, 64)
     sharp = clean + 0.3 * torch.randn_like(clean)
     assert loss_of(sharp, clean)["texture"] == pytest.approx(0.0, abs=1e-6)
+    assert loss_of(sharp, clean, excess=1.0)["texture"] > 0.3

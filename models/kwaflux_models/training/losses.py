@@ -25,10 +25,17 @@ _FLAT_ENERGY = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """What each term counts beside the pixel term, which counts 1."""
+    """What each term counts beside the pixel term, which counts 1.
+
+    Attributes:
+        gradient: The gradients.
+        texture: The energy of texture.
+        excess: What too much texture counts, against too little.
+    """
 
     gradient: float
     texture: float
+    excess: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ def restoration_loss(
     Returns:
         Pixels: Charbonnier. Gradient: the same of differences to
         the right and down. Texture: by how much the logarithm of a textured block's Laplacian
-        energy falls short of the clean one's; more energy than the clean block's costs nothing.
+        energy falls short of the clean one's, and, counted ``excess`` times, by how much that of
+        any block exceeds it.
         A network that is told ``detail`` learns both: at 0 the least error, whose mean over what
         might have been is smooth, at 1 texture as strong as the clean one's.
     """
@@ -95,7 +103,8 @@ def restoration_loss(
     gradient = 0.5 * (across + down)
     wanted, found = block_energy(clean), block_energy(restored)
     is_textured = (wanted > _FLAT_ENERGY).to(wanted.dtype)
-    short = F.relu(torch.log(wanted + _FLAT_ENERGY) - torch.log(found + _FLAT_ENERGY))
-    texture = (short * is_textured * detail * (sample_weight > 0)).mean()
+    short = torch.log(wanted + _FLAT_ENERGY) - torch.log(found + _FLAT_ENERGY)
+    unlike = F.relu(short) * is_textured + weights.excess * F.relu(-short)
+    texture = (unlike * detail * (sample_weight > 0)).mean()
     total = pixels + weights.gradient * gradient + weights.texture * texture
     return Losses(total, pixels.detach(), gradient.detach(), texture.detach())

@@ -74,7 +74,11 @@ def read_recipe(path: Path) -> Recipe:
         start=str(training.get("start", "")),
         start_slope=float(training.get("start_slope", 1.0)),
         start_zero=float(training.get("start_zero", 0.0)),
-        loss=LossWeights(gradient=float(loss["gradient"]), texture=float(loss["texture"])),
+        loss=LossWeights(
+            gradient=float(loss["gradient"]),
+            texture=float(loss["texture"]),
+            excess=float(loss.get("excess", 0.0)),
+        ),
         case_weight={case: float(weight) for case, weight in values["case_weight"].items()},
         sha256=hashlib.sha256(text).hexdigest(),
     )

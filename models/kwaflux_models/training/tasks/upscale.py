@@ -48,7 +48,7 @@ def _shrunk(clip: Array, rng: np.random.Generator) -> Array:
 def _codec(rng: np.random.Generator) -> Encode:
     """Draw a codec as small pictures come out of it."""
     codec = str(rng.choice(["jpeg", "h264", "h265", "mpeg2"], p=[0.35, 0.4, 0.1, 0.15]))
-    low, high = {"jpeg": (30, 96), "h264": (14, 32), "h265": (16, 32), "mpeg2": (2, 10)}[codec]
+    low, high = {"jpeg": (30, 95), "h264": (14, 32), "h265": (16, 32), "mpeg2": (2, 10)}[codec]
     return Encode(codec=codec, quality=int(rng.integers(low, high + 1)))
 
 
