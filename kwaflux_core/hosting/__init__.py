@@ -1,12 +1,13 @@
 """What the adapters of all hosts share: panels, the way to a server, work, places and records.
 
 Owns no host: nothing here imports one, nor numpy or torch, and all of it reads in Python 3.10. It
-is made of four modules that an adapter is thin on top of:
+is made of these modules, which an adapter is thin on top of:
 
 - ``panel``: what a person can set, from the descriptors of the server's effects.
 - ``link``: the way to a server, which is started when none runs.
 - ``work``: one enhancement of a frame range, followed from a thread of its own.
 - ``hop``: names and places of the files that travel, and the record of what is done.
+- ``layout``: how an installed adapter lies in a host's folder.
 
 ``panel`` and ``hop`` touch no compiled module; ``link`` and ``work`` do when they are called, not
 when they are imported, so that a host starts whatever is installed in its Python.

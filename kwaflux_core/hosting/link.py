@@ -3,8 +3,8 @@
 Owns finding and starting the local server from inside a host, and saying what is wrong in one
 sentence. Must not know what is asked of the server, or which host it is.
 
-The server never runs in the host's Python: ``kwaflux install`` wrote down, in ``INSTALL_FILE``
-beside the installed packages, the command that starts it in its own environment.
+The server never runs in the host's Python: ``kwaflux install`` wrote down, beside the packages it
+put into the host's folder, the command that starts it in its own environment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import kwaflux_core
 from kwaflux_core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -28,16 +27,14 @@ from kwaflux_core.errors import (
     KwafluxError,
     Unavailable,
 )
+from kwaflux_core.hosting.layout import INSTALL_FILE, add_wheels, installed_root
 
 if TYPE_CHECKING:
     from kwaflux_core.client import Client
 
-__all__ = ["INSTALL_FILE", "clean_environ", "connect", "import_problem", "server_command"]
+__all__ = ["clean_environ", "connect", "import_problem", "server_command"]
 
-INSTALL_FILE: Final = "kwaflux_install.json"
-"""What ``kwaflux install`` wrote beside the packages it put into a host's folder."""
-
-COMMAND_VARIABLE: Final = "KWAFLUX_COMMAND"
+_COMMAND_VARIABLE: Final = "KWAFLUX_COMMAND"
 _CONNECT_S = 5.0
 _START_S = 150.0
 _POLL_S = 0.1
@@ -100,8 +97,10 @@ def connect(
 def import_problem() -> HostError | None:
     """Return why the client cannot be imported in this Python, in one sentence with the mend.
 
-    None where all is well. Nothing compiled is imported before this is called.
+    None where all is well. The wheels that were installed for this Python are found from here on;
+    nothing compiled is imported before.
     """
+    add_wheels()
     try:
         import msgpack  # noqa: F401 - the client needs both
         import zmq  # noqa: F401
@@ -126,10 +125,10 @@ def server_command(environ: Mapping[str, str], *, folder: Path | None = None) ->
     Raises:
         HostError: Nothing says where it is, or what said it cannot be read.
     """
-    named = environ.get(COMMAND_VARIABLE, "")
+    named = environ.get(_COMMAND_VARIABLE, "")
     if named:
         return (named,)
-    at = (folder or Path(kwaflux_core.__file__).parent.parent) / INSTALL_FILE
+    at = (folder or installed_root()) / INSTALL_FILE
     try:
         raw = json.loads(at.read_text(encoding="utf-8"))
         command = tuple(raw["command"])
@@ -265,7 +264,7 @@ def _is_own_environment() -> bool:
 def _no_command(at: Path) -> tuple[str, ...]:
     raise HostError(
         f"nothing says how the Kwaflux server is started: {at} names no command",
-        hint=f"install again: kwaflux install; or set {COMMAND_VARIABLE} to the kwaflux program",
+        hint=f"install again: kwaflux install; or set {_COMMAND_VARIABLE} to the kwaflux program",
         path=str(at),
     )
 
