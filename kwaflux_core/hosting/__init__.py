@@ -7,6 +7,7 @@ is made of these modules, which an adapter is thin on top of:
 - ``link``: the way to a server, which is started when none runs.
 - ``work``: one enhancement of a frame range, followed from a thread of its own.
 - ``hop``: names and places of the files that travel, and the record of what is done.
+- ``check``, ``chart``, ``bundle``: what a road does to a chart, and what support is told.
 - ``layout``: how an installed adapter lies in a host's folder.
 
 ``panel`` and ``hop`` touch no compiled module; ``link`` and ``work`` do when they are called, not
