@@ -74,9 +74,6 @@ def write_bundle(
     return target
 
 
-
-
-
 def _about(host: str, about: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, object]:
     problem = import_problem()
     return {
