@@ -1,0 +1,176 @@
+"""One wish, clip by clip: out, enhanced, back.
+
+Owns the order of things and where results lie. Must not know dialogs or consoles: ``enhance`` is a
+generator that yields sentences, so that whoever waits can draw, and can close it to cancel.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kwaflux_core.errors import HostError, KwafluxError
+from kwaflux_core.flow import Flow
+from kwaflux_core.hosting.hop import HopFolder, slashed
+from kwaflux_core.hosting.record import Order
+from kwaflux_core.hosting.work import Work
+from kwaflux_resolve.back import Made, Mode, bring_back
+from kwaflux_resolve.clips import Shot, chosen_items, look
+from kwaflux_resolve.color import capture
+from kwaflux_resolve.host import Host
+from kwaflux_resolve.render import Plates, render_composite, render_source
+
+if TYPE_CHECKING:
+    from kwaflux_core.hosting.work import OpenClient
+
+__all__ = ["Wish", "enhance"]
+
+_DONE = "brought_back.json"
+_SHOWN_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Hold what a person asks for.
+
+    Args:
+        flow: The effects.
+        mode: How results come back.
+        is_graded: Whether the graded composite is enhanced, and not the clip's own frames.
+        handles: Frames more on both sides.
+        colorspace: What the frames' numbers mean, as OCIO names it; empty: what Resolve says.
+        folder: Where results are kept; empty: in ``kwaflux`` beside the media.
+    """
+
+    flow: str
+    mode: Mode = "take"
+    is_graded: bool = False
+    handles: int = 0
+    colorspace: str = ""
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        Flow.parse(self.flow)
+        if self.is_graded and self.mode != "track":
+            raise HostError(
+                "a graded picture that comes back into the clip would be graded twice",
+                hint="choose a new track for it, or the clip's own frames",
+            )
+
+
+def enhance(
+    host: Host, wish: Wish, *, open_client: OpenClient | None = None
+) -> Generator[str, None, list[Made]]:
+    """Enhance the chosen clips; a clip that is refused or fails does not end the others.
+
+    Raises:
+        HostError: No clip could be enhanced; the message says why.
+    """
+    made: list[Made] = []
+    problems: list[str] = []
+    for item in chosen_items(host):
+        try:
+            shot = look(item, timeline=host.timeline)
+            made.append((yield from _one(host, shot, wish, open_client)))
+            yield f"{shot.name}: brought back as a {wish.mode}, and found again after a save"
+        except KwafluxError as error:
+            problems.append(str(error))
+            host.say(str(error))
+    if problems and not made:
+        raise HostError("; ".join(problems), hint="nothing was changed")
+    return made
+
+
+def _one(
+    host: Host, shot: Shot, wish: Wish, open_client: OpenClient | None
+) -> Generator[str, None, Made]:
+    if os.path.exists(os.path.join(os.path.dirname(shot.path), _DONE)):
+        raise HostError(
+            f"{shot.name} is itself a result of Kwaflux",
+            hint="show the original take, or revert it, so that nothing is enhanced twice",
+        )
+    color = capture(shot.clip, project=host.project, timeline=host.timeline)
+    name = color.of_composite if wish.is_graded else color.of_source
+    order = Order(flow=wish.flow, colorspace=name(wish.colorspace))
+    folder, stem = _results(shot, wish)
+    with HopFolder.make(beside=os.path.dirname(folder)) as hop:
+        frames = f"{hop.path}/plates"
+        os.mkdir(frames)
+        with host.kept():
+            rendering = (
+                render_composite(host, shot, folder=frames)
+                if wish.is_graded
+                else render_source(
+                    host,
+                    shot,
+                    color=color,
+                    folder=frames,
+                    handles=wish.handles,
+                    is_whole=wish.mode == "replace",
+                )
+            )
+            plates = yield from _told(rendering, f"{shot.name}: Resolve renders")
+        target = f"{folder}/{stem}.%04d.exr"
+        numbers = range(plates.first, plates.last + 1)
+        work = Work(order, source=plates.pattern, target=target, frames=numbers,
+                    open_client=open_client, name="resolve")  # fmt: skip
+        yield from _followed(work, shot)
+    results = Plates(pattern=target, first=plates.first, last=plates.last, used=plates.used)
+    job = f"kw-{secrets.token_hex(4)}"
+    with host.kept():
+        made = bring_back(
+            host, shot, color=color, mode=wish.mode, job=job, results=results, note=wish.flow
+        )
+    with open(f"{folder}/{_DONE}", "w", encoding="utf-8") as file:
+        file.write(made.data)
+    return made
+
+
+def _told(rendering: Generator[float, None, Plates], what: str) -> Generator[str, None, Plates]:
+    try:
+        while True:
+            yield f"{what}, {100 * next(rendering):.0f} %"
+    except StopIteration as end:
+        plates: Plates = end.value
+        return plates
+    finally:
+        rendering.close()
+
+
+def _followed(work: Work, shot: Shot) -> Generator[str, None, None]:
+    """Follow a work to its end; closing this cancels it on the server.
+
+    Raises:
+        HostError: It could not go on, or frames failed; what is done stays done.
+    """
+    work.start()
+    try:
+        while not (now := work.snapshot()).is_over:
+            yield f"{shot.name}: {now.done} of {now.total} frames. {now.message}"
+    finally:
+        work.cancel()
+    if now.state != "done":
+        raise HostError(f"{shot.name}: {now.message}", hint=now.hint)
+    failed = [f"{n} ({now.frames[n].reason})" for n in now.in_state("failed")]
+    if failed:
+        shown = "; ".join(failed[:_SHOWN_FRAMES])
+        raise HostError(
+            f"{shot.name}: {len(failed)} of {now.total} frames failed: {shown}",
+            hint="the others are kept; run it again for those",
+        )
+
+
+def _results(shot: Shot, wish: Wish) -> tuple[str, str]:
+    """Return the folder of the results and the name of its files: the first version not in use.
+
+    A version that was not brought back, for it failed or was cancelled, is used again.
+    """
+    stem = os.path.splitext(shot.name)[0].partition("[")[0].rstrip("._- ") or "clip"
+    root = wish.folder or os.path.join(os.path.dirname(shot.path), "kwaflux")
+    version = 1
+    while os.path.exists(os.path.join(root, stem, f"v{version:03d}", _DONE)):
+        version += 1
+    return slashed(os.path.join(root, stem, f"v{version:03d}")), f"{stem}_v{version:03d}"
