@@ -1,4 +1,4 @@
-"""The way back into Resolve: four ways, each found again after a save, each undone in one action."""
+"""The way back into Resolve: four ways, each found again after a save, undone in one action."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _shot(host: Host) -> tuple[Shot, Color]:
     item = host.timeline.GetCurrentVideoItem()
     assert item is not None
     shot = look(item, timeline=host.timeline)
-    return shot, capture(shot.clip, project=host.project, timeline=host.timeline)
+    return shot, capture(shot.media.clip, project=host.project, timeline=host.timeline)
 
 
 def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008) -> Plates:
@@ -64,9 +64,9 @@ def _picture(found: Scene) -> tuple[object, ...]:
     """Return what a person would see of the timeline, the bins and the page."""
     world = found.world
     tracks = [
-        [(i.uid, i.start, i.count, i.shown[0], i.shown[1], len(i.takes), len(i.comps)) for i in t.items]
-        for t in found.cut.tracks
-    ]  # fmt: skip
+        [(i.uid, i.start, i.count, i.shown, len(i.takes), len(i.comps)) for i in track.items]
+        for track in found.cut.tracks
+    ]
     clips = [
         (clip.uid, clip.numbered, dict(clip.properties), dict(clip.metadata))
         for clip in world.clips()
@@ -241,6 +241,14 @@ def test_a_replace_that_did_nothing_is_found_out(tmp_path: Path) -> None:
     found = scene(tmp_path, quirks=Quirks(replace_fails=True))
     with pytest.raises(HostError, match="did not replace"):
         _back(found, tmp_path, "replace")
+
+
+def test_a_clip_with_sound_is_not_replaced_by_pictures(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    found.clip.properties["Audio Ch"] = "2"
+    with pytest.raises(HostError, match="has sound"):
+        _back(found, tmp_path, "replace")
+    assert found.clip.numbered.endswith("plate.[1001-1012].exr")
 
 
 def test_only_a_result_of_the_whole_media_replaces_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from kwaflux_resolve.shots import Wish
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
-from kwaflux_testing.fake_resolve.windows import FakeUser, UIDispatcher, UIManager, Window
+from kwaflux_testing.fake_resolve.windows import FakeUser, UIDispatcher, Window
 
 PARAMS = [
     {"name": "strength", "type": "double", "label": "Strength", "hint": "How much.",
@@ -233,7 +233,7 @@ def test_ctrl_c_on_the_console_cancels(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("kwaflux_resolve.console.time.sleep", interrupted)
+    monkeypatch.setattr("kwaflux_core.hosting.follow.time.sleep", interrupted)
     asked = ["--flow", "denoise", "--colorspace", "scene_linear"]
     assert console.main(asked, names=found.names) == 1
     assert spoken[-1] == "Cancelled; nothing was brought back"

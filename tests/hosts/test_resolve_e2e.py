@@ -1,10 +1,11 @@
-"""From a clip on Resolve's timeline to a take of it, through a real server, by path and by bytes."""
+"""From a clip on Resolve's timeline to a take of it, through a real server, by path and bytes."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,10 +171,14 @@ def test_a_server_that_is_killed_is_said_and_a_later_run_does_the_rest(
     doomed = start_server()
     wish = Wish(flow="slow(seconds=0.1)", colorspace="scene_linear")
     steps = enhance(_host(found), wish, open_client=_open(doomed))
-    with pytest.raises(HostError, match="plate"):
+
+    def follow() -> None:
         for said in steps:
             if "5 of 20 frames" in said:
                 os.killpg(doomed.process.pid, signal.SIGKILL)
+
+    with pytest.raises(HostError, match="plate"):
+        follow()
     assert found.item.takes == []
     done = list((tmp_path / "media" / "kwaflux" / "plate" / "v001").glob("*.exr"))
     assert 5 <= len(done) < 20
@@ -198,14 +203,49 @@ def test_an_unknown_effect_is_said_before_it_is_said_of_every_frame(
         _run(found, server, flow="denoize")
 
 
-def test_the_console_does_all_of_it_under_nogui(
-    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(console, "_say", said.append)
+def _at_home(monkeypatch: pytest.MonkeyPatch, server: RunningServer, folder: Path) -> list[str]:
+    """Let this process's own settings lead to a server; return what the console says."""
     for name, value in server.place.environ.items():
         if name.startswith("KWAFLUX_"):
             monkeypatch.setenv(name, value)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    said: list[str] = []
+    monkeypatch.setattr(console, "_say", said.append)
+    return said
+
+
+def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = _at_home(monkeypatch, server, tmp_path)
+    found = scene(tmp_path)
+    found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
+    assert console.main(["--check"], names=found.names) == 0, said
+    assert "good  resolve: out" in "\n".join(said)
+    assert said[-1].startswith("Every step gave back what it got.")
+    with zipfile.ZipFile(said[-1].split()[-1]) as archive:
+        assert "davinciYRGBColorManagedv2" in archive.read("about.json").decode()
+    assert [clip.name for clip in found.world.clips()] == [found.clip.name]
+    assert [cut.name for cut in found.world.cuts] == ["edit"]
+    assert found.world.bin.name == "Master"
+
+
+def test_the_chart_tells_what_resolve_did_to_colors(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Resolve that answers as if it had left its conversion out, and had not."""
+    said = _at_home(monkeypatch, server, tmp_path)
+    monkeypatch.setattr("kwaflux_resolve.color.Color.keep_numbers", lambda self, timeline: None)
+    found = scene(tmp_path)
+    found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
+    assert console.main(["--check"], names=found.names) == 1
+    assert "The first step that changed something: resolve: out" in "\n".join(said)
+
+
+def test_the_console_does_all_of_it_under_nogui(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = _at_home(monkeypatch, server, tmp_path)
     found = scene(tmp_path, quirks=Quirks(has_ui=False))
     asked = ["--flow", "identity", "--colorspace", "scene_linear", "--out", str(tmp_path / "out")]
     assert console.main(asked, names=found.names) == 0

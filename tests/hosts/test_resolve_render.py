@@ -42,7 +42,7 @@ def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) 
     frames = folder / "frames"
     frames.mkdir()
     shot = _shot(host)
-    color = capture(shot.clip, project=host.project, timeline=host.timeline)
+    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
     with host.kept():
         return _to_end(
             render_source(
@@ -156,7 +156,7 @@ def test_a_render_that_is_closed_midway_stops_and_leaves_nothing(tmp_path: Path)
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     host, before = _host(found), _state(found.world)
     shot = _shot(host)
-    color = capture(shot.clip, project=host.project, timeline=host.timeline)
+    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
     with host.kept():
         steps = render_source(
             host, shot, color=color, folder=str(tmp_path), handles=0, is_whole=False

@@ -76,7 +76,7 @@ def bring_back(
         if mode == "replace":
             made = _to_replace(shot, made, color=color, results=results)
             new = frame_path(results.pattern, results.first)
-            _exchange(host, shot.clip, new, color=color, is_original=False)
+            _exchange(host, shot.media.clip, new, color=color, is_original=False)
         elif mode == "fusion":
             made = _branched(shot, made, color=color, results=results)
         else:
@@ -158,7 +158,9 @@ def _taken(host: Host, shot: Shot, clip: MediaPoolItem, made: Made, *, head: int
             item.SelectTakeByIndex(before)
             item.DeleteTakeByIndex(count + 1)
     host.pool.DeleteClips([clip])
-    raise HostError(f"Resolve added no take to {shot.name}", hint="choose a new track instead")
+    raise HostError(
+        f"Resolve added no take to {shot.media.name}", hint="choose a new track instead"
+    )
 
 
 def _placed(host: Host, shot: Shot, clip: MediaPoolItem, made: Made, *, head: int) -> Made:
@@ -182,14 +184,19 @@ def _placed(host: Host, shot: Shot, clip: MediaPoolItem, made: Made, *, head: in
             return replace(made, made=text_of(items[0].GetUniqueId()))
         timeline.DeleteTrack("video", track)
     host.pool.DeleteClips([clip])
-    raise HostError(f"Resolve did not place the result of {shot.name}", hint="choose a take")
+    raise HostError(f"Resolve did not place the result of {shot.media.name}", hint="choose a take")
 
 
 def _to_replace(shot: Shot, made: Made, *, color: Color, results: Plates) -> Made:
     """Return what must be known to undo a replacement, before it is made."""
-    if (results.first, results.last) != (shot.media_first, shot.media_last):
+    if (results.first, results.last) != (shot.media.first, shot.media.last):
         raise HostError("only a result of the whole media can replace it")
-    old = _first_file(shot.path)
+    if text_of(shot.media.clip.GetClipProperty("Audio Ch")) not in ("", "0"):
+        raise HostError(
+            f"{shot.media.name} has sound, which would be gone with its media",
+            hint="choose a take or a new track",
+        )
+    old = _first_file(shot.media.path)
     return replace(made, made=results.pattern, before=old, level=color.level)
 
 
@@ -224,7 +231,7 @@ def _branched(shot: Shot, made: Made, *, color: Color, results: Plates) -> Made:
     comp, names = shot.item.AddFusionComp(), shot.item.GetFusionCompNameList()
     name = f"Kwaflux {made.job}"
     if comp is None or not names or not shot.item.RenameFusionCompByName(names[-1], name):
-        raise HostError(f"Resolve added no Fusion comp to {shot.name}", hint="choose a take")
+        raise HostError(f"Resolve added no Fusion comp to {shot.media.name}", hint="choose a take")
     made = replace(made, made=name)
     media_in, media_out = comp.FindTool("MediaIn1"), comp.FindTool("MediaOut1")
     loader, mix = (comp.AddTool(kind, -32768, -32768) for kind in ("Loader", "Dissolve"))

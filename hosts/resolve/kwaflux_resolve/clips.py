@@ -19,39 +19,43 @@ from kwaflux_resolve.host import Host, offers, text_of
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
 
-__all__ = ["Shot", "chosen_items", "look"]
+__all__ = ["Media", "Shot", "chosen_items", "look", "media_of"]
 
 _FPS_TOLERANCE = 0.002
 _SPAN_TOLERANCE = 1  # GetSourceStartFrame may be one off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Hold a clip of the media pool: numbers of its first and last frame, its rate and size."""
+
+    clip: MediaPoolItem
+    name: str
+    path: str
+    first: int
+    last: int
+    fps: float
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """Hold a clip on a timeline, and what is known of its media.
+    """Hold a clip on a timeline.
 
     Args:
-        item: The item; its media is ``clip``.
+        item: The item, and ``uid`` its name in Resolve.
+        media: What it shows.
         start: Its first frame on the timeline, absolute.
         count: How many frames it lasts there; as many of the source, for retimes are refused.
         left: What ``GetLeftOffset`` says: the first source frame, counted from ``base``.
-        media_first: The number of the media's first frame.
-        media_last: The number of its last.
-        size_px: Width and height of the media.
     """
 
     item: TimelineItem
-    clip: MediaPoolItem
-    name: str
     uid: str
+    media: Media
     start: int
     count: int
     left: int
-    track: int
-    media_first: int
-    media_last: int
-    fps: float
-    size_px: tuple[int, int]
-    path: str
 
     def used(self, *, base: int) -> tuple[int, int]:
         """Return the first and last source frame that the timeline shows.
@@ -60,13 +64,8 @@ class Shot:
             base: What ``GetLeftOffset`` says where the whole media lies on a timeline: versions
                 differ in whether a sequence counts from its first number or from 0.
         """
-        first = self.media_first + self.left - base
+        first = self.media.first + self.left - base
         return first, first + self.count - 1
-
-    def with_handles(self, used: tuple[int, int], *, handles: int) -> tuple[int, int]:
-        """Return the range with handles, as far as there is media."""
-        first, last = used
-        return max(self.media_first, first - handles), min(self.media_last, last + handles)
 
 
 def chosen_items(host: Host) -> list[TimelineItem]:
@@ -96,51 +95,52 @@ def look(item: TimelineItem, *, timeline: Timeline) -> Shot:
         HostError: A title, a generator, a compound, a still, a retime, or of another frame rate.
     """
     name, clip = text_of(item.GetName()), item.GetMediaPoolItem()
-    path = "" if clip is None else text_of(clip.GetClipProperty("File Path"))
-    if clip is None or not path:
+    media = None if clip is None else media_of(clip)
+    if media is None:
         raise _refused(name, "is a title, a generator or a compound: it has no media of its own")
-    first, last = (_whole(clip.GetClipProperty(key)) for key in ("Start", "End"))
-    start, end, left = item.GetStart(), item.GetEnd(), item.GetLeftOffset()
-    uid = item.GetUniqueId()
-    track = list(item.GetTrackTypeAndIndex() or [])
-    size = re.fullmatch(r"(\d+)\s*x\s*(\d+)", text_of(clip.GetClipProperty("Resolution")))
-    if None in (first, last, start, end, left, uid) or size is None or len(track) < 2:
-        raise _refused(name, "cannot be read: Resolve says nothing of its frames or its size")
-    assert_known = (int(str(part)) for part in (first, last, start, end, left))
-    media_first, media_last, begin, behind, offset = assert_known
-    count = behind - begin
-    fps = _check_rate(name, clip, timeline)
-    if media_first == media_last and count > 1:
+    start, end, left, uid = item.GetStart(), item.GetEnd(), item.GetLeftOffset(), item.GetUniqueId()
+    if start is None or end is None or left is None or uid is None:
+        raise _refused(name, "cannot be read: Resolve says nothing of its frames")
+    _check_rate(media, timeline)
+    if media.first == media.last and end - start > 1:
         raise _refused(name, "is a still", hint="enhance its file: kwaflux enhance")
-    _check_speed(name, item, count=count)
-    return Shot(
-        item=item,
+    _check_speed(name, item, count=end - start)
+    return Shot(item=item, uid=uid, media=media, start=start, count=end - start, left=left)
+
+
+def media_of(clip: MediaPoolItem) -> Media | None:
+    """Return what a clip says of its media; None where it has none, or does not say it."""
+    keys = ("File Path", "Start", "End", "FPS", "Resolution")
+    path, first, last, fps, size = (text_of(clip.GetClipProperty(key)) for key in keys)
+    sides = re.fullmatch(r"(\d+)\s*x\s*(\d+)", size)
+    if not path or sides is None or not all(re.fullmatch(r"-?\d+", n) for n in (first, last)):
+        return None
+    return Media(
         clip=clip,
-        name=name,
-        uid=str(uid),
-        start=begin,
-        count=count,
-        left=offset,
-        track=int(str(track[1])),
-        media_first=media_first,
-        media_last=media_last,
-        fps=fps,
-        size_px=(int(size[1]), int(size[2])),
+        name=clip.GetName(),
         path=path,
+        first=int(first),
+        last=int(last),
+        fps=_rate(fps),
+        size_px=(int(sides[1]), int(sides[2])),
     )
 
 
-def _check_rate(name: str, clip: MediaPoolItem, timeline: Timeline) -> float:
-    rates = (clip.GetClipProperty("FPS"), timeline.GetSetting("timelineFrameRate"))
-    own, shown = (float((re.match(r"[0-9.]+", text_of(rate)) or ["0"])[0]) for rate in rates)
-    if not own or abs(own - shown) > _FPS_TOLERANCE:
+def _check_rate(media: Media, timeline: Timeline) -> None:
+    shown = _rate(text_of(timeline.GetSetting("timelineFrameRate")))
+    if not media.fps or abs(media.fps - shown) > _FPS_TOLERANCE:
         raise _refused(
-            name,
-            f"has {own:g} frames a second and its timeline {shown:g}: its frames are not those "
-            "of its media",
+            media.name,
+            f"has {media.fps:g} frames a second and its timeline {shown:g}: its frames are not "
+            "those of its media",
             hint="put it on a timeline of its own rate, and enhance it there",
         )
-    return own
+
+
+def _rate(text: str) -> float:
+    """Return the number that a rate begins with: ``29.97 DF``."""
+    found = re.match(r"[0-9.]+", text)
+    return float(found[0]) if found else 0.0
 
 
 def _check_speed(name: str, item: TimelineItem, *, count: int) -> None:
@@ -160,11 +160,6 @@ def _check_speed(name: str, item: TimelineItem, *, count: int) -> None:
             f"is retimed: {end - begin} source frames in {count}",
             hint="enhance it at 100 %, then retime the result",
         )
-
-
-def _whole(value: object) -> int | None:
-    text = text_of(value)
-    return int(text) if re.fullmatch(r"-?\d+", text) else None
 
 
 def _refused(name: str, why: str, *, hint: str = "") -> HostError:

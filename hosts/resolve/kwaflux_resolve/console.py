@@ -9,19 +9,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping, Sequence
 
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.hosting import link
+from kwaflux_core.hosting.follow import drained
+from kwaflux_core.hosting.layout import add_wheels
 from kwaflux_core.hosting.panel import Panel
 from kwaflux_resolve.back import MODES, made_in, revert
+from kwaflux_resolve.check import check_road
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.shots import Wish, enhance
 
 __all__ = ["main", "menu"]
 
-_TICK_S = 0.1
+_OPTIONS: dict[str, dict[str, object]] = {
+    "--flow": {"help": "the effects; without it: what there is"},
+    "--mode": {"choices": list(MODES), "default": "take", "help": "how results come back"},
+    "--graded": {"action": "store_true", "help": "the graded composite, on a new track"},
+    "--handles": {"type": int, "default": 0, "help": "frames more on both sides"},
+    "--colorspace": {"default": "", "help": "what the numbers mean, as OCIO names it"},
+    "--out": {"default": "", "help": "where results are kept; else beside the media"},
+    "--revert": {"nargs": "?", "const": "", "metavar": "JOB", "help": "undo a job, or the last"},
+    "--check": {"action": "store_true", "help": "send a chart down the whole road"},
+}
+_NO_WINDOW = (
+    "There is no window here. In the console: from kwaflux_resolve.console import main; "
+    "main(['--flow', 'denoise'], names=globals())"
+)
 
 
 def menu(names: Mapping[str, object]) -> None:
@@ -30,12 +45,12 @@ def menu(names: Mapping[str, object]) -> None:
     Args:
         names: The script's global names: Resolve puts ``resolve``, ``fusion`` and ``bmd`` there.
     """
+    add_wheels()
     try:
         host = find_host(names, say=_say)
         makers = host.window_makers()
         if makers is None:
-            _say("There is no window here; in the console: from kwaflux_resolve.console import "
-                 "main; main(['--flow', 'denoise'], names=globals())")  # fmt: skip
+            _say(_NO_WINDOW)
             return
         from kwaflux_resolve.dialog import Dialog
 
@@ -53,64 +68,44 @@ def main(
         arguments: What was typed; None: this process's own.
         names: As in ``menu``; None: Resolve is reached from outside.
     """
-    asked = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser("kwaflux_resolve", description="Enhance the selected clips.")
+    for option, details in _OPTIONS.items():
+        parser.add_argument(option, **details)  # type: ignore[arg-type]
+    asked = parser.parse_args(arguments)
+    add_wheels()
     try:
-        host = find_host(names, say=_say)
-        if asked.revert is not None:
-            _revert(host, asked.revert)
-        elif asked.flow is None:
-            _list(host)
-        else:
-            _run(host, Wish(flow=asked.flow, mode=asked.mode, is_graded=asked.graded,
-                            handles=asked.handles, colorspace=asked.colorspace,
-                            folder=asked.out))  # fmt: skip
+        is_good = _done(find_host(names, say=_say), asked)
     except KwafluxError as error:
         _say(str(error))
         return 1
     except KeyboardInterrupt:
         _say("Cancelled; nothing was brought back")
         return 1
-    return 0
+    return 0 if is_good else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("kwaflux_resolve", description="Enhance the selected clips.")
-    parser.add_argument("--flow", help="the effects; without it: what there is")
-    parser.add_argument("--mode", choices=list(MODES), default="take", help="how it comes back")
-    parser.add_argument("--graded", action="store_true", help="the graded composite, on a track")
-    parser.add_argument("--handles", type=int, default=0, help="frames more on both sides")
-    parser.add_argument("--colorspace", default="", help="what the numbers mean, as OCIO names it")
-    parser.add_argument("--out", default="", help="where results are kept; else beside the media")
-    parser.add_argument("--revert", nargs="?", const="", metavar="JOB",
-                        help="undo a job; without its id, the last on the timeline")  # fmt: skip
-    return parser
-
-
-def _run(host: Host, wish: Wish) -> None:
-    steps, last = enhance(host, wish), ""
-    try:
-        for said in steps:
-            if said != last:
-                _say(said)
-            last = said
-            time.sleep(_TICK_S)
-    finally:
-        steps.close()
-
-
-def _revert(host: Host, job: str) -> None:
-    made = [one for one in made_in(host.timeline) if job in ("", one.job)]
-    if not made:
-        raise HostError(f"nothing of {job or 'Kwaflux'} is on this timeline", hint="open its own")
-    revert(host, made[-1])
-    _say(f"{made[-1].job} is reverted; its files stay")
-
-
-def _list(host: Host) -> None:
+def _done(host: Host, asked: argparse.Namespace) -> bool:
+    if asked.check:
+        return drained(check_road(host), say=_say)
+    if asked.revert is not None:
+        made = [one for one in made_in(host.timeline) if asked.revert in ("", one.job)]
+        if not made:
+            what = asked.revert or "Kwaflux"
+            raise HostError(f"nothing of {what} is on this timeline", hint="open its own")
+        revert(host, made[-1])
+        _say(f"{made[-1].job} is reverted; its files stay")
+        return True
+    if asked.flow is not None:
+        kept = {"graded": "is_graded", "out": "folder", "check": "", "revert": ""}
+        wish = {kept.get(name, name): value for name, value in vars(asked).items()}
+        wish.pop("")
+        drained(enhance(host, Wish(**wish)), say=_say)
+        return True
     for choice in _panel().choices:
         _say(f"{choice.id:24} {choice.label}")
     for one in made_in(host.timeline):
         _say(f"{one.job}: a {one.mode} on this timeline")
+    return True
 
 
 def _panel() -> Panel:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.hosting.panel import Choice, Control, Panel
 from kwaflux_resolve.back import MODES, Mode, made_in, revert
+from kwaflux_resolve.check import check_road
 from kwaflux_resolve.host import Host
 from kwaflux_resolve.shots import Wish, enhance
 
@@ -20,6 +21,7 @@ __all__ = ["Dialog"]
 
 _TICK_MS = 100
 _ASKED = "what Resolve says; else as OCIO names it"
+_BUTTONS = ("Enhance", "Cancel", "Revert", "Check")
 _SOURCES = ("The clip's own frames, ungraded", "The graded composite")
 _MODES: tuple[Mode, ...] = tuple(MODES)
 _WIDGETS = {
@@ -73,7 +75,8 @@ class Dialog:
             self._row("Colorspace", ui.LineEdit({"ID": "Colorspace", "PlaceholderText": _ASKED})),
         ]
         buttons = [
-            ui.Button({"ID": name, "Text": name}) for name in ("Enhance", "Cancel", "Revert")
+            ui.Button({"ID": name, "Text": name})
+            for name in ("Enhance", "Cancel", "Revert", "Check")
         ]
         status = ui.Label({"ID": "Status", "Text": "Ready", "WordWrap": True})
         picker = self._row("Effect", ui.ComboBox({"ID": "Effect"}))
@@ -85,6 +88,7 @@ class Dialog:
         window.On.Enhance.Clicked = lambda event: self._start()
         window.On.Cancel.Clicked = lambda event: self._cancel("Cancelled")
         window.On.Revert.Clicked = lambda event: self._revert()
+        window.On.Check.Clicked = lambda event: self._begin(check_road(self._host))
         self._loop.On.Timeout = lambda event: self._step()
         return window
 
@@ -161,12 +165,13 @@ class Dialog:
         )
 
     def _start(self) -> None:
-        if self._steps is not None:
-            return
         try:
-            self._steps = enhance(self._host, self.wish())
+            self._begin(enhance(self._host, self.wish()))
         except KwafluxError as error:
             self._say(str(error))
+
+    def _begin(self, steps: Generator[str, None, object]) -> None:
+        self._steps = self._steps or steps
 
     def _step(self) -> None:
         """Let the work go on a little, and show how far it is."""

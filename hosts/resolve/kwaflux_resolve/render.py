@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.arrived import arrived_pattern
-from kwaflux_resolve.clips import Shot
+from kwaflux_resolve.clips import Media, Shot
 from kwaflux_resolve.color import Color
 from kwaflux_resolve.host import Host, text_of
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import Project, Timeline
 
-__all__ = ["Plates", "render_composite", "render_source"]
+__all__ = ["Plates", "render_composite", "render_media", "render_source"]
 
 _CODEC = "RGBFloatZIP"
 _STOCK_PRESETS = ("H.264 Master", "H.265 Master", "ProRes 422 HQ", "ProRes Master")
@@ -70,20 +70,39 @@ def render_source(
         HostError: Resolve did not do as it was told.
         ImageError: The files are not what was asked for.
     """
-    with _whole_media(host, shot, color=color) as (timeline, base):
+    media = shot.media
+    with _whole_media(host, media, color=color) as (timeline, base):
         used = shot.used(base=base)
-        if not shot.media_first <= used[0] <= used[1] <= shot.media_last:
+        if not media.first <= used[0] <= used[1] <= media.last:
             raise HostError(
-                f"{shot.name} shows the frames {used[0]}-{used[1]}, and its media has "
-                f"{shot.media_first}-{shot.media_last}",
+                f"{media.name} shows the frames {used[0]}-{used[1]}, and its media has "
+                f"{media.first}-{media.last}",
                 hint="put it on the timeline anew from the media pool",
             )
-        wanted = shot.with_handles(used, handles=handles)
-        first, last = (shot.media_first, shot.media_last) if is_whole else wanted
+        first, last = max(media.first, used[0] - handles), min(media.last, used[1] + handles)
+        if is_whole:
+            first, last = media.first, media.last
         pattern = yield from _rendered(
-            host, timeline, folder=folder, first=first, last=last, size_px=shot.size_px
+            host, timeline, folder=folder, first=first, last=last, size_px=media.size_px
         )
     return Plates(pattern=pattern, first=first, last=last, used=used)
+
+
+def render_media(
+    host: Host, media: Media, *, color: Color, folder: str
+) -> Generator[float, None, str]:
+    """Render a whole clip of the media pool, as ``render_source`` does; return its pattern."""
+    with _whole_media(host, media, color=color) as (timeline, _):
+        return (
+            yield from _rendered(
+                host,
+                timeline,
+                folder=folder,
+                first=media.first,
+                last=media.last,
+                size_px=media.size_px,
+            )
+        )
 
 
 def render_composite(host: Host, shot: Shot, *, folder: str) -> Generator[float, None, Plates]:
@@ -105,7 +124,7 @@ def render_composite(host: Host, shot: Shot, *, folder: str) -> Generator[float,
 
 
 @contextlib.contextmanager
-def _whole_media(host: Host, shot: Shot, *, color: Color) -> Iterator[tuple[Timeline, int]]:
+def _whole_media(host: Host, media: Media, *, color: Color) -> Iterator[tuple[Timeline, int]]:
     """Give a timeline with the whole media at its own numbers, and what its left offset says."""
     project, pool, before = host.project, host.pool, host.timeline
     timeline = pool.CreateEmptyTimeline(f"Kwaflux {time.time_ns()}")
@@ -113,17 +132,17 @@ def _whole_media(host: Host, shot: Shot, *, color: Color) -> Iterator[tuple[Time
         raise HostError("Resolve made no temporary timeline", hint="is the project read-only?")
     try:
         project.SetCurrentTimeline(timeline)
-        _fit(timeline, shot, color)
-        pool.AppendToTimeline([shot.clip])
+        _fit(timeline, media, color)
+        pool.AppendToTimeline([media.clip])
         items = list(timeline.GetItemListInTrack("video", 1) or [])
-        count = shot.media_last - shot.media_first + 1
+        count = media.last - media.first + 1
         base = items[0].GetLeftOffset() if len(items) == 1 else None
         if base is None or (items[0].GetStart(), items[0].GetDuration()) != (
-            shot.media_first,
+            media.first,
             count,
         ):
             raise HostError(
-                f"Resolve did not put the {count} frames of {shot.name} on a timeline",
+                f"Resolve did not put the {count} frames of {media.name} on a timeline",
                 hint="clear the clip's in and out marks in the media pool, and try again",
             )
         yield timeline, base
@@ -133,12 +152,12 @@ def _whole_media(host: Host, shot: Shot, *, color: Color) -> Iterator[tuple[Time
             host.say(f"Resolve kept the temporary timeline {timeline.GetName()}: delete it")
 
 
-def _fit(timeline: Timeline, shot: Shot, color: Color) -> None:
+def _fit(timeline: Timeline, media: Media, color: Color) -> None:
     """Set rate, size, color and start of a temporary timeline; all of it is read back."""
     timeline.SetSetting("useCustomSettings", "1")
-    width, height = shot.size_px
+    width, height = media.size_px
     settings = {
-        "timelineFrameRate": f"{shot.fps:g}",
+        "timelineFrameRate": f"{media.fps:g}",
         "timelineResolutionWidth": str(width),
         "timelineResolutionHeight": str(height),
     }
@@ -148,10 +167,10 @@ def _fit(timeline: Timeline, shot: Shot, color: Color) -> None:
             raise HostError(f"Resolve did not take {name} = {value} for a temporary timeline")
     color.keep_numbers(timeline)
     for is_drop in (False, True):
-        timeline.SetStartTimecode(_timecode(shot.media_first, fps=shot.fps, is_drop=is_drop))
-        if timeline.GetStartFrame() == shot.media_first:
+        timeline.SetStartTimecode(_timecode(media.first, fps=media.fps, is_drop=is_drop))
+        if timeline.GetStartFrame() == media.first:
             return
-    raise HostError(f"Resolve did not start a temporary timeline at frame {shot.media_first}")
+    raise HostError(f"Resolve did not start a temporary timeline at frame {media.first}")
 
 
 def _rendered(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.flow import Flow
-from kwaflux_core.hosting.hop import HopFolder, slashed
+from kwaflux_core.hosting.follow import followed, told
+from kwaflux_core.hosting.hop import HopFolder, frames_text, slashed
 from kwaflux_core.hosting.record import Order
 from kwaflux_core.hosting.work import Work
 from kwaflux_resolve.back import Made, Mode, bring_back
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Wish", "enhance"]
 
 _DONE = "brought_back.json"
-_SHOWN_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def enhance(
         try:
             shot = look(item, timeline=host.timeline)
             made.append((yield from _one(host, shot, wish, open_client)))
-            yield f"{shot.name}: brought back as a {wish.mode}, and found again after a save"
+            yield f"{shot.media.name}: brought back as a {wish.mode}, and found again after a save"
         except KwafluxError as error:
             problems.append(str(error))
             host.say(str(error))
@@ -87,12 +87,12 @@ def enhance(
 def _one(
     host: Host, shot: Shot, wish: Wish, open_client: OpenClient | None
 ) -> Generator[str, None, Made]:
-    if os.path.exists(os.path.join(os.path.dirname(shot.path), _DONE)):
+    if os.path.exists(os.path.join(os.path.dirname(shot.media.path), _DONE)):
         raise HostError(
-            f"{shot.name} is itself a result of Kwaflux",
+            f"{shot.media.name} is itself a result of Kwaflux",
             hint="show the original take, or revert it, so that nothing is enhanced twice",
         )
-    color = capture(shot.clip, project=host.project, timeline=host.timeline)
+    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
     name = color.of_composite if wish.is_graded else color.of_source
     order = Order(flow=wish.flow, colorspace=name(wish.colorspace))
     folder, stem = _results(shot, wish)
@@ -112,12 +112,20 @@ def _one(
                     is_whole=wish.mode == "replace",
                 )
             )
-            plates = yield from _told(rendering, f"{shot.name}: Resolve renders")
+            plates = yield from told(rendering, what=f"{shot.media.name}: Resolve renders")
         target = f"{folder}/{stem}.%04d.exr"
         numbers = range(plates.first, plates.last + 1)
-        work = Work(order, source=plates.pattern, target=target, frames=numbers,
-                    open_client=open_client, name="resolve")  # fmt: skip
-        yield from _followed(work, shot)
+        work = Work(
+            order,
+            source=plates.pattern,
+            target=target,
+            frames=numbers,
+            open_client=open_client,
+            name="resolve",
+        )
+        done = yield from followed(work, what=shot.media.name)
+    if odd := done.in_state("attention"):
+        host.say(f"{shot.media.name}: look at {frames_text(odd)}: {done.frames[odd[0]].reason}")
     results = Plates(pattern=target, first=plates.first, last=plates.last, used=plates.used)
     job = f"kw-{secrets.token_hex(4)}"
     with host.kept():
@@ -129,47 +137,13 @@ def _one(
     return made
 
 
-def _told(rendering: Generator[float, None, Plates], what: str) -> Generator[str, None, Plates]:
-    try:
-        while True:
-            yield f"{what}, {100 * next(rendering):.0f} %"
-    except StopIteration as end:
-        plates: Plates = end.value
-        return plates
-    finally:
-        rendering.close()
-
-
-def _followed(work: Work, shot: Shot) -> Generator[str, None, None]:
-    """Follow a work to its end; closing this cancels it on the server.
-
-    Raises:
-        HostError: It could not go on, or frames failed; what is done stays done.
-    """
-    work.start()
-    try:
-        while not (now := work.snapshot()).is_over:
-            yield f"{shot.name}: {now.done} of {now.total} frames. {now.message}"
-    finally:
-        work.cancel()
-    if now.state != "done":
-        raise HostError(f"{shot.name}: {now.message}", hint=now.hint)
-    failed = [f"{n} ({now.frames[n].reason})" for n in now.in_state("failed")]
-    if failed:
-        shown = "; ".join(failed[:_SHOWN_FRAMES])
-        raise HostError(
-            f"{shot.name}: {len(failed)} of {now.total} frames failed: {shown}",
-            hint="the others are kept; run it again for those",
-        )
-
-
 def _results(shot: Shot, wish: Wish) -> tuple[str, str]:
     """Return the folder of the results and the name of its files: the first version not in use.
 
     A version that was not brought back, for it failed or was cancelled, is used again.
     """
-    stem = os.path.splitext(shot.name)[0].partition("[")[0].rstrip("._- ") or "clip"
-    root = wish.folder or os.path.join(os.path.dirname(shot.path), "kwaflux")
+    stem = os.path.splitext(shot.media.name)[0].partition("[")[0].rstrip("._- ") or "clip"
+    root = wish.folder or os.path.join(os.path.dirname(shot.media.path), "kwaflux")
     version = 1
     while os.path.exists(os.path.join(root, stem, f"v{version:03d}", _DONE)):
         version += 1

@@ -81,8 +81,16 @@ def _source(item: Placed, offset: int) -> Planes:
 
 
 def _read(path: Path) -> Planes:
-    channels = read_exr(path).part.channels
-    return np.stack([channels[name] for name in _PLANES]).astype(np.float32)
+    """Return a file's color on its display window: overscan is cut off, as Resolve does."""
+    part = read_exr(path).part
+    box, data = part.display_window, part.data_window
+    canvas = np.zeros((3, box.height, box.width), np.float32)
+    x0, y0 = max(box.x0, data.x0), max(box.y0, data.y0)
+    x1, y1 = min(box.x1, data.x1), min(box.y1, data.y1)
+    color = np.stack([part.channels[name] for name in _PLANES]).astype(np.float32)
+    inside = color[:, y0 - data.y0 : y1 - data.y0, x0 - data.x0 : x1 - data.x0]
+    canvas[:, y0 - box.y0 : y1 - box.y0, x0 - box.x0 : x1 - box.x0] = inside
+    return canvas
 
 
 def _tool(tool: ToolModel, media: Planes, time: int) -> Planes:
