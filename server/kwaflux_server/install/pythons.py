@@ -142,7 +142,8 @@ def said_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]
     Raises:
         HostError: It does not run, or ended badly; the message holds its last line.
     """
-    command = [str(python), "-I", "-c", code, *arguments]
+    # -B: what it imports lies in a folder that is not yet where it will be.
+    command = [str(python), "-I", "-B", "-c", code, *arguments]
     try:
         done = subprocess.run(
             command,

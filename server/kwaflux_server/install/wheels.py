@@ -81,6 +81,7 @@ def put_wheels(
 def _how(python: HostPython) -> list[str]:
     major, minor, _ = python.version
     how = ["--only-binary", ":all:", "--no-deps", "--no-compile", "--quiet", "--no-input"]
+    how += ["--no-cache-dir"]  # an installation that is taken out again leaves nothing
     how += ["--implementation", "cp", "--python-version", f"{major}.{minor}", "--abi", python.abi]
     for name in python.platforms():
         how += ["--platform", name]
