@@ -10,20 +10,34 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kwaflux_core.errors import Cancelled, HostError, KwafluxError
 from kwaflux_core.hosting.hop import HopFolder, expand_view
 from kwaflux_core.hosting.record import Order
 from kwaflux_core.hosting.work import FrameProgress, FrameState, OpenClient, Progress, Work
 
-__all__ = ["Asked", "FrameByFrame", "RenderFrame", "State"]
+if TYPE_CHECKING:
+    from kwaflux_core.client import Client
+
+__all__ = ["Asked", "FrameByFrame", "RenderFrame", "State", "opener"]
 
 _POLL_S: Final = 0.1
 _END_S: Final = 60.0
 _BATCH_FRAMES: Final = 48
 _NAMED: Final = 3
 _ENDED: Final = ("good", "attention", "failed")
+
+
+def opener(name: str, environ: Mapping[str, str]) -> OpenClient:
+    """Return what opens a client for a work, with the settings of an environment."""
+
+    def open_client(say: Callable[[str], None], cancel: threading.Event) -> Client:
+        from kwaflux_core.hosting.link import connect
+
+        return connect(say=say, cancel=cancel, name=name, environ=environ)
+
+    return open_client
 
 
 class RenderFrame(Protocol):

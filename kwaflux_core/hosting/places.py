@@ -1,13 +1,14 @@
 """Where a host's results lie when nobody says, and what is known of them, view by view.
 
-Owns the default place, the check of an output pattern, the next version of all views, and the
-states of a pattern's frames. Must not know a host or a server. Nothing compiled is imported.
+Owns the default place, the check of an output pattern, the next version of all views, the states
+of a pattern's frames, and which of them are shown. Must not know a host or a server. Nothing
+compiled is imported.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import HostError
@@ -17,12 +18,22 @@ from kwaflux_core.hosting.hop import (
     Record,
     expand_view,
     frame_path,
+    frames_text,
     has_frame_number,
     next_version,
     slashed,
 )
 
-__all__ = ["check_pattern", "default_pattern", "next_version_of", "statuses"]
+__all__ = [
+    "check_pattern",
+    "chosen_views",
+    "default_pattern",
+    "next_version_of",
+    "shown_frames",
+    "statuses",
+    "step_keys",
+    "told",
+]
 
 
 def default_pattern(project: str, name: str, *, is_stereo: bool, home: Path | None = None) -> str:
@@ -87,3 +98,46 @@ def statuses(
             for n in record.entries
         }
     return found
+
+
+def chosen_views(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the views that a text names, with spaces or commas between them; empty: all.
+
+    Raises:
+        HostError: One that there is not.
+    """
+    wanted = text.replace(",", " ").split() or known
+    for view in wanted:
+        if view not in known:
+            raise HostError(f"the script has no view {view!r}", hint=f"it has {' '.join(known)}")
+    return tuple(wanted)
+
+
+def shown_frames(found: Mapping[str, Mapping[int, FrameStatus]]) -> dict[str, frozenset[int]]:
+    """Return the frames of each view whose results may be shown, of what ``statuses`` says."""
+    return {
+        view: frozenset(n for n, state in states.items() if state in ("ready", "attention"))
+        for view, states in found.items()
+    }
+
+
+def told(found: Mapping[str, Mapping[int, FrameStatus]]) -> str:
+    """Return what ``statuses`` says as a sentence: ``1001-1050 ready, 1051 out of date``."""
+    pairs = [(n, state) for states in found.values() for n, state in states.items()]
+    ready, stale = (
+        frames_text(n for n, state in pairs if state == word) for word in ("ready", "stale")
+    )
+    return f"{ready or 'no frame'} ready" + (f", {stale} out of date" if stale else "")
+
+
+def step_keys(frames: Collection[int], *, is_still: bool) -> dict[int, int]:
+    """Return the keys of a step curve that is 1 at these frames and 0 elsewhere.
+
+    Args:
+        frames: Where it is 1.
+        is_still: Whether any frame stands for all: then it is 1 everywhere.
+    """
+    if is_still or not frames:
+        return {0: 1 if frames else 0}
+    starts = {frame: 1 for frame in frames if frame - 1 not in frames}
+    return {min(frames) - 1: 0, **starts, **{n + 1: 0 for n in frames if n + 1 not in frames}}

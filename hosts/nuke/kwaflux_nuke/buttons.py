@@ -6,20 +6,26 @@ for the thread that asks a server for its effects.
 
 from __future__ import annotations
 
-import threading
+import os
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
+from kwaflux_core.hosting.bundle import write_bundle
+from kwaflux_core.hosting.check import run_check
+from kwaflux_core.hosting.frame_by_frame import opener
 from kwaflux_core.hosting.hop import expand_view, frames_text
 from kwaflux_core.hosting.link import connect
 from kwaflux_core.hosting.panel import Panel
+from kwaflux_core.hosting.places import next_version_of, told
 from kwaflux_nuke import knobs, results
-from kwaflux_nuke.enhance import Enhancement, connect_environ, frames_asked, running
-from kwaflux_nuke.host import nuke, on_main, say
+from kwaflux_nuke.enhance import Enhancement, frames_asked, running
+from kwaflux_nuke.host import beside, nuke, on_main, say
 from kwaflux_nuke.node import connect_mask, create, is_ours
+from kwaflux_nuke.render import lead_through
 
 __all__ = ["knob_changed", "make_node", "pressed", "update_effects", "updated"]
 
@@ -36,78 +42,70 @@ def make_node() -> nuke.Group:
 
 def pressed(name: str) -> None:
     """Do what the button of ``nuke.thisNode()`` says; an error becomes a sentence."""
-    group = nuke.thisNode()
+    group: Any = nuke.thisNode()
     try:
-        _BUTTONS[name](group)  # type: ignore[arg-type]
+        _BUTTONS[name](group)
     except KwafluxError as error:
-        knobs.tell(group, str(error))  # type: ignore[arg-type]
+        knobs.tell(group, str(error))
         say(str(error))
 
 
-def update_effects(group: nuke.Group) -> threading.Thread | None:
+def update_effects(group: nuke.Group) -> None:
     """Ask the server what it offers, in a thread; without windows, before this returns."""
-    environ = connect_environ()
+    environ = knobs.server_environ()
+
+    def tell(text: str) -> None:
+        on_main(lambda: knobs.tell(group, text))
 
     def ask() -> None:
         try:
-            with connect(
-                say=lambda text: on_main(lambda: knobs.tell(group, text)), name="nuke", environ=environ
-            ) as client:
+            with connect(say=tell, name="nuke", environ=environ) as client:
                 panel = Panel.from_server(client)
             on_main(lambda: knobs.fill(group, panel))
-            on_main(lambda: knobs.tell(group, f"{len(panel.choices)} effects and flows"))
+            tell(f"{len(panel.choices)} effects and flows")
         except KwafluxError as error:
-            told = str(error)
-            on_main(lambda: knobs.tell(group, told))
+            tell(str(error))
 
-    if not nuke.GUI:
-        ask()
-        return None
-    thread = threading.Thread(target=ask, name="kwaflux-effects", daemon=True)
-    thread.start()
-    return thread
+    beside(ask, name="kwaflux-effects")
 
 
 def knob_changed() -> None:
     """Follow a change of a knob or an input; Nuke calls this for every Group."""
-    group, name = nuke.thisNode(), nuke.thisKnob().name()
-    if not is_ours(group) or not (name.startswith(knobs.PREFIX) or name == "inputChange"):
+    group: Any = nuke.thisNode()
+    name = nuke.thisKnob().name()
+    if not is_ours(group):
         return
     if name == "inputChange":
-        connect_mask(group)  # type: ignore[arg-type]
-    elif name not in _OWN_TEXTS:
-        knobs.show_chosen(group)  # type: ignore[arg-type]
-        _refresh(group, has_new_graph=False)  # type: ignore[arg-type]
+        connect_mask(group)
+    elif name.startswith(knobs.PREFIX) and name not in _OWN_TEXTS:
+        knobs.show_chosen(group)
+        _refresh(group)
 
 
 def updated() -> None:
     """Notice that the tree above changed; Nuke calls this for every Group, often."""
-    group = nuke.thisNode()
+    group: Any = nuke.thisNode()
     now_s = time.monotonic()
     if now_s - _looked_s.get(group.fullName(), 0.0) < _LOOK_S or not is_ours(group):
         return
     _looked_s[group.fullName()] = now_s
     known = knobs.text(group, "graph")
-    if known and running(group) is None and results.graph_key(group) != known:  # type: ignore[arg-type]
-        _refresh(group, has_new_graph=True)  # type: ignore[arg-type]
+    if known and running(group) is None and results.remember_graph(group) != known:
+        _refresh(group)
 
 
-def _refresh(group: nuke.Group, *, has_new_graph: bool) -> None:
+def _refresh(group: nuke.Group) -> None:
     """Show what is still right; a person who is in the middle of typing is not bothered."""
-    known = knobs.text(group, "graph")
-    if not known or running(group) is not None:
+    graph = knobs.text(group, "graph")
+    if not graph or running(group) is not None:
         return
     try:
-        graph = results.remember_graph(group) if has_new_graph else known
         pattern, order = results.output_of(group), knobs.order_of(group)
         found = results.refresh(group, pattern, order=order, graph=graph)
     except KwafluxError as error:
         knobs.tell(group, error.message)
         return
-    ready = {n for states in found.values() for n, state in states.items() if state == "ready"}
-    stale = {n for states in found.values() for n, state in states.items() if state == "stale"}
-    told = f"{frames_text(ready) or 'no frame'} ready"
-    knobs.tell(group, f"{told}, {frames_text(stale)} out of date" if stale else told)
+    knobs.tell(group, told(found))
 
 
 def _enhance(group: nuke.Group, *, frames: tuple[int, ...] = ()) -> None:
@@ -123,30 +121,53 @@ def _cancel(group: nuke.Group) -> None:
 
 def _reload(group: nuke.Group) -> None:
     results.remember_graph(group)
-    _refresh(group, has_new_graph=True)
+    _refresh(group)
     results.reload(group)
 
 
 def _open_folder(group: nuke.Group) -> None:
-    folder = Path(expand_view(results.output_of(group), results.views_of(group)[0])).parent
-    if not folder.is_dir():
+    folder = os.path.dirname(expand_view(results.output_of(group), results.views_of(group)[0]))
+    if not os.path.isdir(folder):
         raise HostError(f"there is no {folder} yet", hint="enhance a frame first")
-    webbrowser.open(folder.as_uri())
+    webbrowser.open(Path(folder).as_uri())
 
 
 def _version_up(group: nuke.Group) -> None:
-    knobs.tell(group, f"results go to {results.version_up(group)}")
+    pattern = next_version_of(results.output_of(group), results.views_of(group))
+    knobs.put(group, "output", pattern)
+    knobs.tell(group, f"results go to {pattern}")
 
 
 def _farm_command(group: nuke.Group) -> None:
-    script = str(nuke.root()["name"].value() or "SCRIPT.nk")
-    frames = frames_text(frames_asked(group))
+    script, frames = nuke.root()["name"].value(), frames_text(frames_asked(group))
     say(f"nuke -t kwaflux_batch.py {script} --node {group.fullName()} --range {frames}")
 
 
-_OWN_TEXTS = frozenset(f"{knobs.PREFIX}{name}" for name in ("status", "graph", "panel", "flow"))
+def _check(group: nuke.Group) -> None:
+    """Send a chart down the road that frames take, say what became of it, and write a bundle."""
+    folder = f"{os.path.dirname(results.output_of(group))}/check"
+    environ, about = knobs.server_environ(), {"nuke": str(nuke.NUKE_VERSION_STRING)}
+
+    def through(source: str, target: str, frames: tuple[int, ...]) -> None:
+        on_main(lambda: lead_through(group, source, target, frames))
+
+    def check() -> None:
+        client = opener("nuke check", environ)
+        report = run_check("nuke", folder=folder, out=through, back=through, open_client=client)
+        try:
+            told = f"{report.text()}\n\n{write_bundle(report, about=about, environ=environ)}"
+        except KwafluxError as error:
+            told = f"{report.text()}\n\n{error}"
+        on_main(lambda: knobs.tell(group, told.splitlines()[0]))
+        on_main(lambda: say(told))
+
+    beside(check, name="kwaflux-check")
+
+
+_OWN_TEXTS = tuple(f"{knobs.PREFIX}{name}" for name in ("status", "graph", "panel", "flow"))
 _BUTTONS: Mapping[str, Callable[[nuke.Group], object]] = {
     "cancel": _cancel,
+    "check": _check,
     "enhance_frame": lambda group: _enhance(group, frames=(nuke.frame(),)),
     "enhance_range": _enhance,
     "farm_command": _farm_command,

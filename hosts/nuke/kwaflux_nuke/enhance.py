@@ -1,4 +1,4 @@
-"""One press of Enhance: what the knobs say at that moment, carried out while the person works on.
+"""One press of Enhance: what the knobs say then, carried out while the person works on.
 
 Owns what is asked, the progress window and the status line. The thread that follows calls Nuke
 through ``on_main`` alone; without windows the same steps run in the caller's thread.
@@ -7,22 +7,18 @@ through ``on_main`` alone; without windows the same steps run in the caller's th
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from kwaflux_core.client import Client
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.frame_by_frame import Asked, FrameByFrame, State
+from kwaflux_core.hosting.frame_by_frame import Asked, FrameByFrame, State, opener
 from kwaflux_core.hosting.hop import check_room, frames_of
-from kwaflux_core.hosting.link import connect
 from kwaflux_nuke import knobs, results
-from kwaflux_nuke.color import config_path
-from kwaflux_nuke.host import nuke, on_main
+from kwaflux_nuke.host import beside, nuke, on_main
 from kwaflux_nuke.node import connect_mask
 from kwaflux_nuke.render import is_busy, picture_bytes, render_frame
 
-__all__ = ["Enhancement", "connect_environ", "frames_asked", "running"]
+__all__ = ["Enhancement", "frames_asked", "running"]
 
 _POLL_S = 0.1
 _SHOW_S = 0.5
@@ -45,19 +41,8 @@ def frames_asked(group: nuke.Group) -> tuple[int, ...]:
     return tuple(range(int(node.firstFrame()), int(node.lastFrame()) + 1))
 
 
-def connect_environ() -> dict[str, str]:
-    """Return the environment for a server that is started: with the script's own OCIO config."""
-    config = config_path()
-    return {**os.environ, **({"OCIO": config} if config else {})}
-
-
 class Enhancement:
-    """Hold one press. Make it in the main thread, ``start`` it.
-
-    Args:
-        group: Our node.
-        frames: Which frames; empty: the node's range.
-        is_redone: Whether frames that are up to date are done again.
+    """Hold one press, of ``frames`` or the node's range. Make it in the main thread, ``start`` it.
 
     Raises:
         KwafluxError: Something is not set, or cannot be; it says what.
@@ -75,24 +60,19 @@ class Enhancement:
             _asked(group, tuple(frames) or frames_asked(group), is_redone=is_redone),
             render=self._render,
             look=lambda state: on_main(lambda: self._update(state)),
-            open_client=self._client,
+            open_client=opener("nuke", knobs.server_environ()),
         )
-        needed_bytes = picture_bytes(group) * 2 * self.work.asked.count
+        needed_bytes = picture_bytes(group) * self.work.asked.count
         check_room(os.path.dirname(self.work.asked.pattern), needed_bytes=needed_bytes)
-        self._environ = connect_environ()
         self._shown: tuple[int, float] = (0, 0.0)
         self._task: nuke.ProgressTask | None = None
 
-    def start(self) -> threading.Thread | None:
+    def start(self) -> None:
         """Run in a thread of its own; without windows, here, before this returns."""
         _RUNNING.append(self)
-        if not nuke.GUI:
-            self._run()
-            return None
-        self._task = nuke.ProgressTask(f"Kwaflux: {self.work.asked.order.flow}")
-        thread = threading.Thread(target=self._run, name="kwaflux-nuke", daemon=True)
-        thread.start()
-        return thread
+        if nuke.GUI:
+            self._task = nuke.ProgressTask(f"Kwaflux: {self.work.asked.order.flow}")
+        beside(self._run, name="kwaflux-nuke")
 
     def _run(self) -> None:
         self.work.run()
@@ -101,9 +81,6 @@ class Enhancement:
             on_main(self._close)
         except Exception as error:  # noqa: BLE001 - the node is gone; what is done is on disk
             self.work.problem = self.work.problem or str(error)
-
-    def _client(self, say: Callable[[str], None], cancel: threading.Event) -> Client:
-        return connect(say=say, cancel=cancel, name="nuke", environ=self._environ)
 
     def _render(self, frame: int, *, pattern: str, view: str) -> None:
         while on_main(is_busy):  # the person renders something else

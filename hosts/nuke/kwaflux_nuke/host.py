@@ -15,7 +15,7 @@ import nuke
 
 from kwaflux_core.errors import HostError
 
-__all__ = ["is_cancelled_by_person", "nuke", "on_main", "say", "undo_off"]
+__all__ = ["beside", "nuke", "on_main", "say", "undo_off"]
 
 _T = TypeVar("_T")
 
@@ -23,29 +23,32 @@ _T = TypeVar("_T")
 def on_main(call: Callable[[], _T]) -> _T:
     """Call in Nuke's main thread and return what it returns, or raise what it raises.
 
-    Nuke's own call prints exceptions and returns None instead, refuses to be called from the main
-    thread, and refuses to be called without windows: there, the calling thread is the main one.
-
-    Raises:
-        HostError: Nuke dropped the call, as it does when it quits.
+    Nuke's own call prints exceptions and returns None, and refuses to be called from the main
+    thread or without windows: there, the calling thread is the main one.
     """
     if threading.current_thread() is threading.main_thread() or not nuke.GUI:
         return call()
-    outcome: list[tuple[bool, object]] = []
+    results: list[_T] = []
+    errors: list[Exception] = []
 
     def enveloped() -> None:
         try:
-            outcome.append((True, call()))
+            results.append(call())
         except Exception as error:  # noqa: BLE001 - it crosses to the other thread
-            outcome.append((False, error))
+            errors.append(error)
 
     nuke.executeInMainThreadWithResult(enveloped)
-    if not outcome:
+    if errors:
+        raise errors[0]
+    if not results:
         raise HostError("Nuke did not carry out a call", hint="it may be closing")
-    is_good, found = outcome[0]
-    if not is_good:
-        raise found  # type: ignore[misc]
-    return found  # type: ignore[return-value]
+    return results[0]
+
+
+def beside(call: Callable[[], None], *, name: str) -> None:
+    """Call in a thread of its own; without windows, here, before this returns."""
+    thread = threading.Thread(target=call, name=name, daemon=True)
+    (thread.start if nuke.GUI else call)()
 
 
 @contextmanager
@@ -62,12 +65,4 @@ def undo_off() -> Iterator[None]:
 
 def say(text: str) -> None:
     """Tell the person: in a dialog where there are windows, else on the terminal."""
-    if nuke.GUI:
-        nuke.message(text)
-    else:
-        nuke.tprint(text)
-
-
-def is_cancelled_by_person(error: BaseException) -> bool:
-    """Tell whether Nuke's error means that Cancel was pressed: versions differ in its class."""
-    return type(error).__name__ == "CancelledError" or str(error)[:9].lower() == "cancelled"
+    (nuke.message if nuke.GUI else nuke.tprint)(text)

@@ -1,8 +1,7 @@
 """Results on disk, and which of them the node shows: a step curve on the Switch inside it.
 
-Owns where results lie, what makes one out of date, and the Read and the Switch. A Switch that is
-told frame by frame needs no Kwaflux to be read: a farm sees what the artist saw. Must not know
-servers or renders. Main thread only.
+Owns what makes a result out of date, and the Read and the Switch. A Switch that is told frame by
+frame needs no Kwaflux to be read: a farm sees what the artist saw. Main thread only.
 """
 
 from __future__ import annotations
@@ -15,22 +14,23 @@ from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.hop import FrameStatus, Order, slashed
 from kwaflux_core.hosting.places import (
     check_pattern,
+    chosen_views,
     default_pattern,
-    next_version_of,
+    shown_frames,
     statuses,
+    step_keys,
 )
 from kwaflux_nuke.host import nuke, undo_off
-from kwaflux_nuke.knobs import PREFIX, put, set_knob, text
+from kwaflux_nuke.knobs import put, set_knob, text
 from kwaflux_nuke.node import READ, READY, SIZE
 
-__all__ = ["graph_key", "output_of", "refresh", "reload", "remember_graph", "version_up", "views_of"]
+__all__ = ["graph_key", "output_of", "refresh", "reload", "remember_graph", "views_of"]
 
 _IDLE_KNOBS = (
-    "bookmark", "cached", "dope_sheet", "gl_color", "help", "hide_input", "icon", "indicators",
-    "label", "mapsize", "name", "note_font", "panel", "postage_stamp", "selected", "tile_color",
-    "window", "xpos", "ypos", f"{PREFIX}flow", f"{PREFIX}graph", f"{PREFIX}panel",
-    f"{PREFIX}status",
-)  # fmt: skip
+    " bookmark cached dope_sheet gl_color help hide_input icon indicators label mapsize name "
+    "note_font panel postage_stamp selected tile_color window xpos ypos "
+    "kw_flow kw_graph kw_panel kw_status "
+)
 """Knobs that change no pixel."""
 
 
@@ -48,7 +48,7 @@ def graph_key(group: nuke.Group) -> str:
             continue
         seen.append(node)
         lines = [line.strip() for line in node.writeKnobs(nuke.TO_SCRIPT).splitlines()]
-        told = sorted(line for line in lines if line.partition(" ")[0] not in _IDLE_KNOBS)
+        told = sorted(x for x in lines if f" {x.partition(' ')[0]} " not in _IDLE_KNOBS)
         above = [node.input(index) for index in range(node.inputs())]
         digest.update("\n".join([node.Class(), *told, str(len(above)), ""]).encode())
         pending += [*(node.nodes() if node.Class() == "Group" else ())]  # type: ignore[attr-defined]
@@ -63,56 +63,26 @@ def remember_graph(group: nuke.Group) -> str:
 
 
 def views_of(group: nuke.Group) -> tuple[str, ...]:
-    """Return the views that the node enhances.
-
-    Raises:
-        HostError: One that the script does not have.
-    """
-    known = list(nuke.views())
-    wanted = text(group, "views").replace(",", " ").split() or known
-    for view in wanted:
-        if view not in known:
-            raise HostError(f"the script has no view {view!r}", hint=f"it has {' '.join(known)}")
-    return tuple(wanted)
+    """Return the views that the node enhances; raises what ``chosen_views`` raises."""
+    return chosen_views(text(group, "views"), list(nuke.views()))
 
 
 def output_of(group: nuke.Group) -> str:
-    """Return the pattern of the results, and write it into the node where it was empty.
-
-    Raises:
-        HostError: A pattern that would write several frames or views into one file, or no EXR.
-    """
-    script = str(nuke.root()["name"].value() or "")
-    pattern = slashed(text(group, "output")) or default_pattern(
-        script, group.name(), is_stereo=len(nuke.views()) > 1
-    )
-    put(group, "output", pattern)
-    check_pattern(pattern, views_of(group))
-    return pattern
-
-
-def version_up(group: nuke.Group) -> str:
-    """Go on with the next version that no view has results of; return its pattern."""
-    pattern = next_version_of(output_of(group), views_of(group))
-    put(group, "output", pattern)
-    return pattern
+    """Return the pattern of the results, checked; write it into the node where it was empty."""
+    script, is_stereo = str(nuke.root()["name"].value() or ""), len(nuke.views()) > 1
+    pattern = slashed(text(group, "output"))
+    put(group, "output", pattern or default_pattern(script, group.name(), is_stereo=is_stereo))
+    check_pattern(text(group, "output"), views_of(group))
+    return text(group, "output")
 
 
 def refresh(
     group: nuke.Group, pattern: str, *, order: Order, graph: str
 ) -> dict[str, dict[int, FrameStatus]]:
-    """Show the results that are good and up to date, and the plate elsewhere.
-
-    Returns:
-        What is known of every frame of every view of the script.
-    """
+    """Show the results that are up to date, the plate elsewhere; return what is known of each."""
     found = statuses(pattern, nuke.views(), order=order, source_key=graph)
-    shown = {
-        view: {n for n, state in states.items() if state in ("ready", "attention")}
-        for view, states in found.items()
-    }
     with undo_off():
-        _show(group, pattern, shown)
+        _show(group, pattern, shown_frames(found))
     return found
 
 
@@ -129,8 +99,7 @@ def _inner(group: nuke.Group, name: str) -> Any:
 
 
 def _show(group: nuke.Group, pattern: str, shown: Mapping[str, Collection[int]]) -> None:
-    read, which = _inner(group, READ), _inner(group, READY)["which"]
-    frames = set().union(*shown.values())
+    read, frames = _inner(group, READ), set().union(*shown.values())
     if frames:
         ends = {"first": min(frames), "last": max(frames)}
         ends.update({f"orig{name}": value for name, value in ends.items()})
@@ -142,8 +111,8 @@ def _show(group: nuke.Group, pattern: str, shown: Mapping[str, Collection[int]])
             is_same = (size.width(), size.height()) == (plate.width(), plate.height())
             set_knob(_inner(group, SIZE), "which", 0 if is_same else 1)
     is_still = text(group, "range") == "still"
-    curves = {view: _steps(frames, is_still=is_still) for view, frames in shown.items()}
-    _set_curves(which, curves)
+    curves = {view: step_keys(frames, is_still=is_still) for view, frames in shown.items()}
+    _set_curves(_inner(group, READY)["which"], curves)
 
 
 def _set_curves(which: Any, curves: Mapping[str, Mapping[int, int]]) -> None:
@@ -152,9 +121,9 @@ def _set_curves(which: Any, curves: Mapping[str, Mapping[int, int]]) -> None:
     if all(steps == first for steps in curves.values()):
         for view in curves if len(curves) > 1 else ():
             which.unsplitView(view)
-        text = "{curve K " + " ".join(f"x{at} {first[at]}" for at in sorted(first)) + "}"
-        if which.toScript() != text:
-            which.fromScript(text)
+        script = "{curve K " + " ".join(f"x{at} {first[at]}" for at in sorted(first)) + "}"
+        if which.toScript() != script:
+            which.fromScript(script)
         return
     for view, steps in curves.items():
         which.splitView(view)
@@ -164,16 +133,3 @@ def _set_curves(which: Any, curves: Mapping[str, Mapping[int, int]]) -> None:
         for frame, value in sorted(steps.items()):
             curve.setKey(frame, value)
         curve.changeInterpolation(curve.keys(), nuke.CONSTANT)
-
-
-def _steps(frames: Collection[int], *, is_still: bool) -> dict[int, int]:
-    """Return the keys of a curve that is 1 at these frames and 0 elsewhere; of a still, always."""
-    if is_still or not frames:
-        return {0: 1 if frames else 0}
-    edges = {min(frames) - 1: 0}
-    for frame in frames:
-        if frame - 1 not in frames:
-            edges[frame] = 1
-        if frame + 1 not in frames:
-            edges[frame + 1] = 0
-    return edges

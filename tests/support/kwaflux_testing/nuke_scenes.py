@@ -7,6 +7,7 @@ the press began has ended.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -101,9 +102,8 @@ class Scene:
 
 
 def _threads() -> list[str]:
-    import threading
-
-    return [t.name for t in threading.enumerate() if t.name in ("kwaflux-nuke", "kwaflux-effects")]
+    ours = ("kwaflux-nuke", "kwaflux-effects", "kwaflux-check")
+    return [thread.name for thread in threading.enumerate() if thread.name in ours]
 
 
 @contextmanager
@@ -139,7 +139,12 @@ def nuke_scene(
         pattern = write_plates(folder, numbers, views=views if len(views) > 1 else ())
         read: Node = nuke.nodes.Read(name="Plate")  # type: ignore[assignment]
         ends = (min(numbers), max(numbers))
-        for name, value in {"file": pattern, "raw": True, "first": ends[0], "last": ends[1]}.items():
+        for name, value in {
+            "file": pattern,
+            "raw": True,
+            "first": ends[0],
+            "last": ends[1],
+        }.items():
             read[name].setValue(value)
         read.setSelected(True)
         session.frame_now = ends[0]

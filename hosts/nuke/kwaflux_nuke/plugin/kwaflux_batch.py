@@ -1,6 +1,6 @@
 """Enhance a node's frames without windows: nuke -t kwaflux_batch.py SCRIPT.nk --node X --range R.
 
-Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
+The script is never saved. Exit status: 0 all good, 1 some need attention, 2 nothing could be done.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import nuke
 
 def _arguments():
     parser = argparse.ArgumentParser(prog="nuke -t kwaflux_batch.py")
-    parser.add_argument("script", help="SCRIPT.nk; it is opened, and never saved")
+    parser.add_argument("script")
     parser.add_argument("--node", required=True, help="the Kwaflux node's full name")
     parser.add_argument("--range", default="", help="1001-1100x2; none: the node's own range")
     parser.add_argument("--views", default="", help="left,right; none: the node's own")
@@ -23,21 +23,17 @@ def _arguments():
     return parser.parse_args(words[at[0] + 1 :] if at else sys.argv[1:])
 
 
-def main():
-    """Do it; return the exit status."""
-    asked = _arguments()
-    from kwaflux_core.errors import KwafluxError
+def _main(asked):
+    from kwaflux_core.errors import HostError, KwafluxError
     from kwaflux_core.hosting.hop import frames_of
     from kwaflux_nuke.enhance import Enhancement
 
     nuke.scriptOpen(asked.script)
     group = nuke.toNode(asked.node)
-    if group is None or group.knob("kw_panel") is None:
-        nuke.tprint(f"{asked.script} has no Kwaflux node {asked.node}")
-        return 2
-    if asked.views:
-        group["kw_views"].setValue(asked.views)
     try:
+        if group is None or group.knob("kw_panel") is None:
+            raise HostError(f"{asked.script} has no Kwaflux node {asked.node}")
+        group["kw_views"].setValue(asked.views or group["kw_views"].value())
         frames = frames_of(asked.range) if asked.range else ()
         found = Enhancement(group, frames=frames, is_redone=asked.redo)
     except KwafluxError as error:
@@ -49,4 +45,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main(_arguments()))

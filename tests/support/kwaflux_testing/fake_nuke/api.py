@@ -372,4 +372,3 @@ def module(session: FakeNuke) -> types.ModuleType:
         ),
     )
     return made
-

@@ -138,7 +138,5 @@ def _halved(picture: Image) -> Image:
 
 def _as_float(picture: Image) -> Image:
     """Return the picture as Nuke holds every channel: in 32-bit float."""
-    channels = {
-        name: pixels.astype(np.float32) for name, pixels in picture.part.channels.items()
-    }
+    channels = {name: pixels.astype(np.float32) for name, pixels in picture.part.channels.items()}
     return replace(picture, parts=(replace(picture.part, channels=channels),))

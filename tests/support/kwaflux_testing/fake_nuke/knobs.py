@@ -474,7 +474,7 @@ class Enumeration_Knob(Knob):
         self.setValue(script)
 
 
-class Channel_Knob(String_Knob):
+class Channel_Knob(Knob):
     _code = 68
 
 

@@ -371,4 +371,3 @@ class Root(Group):
 
     def setModified(self, modified: bool) -> None:
         rules().modified = modified
-

@@ -12,7 +12,6 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from kwaflux_core.image import Image
 from kwaflux_testing.fake_nuke import api
@@ -116,7 +115,7 @@ class FakeNuke:
             path = folder / name
             if path.exists():
                 code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
-                exec(code, {"__file__": str(path), "__name__": path.stem})  # noqa: S102
+                exec(code, {"__file__": str(path), "__name__": path.stem})
 
     # --- what nodes and knobs call ------------------------------------------------------------
 
@@ -150,7 +149,7 @@ class FakeNuke:
     def _run_button(self, node: Node, knob: Knob, code: str) -> None:
         self._this.append((node, knob))
         try:
-            exec(code, {"nuke": sys.modules["nuke"]})  # noqa: S102
+            exec(code, {"nuke": sys.modules["nuke"]})
         finally:
             self._this.pop()
 
