@@ -25,6 +25,7 @@ from kwaflux_core.errors import (
     DeadlineExceeded,
     HostError,
     KwafluxError,
+    ProtocolError,
     Unavailable,
 )
 from kwaflux_core.hosting.layout import INSTALL_FILE, add_wheels, installed_root
@@ -82,6 +83,9 @@ def connect(
 
     try:
         return Client.connect(endpoint, timeout_s=_CONNECT_S, name=name, environ=environ)
+    except ProtocolError as error:
+        hint = f"{error.hint}; the host's is brought up to date by: kwaflux install"
+        raise ProtocolError(error.message, hint=hint) from error
     except (Unavailable, DeadlineExceeded) as error:
         where = _endpoint(endpoint, environ)
         if not start or not parse_endpoint(where).is_loopback:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -220,7 +219,7 @@ def _locked(path: str) -> Iterator[None]:
 
     After ``_LOCK_S`` we go on without it: a frame that is noted twice costs less than a hang.
     """
-    lock, mark = Path(path + ".lock"), secrets.token_hex(8)
+    lock = Path(path + ".lock")
     deadline_s = time.monotonic() + _LOCK_S
     is_ours = False
     while not is_ours and time.monotonic() < deadline_s:
@@ -234,8 +233,7 @@ def _locked(path: str) -> Iterator[None]:
         except OSError:
             break  # the write itself will say why
         else:
-            os.write(handle, mark.encode())
-            os.close(handle)
+            os.close(handle)  # nothing is written: a full disk must not keep the lock
             is_ours = True
     try:
         yield

@@ -54,9 +54,9 @@ def _told(after: bytes, *, frame: int = 1001) -> dict[str, str]:
     return {finding.aspect: finding.detail for finding in found if not finding.is_kept}
 
 
-def _of_color(change: Callable[[Plane], Plane]) -> Callable[[str, Plane], Plane]:
+def _of_color(change: Callable[[Plane], npt.ArrayLike]) -> Callable[[str, Plane], Plane]:
     def changed(name: str, plane: Plane) -> Plane:
-        return change(plane).astype(np.float32) if name in _COLOR else plane
+        return np.asarray(change(plane)).astype(np.float32) if name in _COLOR else plane
 
     return changed
 

@@ -14,10 +14,17 @@ from pathlib import Path
 import pytest
 import zmq.auth
 
-from kwaflux_core.errors import Cancelled, HostError, Unavailable
+from kwaflux_core.errors import Cancelled, HostError, ProtocolError, Unavailable
 from kwaflux_core.hosting import link
-from kwaflux_core.hosting.layout import INSTALL_FILE, WHEELS, add_wheels, python_tag
+from kwaflux_core.hosting.layout import (
+    INSTALL_FILE,
+    WHEELS,
+    add_wheels,
+    installed_root,
+    python_tag,
+)
 from kwaflux_core.hosting.link import clean_environ, connect, import_problem, server_command
+from kwaflux_core.protocol import codec
 from kwaflux_testing.servers import Place, RunningServer
 
 _HOSTS_OWN = {
@@ -71,6 +78,15 @@ def test_none_runs_so_one_is_started_outside_the_hosts_environment(startable: Pl
     with connect(say=said.append, environ=environ):
         pass
     assert not said, "the second host finds it warm"
+
+
+def test_a_server_of_another_version_is_told_with_the_mend(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "PROTOCOL_VERSION", 99)
+    with pytest.raises(ProtocolError, match="protocol") as caught:
+        connect(say=lambda text: None, environ=server.place.environ)
+    assert "kwaflux install" in caught.value.hint
 
 
 def test_without_leave_to_start_it_is_an_error_with_the_mend(place: Place) -> None:
@@ -193,4 +209,4 @@ def test_a_python_is_called_alike_by_itself_and_by_who_installs_for_it(
     machine: str, tag: str
 ) -> None:
     assert python_tag(version=(3, 10), system="win32", machine=machine) == tag
-    assert link.installed_root() == Path(link.__file__).parents[2]
+    assert installed_root() == Path(link.__file__).resolve().parents[2]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,10 +19,12 @@ import pytest
 from kwaflux_core.client import Client
 from kwaflux_core.errors import HostError
 from kwaflux_core.exr import read_exr, write_exr
+from kwaflux_core.files import write_failed
 from kwaflux_core.geometry import Box
 from kwaflux_core.hosting.record import Record
 from kwaflux_core.hosting.work import OpenClient, Order, Progress, Work
 from kwaflux_core.image import Image
+from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, new_place, serving, wait_until
 
@@ -272,6 +276,38 @@ def test_an_output_folder_that_cannot_be_made_is_said_in_words(
     assert "cannot be made" in progress.message
 
 
+@pytest.mark.parametrize("road", ["path", "bytes"])
+def test_a_full_disk_is_said_frame_by_frame_and_leaves_no_half_file(
+    server: RunningServer, blind: RunningServer, tmp_path: Path, road: str
+) -> None:
+    source = _plates(tmp_path / "plate", range(1, 4), height=96)
+    with small_disk(tmp_path / "small", size_kib=48) as disk:
+        at = server if road == "path" else blind
+        progress = _ended(_work(at, source, f"{disk}/clean.%04d.exr", frames=range(1, 4)))
+        assert progress.state == "done"
+        assert progress.in_state("failed")
+        for frame in progress.in_state("failed"):
+            assert "No space left" in progress.frames[frame].reason
+            assert "free disk space" in progress.frames[frame].reason
+        names = {path.name for path in disk.iterdir()} - {"clean.kwaflux.json"}
+        assert names == {f"clean.{frame:04d}.exr" for frame in progress.in_state("good")}
+
+
+def test_a_folder_that_is_closed_to_us_fails_every_frame_in_words(
+    blind: RunningServer, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The twin of the test above, which needs a file system of its own.
+    @contextmanager
+    def closed(target: str) -> Iterator[Path]:
+        raise write_failed(target, OSError(errno.ENOSPC, "No space left on device"))
+        yield Path(target)
+
+    monkeypatch.setattr("kwaflux_core.hosting._roads.atomic_path", closed)
+    progress = _ended(_work(blind, source, f"{tmp_path}/out/clean.%04d.exr"))
+    assert progress.in_state("failed") == (1001, 1002, 1003)
+    assert "free disk space" in progress.frames[1001].reason
+
+
 def test_a_still_is_one_file_and_several_frames_of_one_file_are_refused(
     server: RunningServer, tmp_path: Path
 ) -> None:
@@ -312,8 +348,8 @@ def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
     channels = {name: hard_floats(np.float32, shape=(9, 14)) for name in ("R", "G", "B")}
     channels["extra.id"] = noise(9, 14)
     image = Image.from_channels(channels)
-    windows = {"data_window": Box(-3, -2, 11, 7), "display_window": Box(0, 0, 8, 6)}
-    odd = replace(image, parts=(replace(image.part, **windows),))
+    part = replace(image.part, data_window=Box(-3, -2, 11, 7), display_window=Box(0, 0, 8, 6))
+    odd = replace(image, parts=(part,))
     source = f"{tmp_path}/odd.0001.exr"
     write_exr(source, odd)
     for at, road in ((server, "path"), (blind, "bytes")):
