@@ -105,6 +105,19 @@ def test_mixed_frame_rates_are_refused_with_the_reason(tmp_path: Path, fps: floa
         _look(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PAR", "CinemaScope"), ("H-FLIP", "On"), ("V-FLIP", "On"), ("Input LUT", "film.cube")],
+)
+def test_attributes_that_change_pixels_on_their_way_out_are_refused(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    found = scene(tmp_path)
+    found.clip.properties[name] = value
+    with pytest.raises(HostError, match=f"has {name} = {value}"):
+        _look(found)
+
+
 def test_a_still_is_refused_with_the_reason(tmp_path: Path) -> None:
     found = scene(tmp_path, count=1)
     with pytest.raises(HostError, match="is a still"):

@@ -147,7 +147,7 @@ def test_the_adapter_calls_nothing_of_resolve_but_through_the_protocols() -> Non
     known |= {"Show", "Hide", "GetItems", "RecalcLayout", "Start", "Stop", "AddItems", "Close"}
     known |= {"Clicked", "CurrentIndexChanged", "Timeout", "Hidden", "CurrentIndex", "Value"}
     known |= {"Checked", "Text", "Kwaflux", "Effect", "Enhance", "Cancel", "Revert", "Check"}
-    known |= {"ArgumentParser", "Namespace"}
+    known |= {"ArgumentParser", "Namespace", "ToolTip"}
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
@@ -13,9 +14,10 @@ from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.panel import FREE_TEXT, Panel
 from kwaflux_resolve import console
+from kwaflux_resolve.back import Mode
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import Wish
+from kwaflux_resolve.shots import ASKED, Wish
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -66,14 +68,14 @@ def test_every_kind_of_control_has_its_widget_and_its_value(tmp_path: Path) -> N
         ("strength", "Value", 0.25), ("passes", "Value", 5.0), ("keep", "Checked", False),
         ("kind", "CurrentIndex", 0), ("note", "Text", "c"),
     ):  # fmt: skip
-        FakeUser.enter(f"Value_all_kinds_{identity}", name, value)(window)
+        FakeUser.enter(f"all_kinds_{identity}", name, value)(window)
     assert dialog.wish().flow == "all_kinds(strength=0.25, passes=5, keep=false, kind=hard, note=c)"
 
 
 def test_ranges_and_help_come_from_the_descriptor(tmp_path: Path) -> None:
     user = FakeUser()
     _dialog(scene(tmp_path), user)
-    widget = user.windows[0].GetItems()["Value_all_kinds_passes"]
+    widget = user.windows[0].GetItems()["all_kinds_passes"]
     assert (widget.Minimum, widget.Maximum, widget.ToolTip) == (1, 8, "How often.")
 
 
@@ -84,8 +86,8 @@ def test_an_effect_added_on_the_server_is_there_with_no_line_changed(tmp_path: P
     FakeUser.choose("Effect", "Brand_New")(window)
     assert dialog.wish().flow == "brand_new(strength=1.0)"
     items = window.GetItems()
-    assert not items["Group_brand_new"].Hidden
-    assert items["Group_all_kinds"].Hidden
+    assert not items["brand_new"].Hidden
+    assert items["all_kinds"].Hidden
 
 
 def test_a_flow_can_be_typed_and_a_wrong_one_is_pointed_at(tmp_path: Path) -> None:
@@ -93,9 +95,9 @@ def test_a_flow_can_be_typed_and_a_wrong_one_is_pointed_at(tmp_path: Path) -> No
     dialog = _dialog(scene(tmp_path), user)
     (window,) = user.windows
     FakeUser.choose("Effect", "Flow as text")(window)
-    FakeUser.enter(f"Value_{FREE_TEXT}_text", "Text", "denoise | regrain(amount=1)")(window)
+    FakeUser.enter(f"{FREE_TEXT}_text", "Text", "denoise | regrain(amount=1)")(window)
     assert dialog.wish().flow == "denoise | regrain(amount=1)"
-    FakeUser.enter(f"Value_{FREE_TEXT}_text", "Text", "denoise |")(window)
+    FakeUser.enter(f"{FREE_TEXT}_text", "Text", "denoise |")(window)
     FakeUser.press("Enhance")(window)
     assert "denoise |" in _said(window)
 
@@ -105,10 +107,10 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
     dialog = _dialog(scene(tmp_path), user)
     (window,) = user.windows
     for act in (
-        FakeUser.choose("Mode", "New track above"),
-        FakeUser.choose("Source", "The graded composite"),
-        FakeUser.enter("Handles", "Value", 8),
-        FakeUser.enter("Colorspace", "Text", " ACEScg "),
+        FakeUser.choose("Resolve_mode", "track"),
+        FakeUser.enter("Resolve_is_graded", "Checked", True),
+        FakeUser.enter("Resolve_handles", "Value", 8),
+        FakeUser.enter("Resolve_colorspace", "Text", "ACEScg"),
     ):
         act(window)
     wish = dialog.wish()
@@ -120,17 +122,24 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
     )
 
 
+def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
+    (mode,) = [control for control in ASKED if control.name == "mode"]
+    assert mode.choices == get_args(Mode)
+    asked = {control.name for control in ASKED}
+    assert asked == {field.name for field in fields(Wish)} - {"flow"}
+
+
 def test_a_graded_picture_is_not_graded_twice() -> None:
     for mode in ("take", "replace", "fusion"):
         with pytest.raises(HostError, match="graded twice"):
-            Wish(flow="denoise", mode=mode, is_graded=True)  # type: ignore[arg-type]
+            Wish(flow="denoise", mode=mode, is_graded=True)
 
 
 def test_the_window_goes_on_while_the_work_does_and_cancel_ends_it(tmp_path: Path) -> None:
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     user = FakeUser(
         [
-            FakeUser.enter("Colorspace", "Text", "scene_linear"),
+            FakeUser.enter("Resolve_colorspace", "Text", "scene_linear"),
             FakeUser.press("Enhance"),
             FakeUser.until(lambda window: "Resolve renders, 40 %" in _said(window)),
             FakeUser.press("Cancel"),
@@ -149,7 +158,7 @@ def test_closing_the_window_cancels_what_runs(tmp_path: Path) -> None:
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     user = FakeUser(
         [
-            FakeUser.enter("Colorspace", "Text", "scene_linear"),
+            FakeUser.enter("Resolve_colorspace", "Text", "scene_linear"),
             FakeUser.press("Enhance"),
             FakeUser.until(lambda window: "40 %" in _said(window)),
             FakeUser.close,

@@ -16,10 +16,10 @@ from kwaflux_core.errors import HostError
 from kwaflux_core.exr import read_exr
 from kwaflux_core.hosting.work import OpenClient
 from kwaflux_resolve import console
-from kwaflux_resolve.back import MODES, Made, Mode, made_in, revert
+from kwaflux_resolve.back import Made, Mode, made_in, revert
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.shots import Wish, enhance
-from kwaflux_testing.fake_resolve.model import Placed, Quirks
+from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, wait_until
@@ -79,6 +79,23 @@ def test_a_fusion_branch_renders_the_result(tmp_path: Path, server: RunningServe
     assert len(found.item.comps) == 1
     done = tmp_path / "media" / "kwaflux" / "plate" / "v001" / "plate_v001.1003.exr"
     assert "soften" in str(read_exr(done).part.attributes["kwaflux/flow"])
+
+
+def test_a_person_may_open_another_timeline_while_the_server_works(
+    tmp_path: Path, server: RunningServer
+) -> None:
+    found = scene(tmp_path)
+    host = _host(found)
+    steps = enhance(
+        host, Wish(flow="identity", colorspace="scene_linear"), open_client=_open(server)
+    )
+    other = Cut("other")
+    found.world.cuts.append(other)
+    for said in steps:
+        if "frames" in said:
+            found.world.cut = other
+    assert len(found.item.takes) == 2
+    assert found.world.cut is other
 
 
 def test_the_graded_composite_comes_back_above(tmp_path: Path, server: RunningServer) -> None:
@@ -247,7 +264,14 @@ def test_the_console_does_all_of_it_under_nogui(
 ) -> None:
     said = _at_home(monkeypatch, server, tmp_path)
     found = scene(tmp_path, quirks=Quirks(has_ui=False))
-    asked = ["--flow", "identity", "--colorspace", "scene_linear", "--out", str(tmp_path / "out")]
+    asked = [
+        "--flow",
+        "identity",
+        "--colorspace",
+        "scene_linear",
+        "--folder",
+        str(tmp_path / "out"),
+    ]
     assert console.main(asked, names=found.names) == 0
     assert said[-1] == (
         "plate.[1001-1012].exr: brought back as a take, and found again after a save"
@@ -257,4 +281,3 @@ def test_the_console_does_all_of_it_under_nogui(
     assert found.item.takes == []
     assert console.main([], names=found.names) == 0
     assert any(line.startswith("denoise ") for line in said)
-    assert set(MODES) == {"take", "track", "replace", "fusion"}

@@ -14,7 +14,7 @@ from kwaflux_core.hosting.hop import frame_path
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.color import capture
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.render import Plates, _timecode, render_composite, render_source
+from kwaflux_resolve.render import Plates, render_composite, render_source
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import SIZE_PX, Scene, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -224,25 +224,6 @@ def test_a_clip_that_shows_more_than_its_media_is_refused(tmp_path: Path) -> Non
     found.cut.tracks[0].items = [replace(found.item, first=9)]
     with pytest.raises(HostError, match="1010-1015"):
         _out(_host(found), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("frame", "fps", "is_drop", "timecode"),
-    [
-        (0, 24.0, False, "00:00:00:00"),
-        (1001, 24.0, False, "00:00:41:17"),
-        (86400, 24.0, False, "01:00:00:00"),
-        (1001, 23.976, False, "00:00:41:17"),
-        (1800, 29.97, True, "00:01:00;02"),
-        (17982, 29.97, True, "00:10:00;00"),
-        (107892, 29.97, True, "01:00:00;00"),
-        (3600, 59.94, True, "00:01:00;04"),
-    ],
-)
-def test_a_frame_number_has_its_timecode(
-    frame: int, fps: float, is_drop: bool, timecode: str
-) -> None:
-    assert _timecode(frame, fps=fps, is_drop=is_drop) == timecode
 
 
 def test_the_fake_refuses_what_resolve_refuses(tmp_path: Path) -> None:

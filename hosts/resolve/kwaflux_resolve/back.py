@@ -23,15 +23,9 @@ from kwaflux_resolve.render import Plates
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
 
-__all__ = ["MODES", "Made", "Mode", "bring_back", "made_in", "revert"]
+__all__ = ["Made", "Mode", "bring_back", "made_in", "revert"]
 
 Mode: TypeAlias = Literal["take", "track", "replace", "fusion"]
-MODES: dict[Mode, str] = {
-    "take": "New take (both can be compared)",
-    "track": "New track above",
-    "replace": "Replace the clip's media",
-    "fusion": "Fusion Loader branch",
-}
 _BIN = "Kwaflux"
 _MARK = "kwaflux"
 
@@ -316,9 +310,14 @@ def _remove_placed(host: Host, made: Made) -> None:
     item = _item(timeline, made.made)
     if item is None:
         return
-    clip, track = item.GetMediaPoolItem(), int(str(list(item.GetTrackTypeAndIndex() or ["", 0])[1]))
-    if len(timeline.GetItemListInTrack("video", track) or []) == 1:
-        timeline.DeleteTrack("video", track)
+    clip = item.GetMediaPoolItem()
+    tracks = range(1, timeline.GetTrackCount("video") + 1)
+    uids = {
+        n: [i.GetUniqueId() for i in timeline.GetItemListInTrack("video", n) or ()] for n in tracks
+    }
+    own = next((n for n, found in uids.items() if found == [made.made]), 0)
+    if own:
+        timeline.DeleteTrack("video", own)
     else:
         host.resolve.OpenPage("edit")  # DeleteClips works there alone, at times the second time
         if not timeline.DeleteClips([item], False):

@@ -11,6 +11,7 @@ from collections.abc import Generator
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.bundle import write_bundle
+from kwaflux_core.hosting.chart import Aspect
 from kwaflux_core.hosting.check import run_check
 from kwaflux_core.hosting.follow import drained
 from kwaflux_core.hosting.hop import frame_path
@@ -21,7 +22,7 @@ from kwaflux_resolve.render import render_media
 
 __all__ = ["check_road"]
 
-_ACCEPTED = ("alpha", "windows", "channels", "header")
+_ACCEPTED: tuple[Aspect, ...] = ("alpha", "windows", "channels", "header")
 """What Resolve does not carry in an RGB EXR, as the page of this host says."""
 
 

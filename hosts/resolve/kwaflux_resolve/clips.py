@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["Media", "Shot", "chosen_items", "look", "media_of"]
 
 _FPS_TOLERANCE = 0.002
+_PLAIN = {
+    "PAR": ("square", "1", "1.0", "1.00", "1.000"),
+    "H-FLIP": ("off", "0"),
+    "V-FLIP": ("off", "0"),
+    "Input LUT": ("none", "no lut", "no lut selected"),
+}
 _SPAN_TOLERANCE = 1  # GetSourceStartFrame may be one off
 
 
@@ -102,6 +108,7 @@ def look(item: TimelineItem, *, timeline: Timeline) -> Shot:
     if start is None or end is None or left is None or uid is None:
         raise _refused(name, "cannot be read: Resolve says nothing of its frames")
     _check_rate(media, timeline)
+    _check_plain(media)
     if media.first == media.last and end - start > 1:
         raise _refused(name, "is a still", hint="enhance its file: kwaflux enhance")
     _check_speed(name, item, count=end - start)
@@ -135,6 +142,18 @@ def _check_rate(media: Media, timeline: Timeline) -> None:
             "those of its media",
             hint="put it on a timeline of its own rate, and enhance it there",
         )
+
+
+def _check_plain(media: Media) -> None:
+    """Refuse clip attributes by which Resolve would change pixels on their way out."""
+    for name, plain in _PLAIN.items():
+        value = text_of(media.clip.GetClipProperty(name))
+        if value.lower() not in ("", *plain):
+            raise _refused(
+                media.name,
+                f"has {name} = {value}: Resolve would change its pixels on their way out",
+                hint="set it back in Clip Attributes, or enhance the graded composite",
+            )
 
 
 def _rate(text: str) -> float:

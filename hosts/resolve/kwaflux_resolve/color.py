@@ -120,15 +120,16 @@ class Color:
         Raises:
             HostError: Resolve did not take it.
         """
-        level = "Auto" if self.level in ("", "Auto") else "Full"
-        level = self.level or level if is_original else level
-        for name, value in (*self.own, ("Data Level", level)):
-            if text_of(clip.GetClipProperty(name)) == value:
+        full = ("Data Level", ("Full", "Auto"))
+        level = ("Data Level", (self.level or "Auto",)) if is_original else full
+        for name, values in (*((name, (value,)) for name, value in self.own), level):
+            if text_of(clip.GetClipProperty(name)) in ("", *values):
                 continue
-            clip.SetClipProperty(name, value)
-            if text_of(clip.GetClipProperty(name)) != value:
+            clip.SetClipProperty(name, values[0])
+            is_taken = text_of(clip.GetClipProperty(name)) in values
+            if not is_taken and (self.is_managed or name == "Data Level"):
                 raise HostError(
-                    f"Resolve did not take {name} = {value} for the result",
+                    f"Resolve did not take {name} = {values[0]} for the result",
                     hint="it would be shown in the wrong colors, so it was not brought back",
                 )
 

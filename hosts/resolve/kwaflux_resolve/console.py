@@ -16,23 +16,13 @@ from kwaflux_core.hosting import link
 from kwaflux_core.hosting.follow import drained
 from kwaflux_core.hosting.layout import add_wheels
 from kwaflux_core.hosting.panel import Panel
-from kwaflux_resolve.back import MODES, made_in, revert
+from kwaflux_resolve.back import made_in, revert
 from kwaflux_resolve.check import check_road
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import Wish, enhance
+from kwaflux_resolve.shots import ASKED, Wish, enhance
 
 __all__ = ["main", "menu"]
 
-_OPTIONS: dict[str, dict[str, object]] = {
-    "--flow": {"help": "the effects; without it: what there is"},
-    "--mode": {"choices": list(MODES), "default": "take", "help": "how results come back"},
-    "--graded": {"action": "store_true", "help": "the graded composite, on a new track"},
-    "--handles": {"type": int, "default": 0, "help": "frames more on both sides"},
-    "--colorspace": {"default": "", "help": "what the numbers mean, as OCIO names it"},
-    "--out": {"default": "", "help": "where results are kept; else beside the media"},
-    "--revert": {"nargs": "?", "const": "", "metavar": "JOB", "help": "undo a job, or the last"},
-    "--check": {"action": "store_true", "help": "send a chart down the whole road"},
-}
 _NO_WINDOW = (
     "There is no window here. In the console: from kwaflux_resolve.console import main; "
     "main(['--flow', 'denoise'], names=globals())"
@@ -69,8 +59,19 @@ def main(
         names: As in ``menu``; None: Resolve is reached from outside.
     """
     parser = argparse.ArgumentParser("kwaflux_resolve", description="Enhance the selected clips.")
-    for option, details in _OPTIONS.items():
-        parser.add_argument(option, **details)  # type: ignore[arg-type]
+    parser.add_argument("--flow", help="the effects; without it: what there is")
+    parser.add_argument(
+        "--revert", nargs="?", const="", metavar="JOB", help="undo a job or the last"
+    )
+    parser.add_argument("--check", action="store_true", help="send a chart down the whole road")
+    for control in ASKED:
+        how: dict[str, object] = {"dest": control.name, "help": control.help}
+        if control.kind == "boolean":
+            how["action"] = "store_true"
+        else:
+            how |= {"default": control.default, "choices": control.choices or None}
+            how["type"] = int if control.kind == "int" else str
+        parser.add_argument(f"--{control.name.removeprefix('is_')}", **how)  # type: ignore[arg-type]
     asked = parser.parse_args(arguments)
     add_wheels()
     try:
@@ -96,10 +97,7 @@ def _done(host: Host, asked: argparse.Namespace) -> bool:
         _say(f"{made[-1].job} is reverted; its files stay")
         return True
     if asked.flow is not None:
-        kept = {"graded": "is_graded", "out": "folder", "check": "", "revert": ""}
-        wish = {kept.get(name, name): value for name, value in vars(asked).items()}
-        wish.pop("")
-        drained(enhance(host, Wish(**wish)), say=_say)
+        drained(enhance(host, Wish.of(asked.flow, vars(asked))), say=_say)
         return True
     for choice in _panel().choices:
         _say(f"{choice.id:24} {choice.label}")

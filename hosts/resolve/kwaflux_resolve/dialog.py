@@ -7,29 +7,26 @@ steps ``enhance``, so nothing freezes, and *Cancel* closes it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.hosting.panel import Choice, Control, Panel
-from kwaflux_resolve.back import MODES, Mode, made_in, revert
+from kwaflux_resolve.back import made_in, revert
 from kwaflux_resolve.check import check_road
 from kwaflux_resolve.host import Host
-from kwaflux_resolve.shots import Wish, enhance
+from kwaflux_resolve.shots import ASKED, Wish, enhance
 
 __all__ = ["Dialog"]
 
 _TICK_MS = 100
-_ASKED = "what Resolve says; else as OCIO names it"
-_BUTTONS = ("Enhance", "Cancel", "Revert", "Check")
-_SOURCES = ("The clip's own frames, ungraded", "The graded composite")
-_MODES: tuple[Mode, ...] = tuple(MODES)
+_OURS = "Resolve"  # names the rows that are not an effect's; no effect's id has a capital
 _WIDGETS = {
-    "double": "DoubleSpinBox",
-    "int": "SpinBox",
-    "boolean": "CheckBox",
-    "choice": "ComboBox",
-    "string": "LineEdit",
+    "double": ("DoubleSpinBox", "Value", {"SingleStep": 0.05, "Decimals": 3}),
+    "int": ("SpinBox", "Value", {}),
+    "boolean": ("CheckBox", "Checked", {}),
+    "choice": ("ComboBox", "", {}),
+    "string": ("LineEdit", "Text", {}),
 }
 
 
@@ -50,7 +47,7 @@ class Dialog:
         self._steps: Generator[str, None, object] | None = None
         self._window = self._built()
         self._items = self._window.GetItems()
-        self._filled()
+        self._fill()
 
     def run(self) -> None:
         """Show the window and wait until it is closed; what runs then is cancelled."""
@@ -63,111 +60,88 @@ class Dialog:
             self._cancel()
             self._window.Hide()
 
-    # --- widgets ----------------------------------------------------------------------------
-
-    def _built(self) -> Any:
-        ui = self._ui
-        groups = [self._group(choice) for choice in self._panel.choices]
-        fixed = [
-            self._row("What is enhanced", ui.ComboBox({"ID": "Source"})),
-            self._row("Comes back as", ui.ComboBox({"ID": "Mode"})),
-            self._row("Handles", ui.SpinBox({"ID": "Handles", "Minimum": 0, "Maximum": 1000})),
-            self._row("Colorspace", ui.LineEdit({"ID": "Colorspace", "PlaceholderText": _ASKED})),
-        ]
-        buttons = [
-            ui.Button({"ID": name, "Text": name})
-            for name in ("Enhance", "Cancel", "Revert", "Check")
-        ]
-        status = ui.Label({"ID": "Status", "Text": "Ready", "WordWrap": True})
-        picker = self._row("Effect", ui.ComboBox({"ID": "Effect"}))
-        body = ui.VGroup([picker, *groups, *fixed, status, ui.HGroup({"Weight": 0}, buttons)])
-        window = self._loop.AddWindow({"ID": "Kwaflux", "WindowTitle": "Kwaflux"}, [body])
-        self._timer = ui.Timer({"ID": "Tick", "Interval": _TICK_MS})
-        window.On.Kwaflux.Close = lambda event: self._loop.ExitLoop()
-        window.On.Effect.CurrentIndexChanged = lambda event: self._show_choice()
-        window.On.Enhance.Clicked = lambda event: self._start()
-        window.On.Cancel.Clicked = lambda event: self._cancel("Cancelled")
-        window.On.Revert.Clicked = lambda event: self._revert()
-        window.On.Check.Clicked = lambda event: self._begin(check_road(self._host))
-        self._loop.On.Timeout = lambda event: self._step()
-        return window
-
-    def _row(self, label: str, widget: object, help: str = "") -> object:  # noqa: A002
-        name = self._ui.Label({"Text": label, "Weight": 0.4, "ToolTip": help})
-        return self._ui.HGroup({"Weight": 0}, [name, widget])
-
-    def _group(self, choice: Choice) -> object:
-        rows = [
-            self._row(control.label, self._widget(choice, control), control.help)
-            for control in choice.controls
-        ]
-        group = {"ID": f"Group_{choice.id}", "Hidden": True, "Weight": 0, "ToolTip": choice.help}
-        return self._ui.VGroup(group, rows)
-
-    def _widget(self, choice: Choice, control: Control) -> object:
-        made: dict[str, object] = {"ID": _id(choice, control), "ToolTip": control.help}
-        if control.kind in ("double", "int"):
-            made |= {"Minimum": control.minimum, "Maximum": control.maximum}
-            made |= {"Value": control.default}
-        if control.kind == "double":
-            made |= {"SingleStep": 0.05, "Decimals": 3}
-        if control.kind == "boolean":
-            made["Checked"] = control.default
-        if control.kind == "string":
-            made["Text"] = control.default
-        return getattr(self._ui, _WIDGETS[control.kind])(made)
-
-    def _filled(self) -> None:
-        """Fill the pickers, which takes a window, and show the first effect."""
-        self._items["Effect"].AddItems([choice.label for choice in self._panel.choices])
-        self._items["Source"].AddItems(list(_SOURCES))
-        self._items["Mode"].AddItems([MODES[mode] for mode in _MODES])
-        for choice in self._panel.choices:
-            for control in choice.controls:
-                if control.kind == "choice":
-                    widget = self._items[_id(choice, control)]
-                    widget.AddItems(list(control.choices))
-                    widget.CurrentIndex = control.choices.index(str(control.default))
-        self._show_choice()
-
-    def _show_choice(self) -> None:
-        for choice in self._panel.choices:
-            self._items[f"Group_{choice.id}"].Hidden = choice != self._choice
-        self._window.RecalcLayout()
-
-    @property
-    def _choice(self) -> Choice:
-        return self._panel.choices[int(self._items["Effect"].CurrentIndex)]
-
-    def _value(self, control: Control) -> object:
-        widget = self._items[_id(self._choice, control)]
-        if control.kind in ("double", "int"):
-            return widget.Value
-        if control.kind == "choice":
-            return control.choices[int(widget.CurrentIndex)]
-        return widget.Checked if control.kind == "boolean" else widget.Text
-
-    # --- actions ----------------------------------------------------------------------------
-
     def wish(self) -> Wish:
         """Return what the widgets say.
 
         Raises:
             KwafluxError: They contradict each other, or hold no flow.
         """
-        values = {control.name: self._value(control) for control in self._choice.controls}
-        return Wish(
-            flow=self._panel.flow_text(self._choice.id, values),
-            mode=_MODES[int(self._items["Mode"].CurrentIndex)],
-            is_graded=int(self._items["Source"].CurrentIndex) == 1,
-            handles=int(self._items["Handles"].Value or 0),
-            colorspace=str(self._items["Colorspace"].Text).strip(),
-        )
+        choice, ours = self._choice, self._values(_OURS, ASKED)
+        values = self._values(choice.id, choice.controls)
+        return Wish.of(self._panel.flow_text(choice.id, values), ours)
 
-    def _start(self) -> None:
+    # --- widgets ----------------------------------------------------------------------------
+
+    def _built(self) -> Any:
+        ui, effects = self._ui, self._panel.choices
+        groups = [self._group(choice.id, choice.controls, is_hidden=True) for choice in effects]
+        buttons: dict[str, Callable[[], object]] = {
+            "Enhance": lambda: self._begin(enhance(self._host, self.wish())),
+            "Cancel": lambda: self._cancel("Cancelled"),
+            "Revert": self._revert,
+            "Check": lambda: self._begin(check_road(self._host)),
+        }
+        row = [ui.Button({"ID": name, "Text": name}) for name in buttons]
+        parts = [ui.ComboBox({"ID": "Effect"}), *groups, self._group(_OURS, ASKED)]
+        parts += [ui.Label({"ID": "Status", "Text": "Ready", "WordWrap": True}), ui.HGroup(row)]
+        window = self._loop.AddWindow({"ID": "Kwaflux", "WindowTitle": "Kwaflux"}, ui.VGroup(parts))
+        self._timer = ui.Timer({"ID": "Tick", "Interval": _TICK_MS})
+        self._loop.On.Timeout = lambda event: self._guard(self._step)
+        window.On.Kwaflux.Close = lambda event: self._loop.ExitLoop()
+        window.On.Effect.CurrentIndexChanged = lambda event: self._show_choice()
+        for name, call in buttons.items():
+            window.On[name].Clicked = lambda event, call=call: self._guard(call)
+        return window
+
+    def _group(self, name: str, controls: Sequence[Control], *, is_hidden: bool = False) -> object:
+        ui, rows = self._ui, []
+        for control in controls:
+            kind, attribute, more = _WIDGETS[control.kind]
+            made = {"ID": f"{name}_{control.name}", "ToolTip": control.help, **more}
+            if attribute:
+                made[attribute] = control.default
+            if control.minimum is not None:
+                made |= {"Minimum": control.minimum, "Maximum": control.maximum}
+            label = ui.Label({"Text": control.label, "Weight": 0.4, "ToolTip": control.help})
+            rows.append(ui.HGroup({"Weight": 0}, [label, getattr(ui, kind)(made)]))
+        return ui.VGroup({"ID": name, "Hidden": is_hidden, "Weight": 0}, rows)
+
+    def _fill(self) -> None:
+        """Fill the pickers, which takes a window, and show the first effect."""
+        self._items["Effect"].AddItems([choice.label for choice in self._panel.choices])
+        for name, controls in [(c.id, c.controls) for c in self._panel.choices] + [(_OURS, ASKED)]:
+            for control in (control for control in controls if control.kind == "choice"):
+                widget = self._items[f"{name}_{control.name}"]
+                widget.AddItems(list(control.choices))
+                widget.CurrentIndex = control.choices.index(str(control.default))
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        for choice in self._panel.choices:
+            self._items[choice.id].Hidden = choice != self._choice
+        self._items["Effect"].ToolTip = self._choice.help
+        self._window.RecalcLayout()
+
+    @property
+    def _choice(self) -> Choice:
+        return self._panel.choices[int(self._items["Effect"].CurrentIndex)]
+
+    def _values(self, name: str, controls: Sequence[Control]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for control in controls:
+            widget, attribute = self._items[f"{name}_{control.name}"], _WIDGETS[control.kind][1]
+            chosen = getattr(widget, attribute or "CurrentIndex")
+            found[control.name] = chosen if attribute else control.choices[int(chosen)]
+        return found
+
+    # --- actions ----------------------------------------------------------------------------
+
+    def _guard(self, call: Callable[[], object]) -> None:
+        """Call, and show what is wrong; an exception in a handler would be seen by nobody."""
         try:
-            self._begin(enhance(self._host, self.wish()))
+            call()
         except KwafluxError as error:
+            self._steps = None
             self._say(str(error))
 
     def _begin(self, steps: Generator[str, None, object]) -> None:
@@ -175,15 +149,11 @@ class Dialog:
 
     def _step(self) -> None:
         """Let the work go on a little, and show how far it is."""
-        if self._steps is None:
-            return
-        try:
-            self._say(next(self._steps))
-        except StopIteration:
-            self._steps = None
-        except KwafluxError as error:
-            self._steps = None
-            self._say(str(error))
+        if self._steps is not None:
+            try:
+                self._say(next(self._steps))
+            except StopIteration:
+                self._steps = None
 
     def _cancel(self, said: str = "") -> None:
         if self._steps is not None:
@@ -194,16 +164,9 @@ class Dialog:
     def _revert(self) -> None:
         """Undo what was brought back last on this timeline."""
         made = made_in(self._host.timeline)
-        try:
-            if made and self._steps is None:
-                revert(self._host, made[-1])
-            self._say(f"{made[-1].job} is reverted" if made else "There is nothing to revert")
-        except KwafluxError as error:
-            self._say(str(error))
+        if made and self._steps is None:
+            revert(self._host, made[-1])
+        self._say(f"{made[-1].job} is reverted" if made else "There is nothing to revert")
 
     def _say(self, text: str) -> None:
         self._items["Status"].Text = text
-
-
-def _id(choice: Choice, control: Control) -> str:
-    return f"Value_{choice.id}_{control.name}"

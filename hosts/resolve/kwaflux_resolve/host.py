@@ -105,34 +105,31 @@ class Host:
         project, pool = self.project, self.pool
         page, timeline = self.resolve.GetCurrentPage(), project.GetCurrentTimeline()
         folder, mode = pool.GetCurrentFolder(), project.GetCurrentRenderMode()
-        codec = dict(project.GetCurrentRenderFormatAndCodec())
+        now = project.GetCurrentRenderFormatAndCodec()
+        codec = (now["format"], now["codec"])
         preset = f"Kwaflux kept {os.getpid()}-{time.time_ns()}"
         has_preset = project.SaveAsNewRenderPreset(preset)
+        if not has_preset:
+            self.say("Resolve did not keep the Deliver page's settings: look at them afterwards")
+        back: list[tuple[str, Callable[[], bool]]] = [
+            ("render settings", lambda: project.LoadRenderPreset(preset)),
+            ("render presets", lambda: project.DeleteRenderPreset(preset)),
+            ("format", lambda: project.SetCurrentRenderFormatAndCodec(*codec)),
+            ("render mode", lambda: project.SetCurrentRenderMode(mode)),
+            ("timeline", lambda: timeline is None or project.SetCurrentTimeline(timeline)),
+            ("bin", lambda: pool.SetCurrentFolder(folder)),
+            ("page", lambda: page is None or self.resolve.OpenPage(page)),
+        ]
         try:
             yield
         finally:
-            if has_preset:
-                self._put_back("render settings", lambda: project.LoadRenderPreset(preset))
-                self._put_back("render presets", lambda: project.DeleteRenderPreset(preset))
-            self._put_back(
-                "render format",
-                lambda: project.SetCurrentRenderFormatAndCodec(codec["format"], codec["codec"]),
-            )
-            self._put_back("render mode", lambda: project.SetCurrentRenderMode(mode))
-            if timeline is not None:
-                self._put_back("timeline", lambda: project.SetCurrentTimeline(timeline))
-            self._put_back("bin", lambda: pool.SetCurrentFolder(folder))
-            if page is not None:
-                self._put_back("page", lambda: self.resolve.OpenPage(page))
-
-    def _put_back(self, what: str, call: Callable[[], bool]) -> None:
-        """Put one thing back; what fails is said, and the others are put back all the same."""
-        try:
-            is_back = call()
-        except Exception:  # noqa: BLE001 - whatever the bridge raises, the rest must be put back
-            is_back = False
-        if not is_back:
-            self.say(f"Resolve did not take back its {what}: please look at it")
+            for what, call in back if has_preset else back[2:]:
+                try:
+                    is_back = call()
+                except Exception:  # noqa: BLE001 - the others must be put back all the same
+                    is_back = False
+                if not is_back:
+                    self.say(f"Resolve did not take back its {what}: please look at it")
 
     def bin(self, name: str) -> Folder:
         """Return the bin of that name under the root, made if need be; the current one changes."""

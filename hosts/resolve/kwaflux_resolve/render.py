@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.arrived import arrived_pattern
+from kwaflux_core.timecode import timecode
 from kwaflux_resolve.clips import Media, Shot
 from kwaflux_resolve.color import Color
 from kwaflux_resolve.host import Host, text_of
@@ -167,7 +168,7 @@ def _fit(timeline: Timeline, media: Media, color: Color) -> None:
             raise HostError(f"Resolve did not take {name} = {value} for a temporary timeline")
     color.keep_numbers(timeline)
     for is_drop in (False, True):
-        timeline.SetStartTimecode(_timecode(media.first, fps=media.fps, is_drop=is_drop))
+        timeline.SetStartTimecode(timecode(media.first, fps=media.fps, is_drop=is_drop))
         if timeline.GetStartFrame() == media.first:
             return
     raise HostError(f"Resolve did not start a temporary timeline at frame {media.first}")
@@ -190,14 +191,16 @@ def _rendered(
         "ExportAudio": False,
         "FormatWidth": size_px[0],
         "FormatHeight": size_px[1],
-        "ExportAlpha": False,
     }
+    pins: dict[str, object] = {"ExportAlpha": False}
     if host.version >= _NEW_KEYS:
-        settings |= {"UseFullExtents": False, "AddFrameHandles": 0, "DataBurnIn": "None"}
+        pins |= {"UseFullExtents": False, "AddFrameHandles": 0, "DataBurnIn": "None"}
     _pin(project)
     project.SetCurrentTimeline(timeline)
     if not project.SetRenderSettings(settings):
         raise HostError("Resolve did not take the render settings", hint="open the Deliver page")
+    for name, value in pins.items():  # one by one: a version may refuse one, which does no harm
+        project.SetRenderSettings({name: value})
     yield from _run_job(project)
     return arrived_pattern(folder, first=first, last=last, size_px=size_px)
 
@@ -245,16 +248,3 @@ def _run_job(project: Project) -> Generator[float, None, None]:
         if not is_over:
             project.StopRendering()
         project.DeleteRenderJob(job)
-
-
-def _timecode(frame: int, *, fps: float, is_drop: bool) -> str:
-    """Return the timecode of a frame number; dropped numbers are skipped (SMPTE ST 12-1)."""
-    rate = round(fps)
-    if is_drop:
-        dropped = rate // 15
-        tens, rest = divmod(frame, 600 * rate - 9 * dropped)
-        minutes = max(0, (rest - dropped) // (60 * rate - dropped))
-        frame += dropped * (9 * tens + minutes)
-    seconds, frames = divmod(frame, rate)
-    mark = ";" if is_drop else ":"
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{frames:02d}"

@@ -6,9 +6,10 @@ generator that yields sentences, so that whoever waits can draw, and can close i
 
 from __future__ import annotations
 
+import importlib.resources
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.flow import Flow
 from kwaflux_core.hosting.follow import followed, told
 from kwaflux_core.hosting.hop import HopFolder, frames_text, slashed
+from kwaflux_core.hosting.panel import Panel
 from kwaflux_core.hosting.record import Order
 from kwaflux_core.hosting.work import Work
 from kwaflux_resolve.back import Made, Mode, bring_back
@@ -26,24 +28,21 @@ from kwaflux_resolve.render import Plates, render_composite, render_source
 
 if TYPE_CHECKING:
     from kwaflux_core.hosting.work import OpenClient
+    from kwaflux_resolve.api import Timeline
 
-__all__ = ["Wish", "enhance"]
+__all__ = ["ASKED", "Wish", "enhance"]
 
 _DONE = "brought_back.json"
 
 
+_TEXT = importlib.resources.files(__package__).joinpath("asked.json").read_text(encoding="utf-8")
+ASKED = Panel.from_json(_TEXT).choice("Resolve").controls
+"""What a person is asked beside the effect: rows of the window, options of the command line."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Hold what a person asks for.
-
-    Args:
-        flow: The effects.
-        mode: How results come back.
-        is_graded: Whether the graded composite is enhanced, and not the clip's own frames.
-        handles: Frames more on both sides.
-        colorspace: What the frames' numbers mean, as OCIO names it; empty: what Resolve says.
-        folder: Where results are kept; empty: in ``kwaflux`` beside the media.
-    """
+    """Hold what a person asks for: the effects, and what ``ASKED`` says of the others."""
 
     flow: str
     mode: Mode = "take"
@@ -51,6 +50,12 @@ class Wish:
     handles: int = 0
     colorspace: str = ""
     folder: str = ""
+
+    @classmethod
+    def of(cls, flow: str, values: Mapping[str, object]) -> Wish:
+        """Return the wish of values that were asked for, each checked."""
+        checked = {control.name: control.checked(values[control.name]) for control in ASKED}
+        return cls(flow=flow, **checked)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         Flow.parse(self.flow)
@@ -71,10 +76,11 @@ def enhance(
     """
     made: list[Made] = []
     problems: list[str] = []
+    home = host.timeline  # a person may open another one while the server works
     for item in chosen_items(host):
         try:
-            shot = look(item, timeline=host.timeline)
-            made.append((yield from _one(host, shot, wish, open_client)))
+            shot = look(item, timeline=home)
+            made.append((yield from _one(host, shot, wish, home=home, open_client=open_client)))
             yield f"{shot.media.name}: brought back as a {wish.mode}, and found again after a save"
         except KwafluxError as error:
             problems.append(str(error))
@@ -85,14 +91,14 @@ def enhance(
 
 
 def _one(
-    host: Host, shot: Shot, wish: Wish, open_client: OpenClient | None
+    host: Host, shot: Shot, wish: Wish, *, home: Timeline, open_client: OpenClient | None
 ) -> Generator[str, None, Made]:
     if os.path.exists(os.path.join(os.path.dirname(shot.media.path), _DONE)):
         raise HostError(
             f"{shot.media.name} is itself a result of Kwaflux",
             hint="show the original take, or revert it, so that nothing is enhanced twice",
         )
-    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
+    color = capture(shot.media.clip, project=host.project, timeline=home)
     name = color.of_composite if wish.is_graded else color.of_source
     order = Order(flow=wish.flow, colorspace=name(wish.colorspace))
     folder, stem = _results(shot, wish)
@@ -100,6 +106,7 @@ def _one(
         frames = f"{hop.path}/plates"
         os.mkdir(frames)
         with host.kept():
+            host.project.SetCurrentTimeline(home)
             rendering = (
                 render_composite(host, shot, folder=frames)
                 if wish.is_graded
@@ -129,6 +136,7 @@ def _one(
     results = Plates(pattern=target, first=plates.first, last=plates.last, used=plates.used)
     job = f"kw-{secrets.token_hex(4)}"
     with host.kept():
+        host.project.SetCurrentTimeline(home)
         made = bring_back(
             host, shot, color=color, mode=wish.mode, job=job, results=results, note=wish.flow
         )
