@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def _panel(*names: str, **changes: object) -> Panel:
 
 
 def _every_kind() -> Card:
-    raw = [
+    raw: list[dict[str, object]] = [
         {"name": "strength", "type": "double", "default": 0.6, "range": [0.0, 1.0]},
         {"name": "steps", "type": "int", "default": 3, "range": [1, 9]},
         {"name": "fast", "type": "boolean", "default": True},
@@ -67,9 +68,8 @@ def test_knobs_are_made_of_descriptors_and_give_the_flow_back(tmp_path: Path) ->
             knobs.flow_of(scene.node)
 
 
-def _params(node: object, effect: str) -> list[object]:
-    found = node._knobs  # type: ignore[attr-defined]
-    return [knob for name, knob in found.items() if name.startswith(f"kw_{effect}_")]
+def _params(node: Any, effect: str) -> list[Any]:
+    return [knob for name, knob in node._knobs.items() if name.startswith(f"kw_{effect}_")]
 
 
 def test_an_effect_that_comes_to_the_server_appears_and_one_that_goes_stays_chosen(
@@ -235,7 +235,7 @@ def test_calls_reach_the_main_thread_and_errors_come_back_from_there() -> None:
         def work() -> None:
             outcomes.append(on_main(lambda: threading.current_thread() is session.rules.main))
             try:
-                on_main(lambda: {}["absent"])
+                on_main(lambda: dict[str, int]()["absent"])
             except KeyError as error:
                 outcomes.append(error)
 
@@ -342,7 +342,7 @@ def test_an_installation_that_is_broken_never_blocks_nuke(monkeypatch: pytest.Mo
         session.start(PLUGIN)
         monkeypatch.setitem(sys.modules, "kwaflux_nuke", None)
         session.menus["Nodes"].findItem("Kwaflux/Kwaflux")()
-        assert "Install it again: kwaflux install nuke" in session.messages[0]
+        assert "Install it: kwaflux install nuke" in session.messages[0]
         import nuke
 
         node = nuke.nodes.Group(name="Other")

@@ -37,7 +37,7 @@ def on_main(call: Callable[[], _T]) -> _T:
         except Exception as error:  # noqa: BLE001 - it crosses to the other thread
             errors.append(error)
 
-    nuke.executeInMainThreadWithResult(enveloped)
+    nuke.executeInMainThreadWithResult(enveloped)  # type: ignore[no-untyped-call]
     if errors:
         raise errors[0]
     if not results:

@@ -116,7 +116,7 @@ def _made(group: nuke.Group, plate: nuke.Node | None) -> nuke.Node:
         write = nuke.nodes.Write(name=_NAME)
     write.setInput(0, plate)
     for name, values, is_needed in _KNOBS:
-        knob = write.knob(name)
+        knob: Any = write.knob(name)
         if knob is None and not is_needed:
             continue
         for value in values if knob is not None else ():

@@ -101,7 +101,7 @@ def _inner(group: nuke.Group, name: str) -> Any:
 def _show(group: nuke.Group, pattern: str, shown: Mapping[str, Collection[int]]) -> None:
     read, frames = _inner(group, READ), set().union(*shown.values())
     if frames:
-        ends = {"first": min(frames), "last": max(frames)}
+        ends: dict[str, str | float] = {"first": min(frames), "last": max(frames)}
         ends.update({f"orig{name}": value for name, value in ends.items()})
         for name, value in {"file": pattern, **ends}.items():
             set_knob(read, name, value)

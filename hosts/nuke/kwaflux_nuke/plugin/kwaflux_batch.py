@@ -6,11 +6,12 @@ The script is never saved. Exit status: 0 all good, 1 some need attention, 2 not
 import argparse
 import os
 import sys
+from typing import Any
 
 import nuke
 
 
-def _arguments():
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nuke -t kwaflux_batch.py")
     parser.add_argument("script")
     parser.add_argument("--node", required=True, help="the Kwaflux node's full name")
@@ -23,13 +24,13 @@ def _arguments():
     return parser.parse_args(words[at[0] + 1 :] if at else sys.argv[1:])
 
 
-def _main(asked):
+def _main(asked: argparse.Namespace) -> int:
     from kwaflux_core.errors import HostError, KwafluxError
     from kwaflux_core.hosting.hop import frames_of
     from kwaflux_nuke.enhance import Enhancement
 
     nuke.scriptOpen(asked.script)
-    group = nuke.toNode(asked.node)
+    group: Any = nuke.toNode(asked.node)
     try:
         if group is None or group.knob("kw_panel") is None:
             raise HostError(f"{asked.script} has no Kwaflux node {asked.node}")

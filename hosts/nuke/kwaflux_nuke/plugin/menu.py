@@ -3,20 +3,21 @@
 import nuke
 
 
-def _call(name):
-    """Call what ``buttons`` has of that name; without Kwaflux, once, a sentence."""
+def _call(name: str, *, is_asked: bool = True) -> object:
+    """Call what ``buttons`` has of that name; without Kwaflux say so to whoever asked."""
     try:
         from kwaflux_nuke import buttons
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation, Nuke works
-        nuke.tprint(f"Kwaflux cannot be used: {error}. Install it again: kwaflux install nuke")
-    else:
-        return getattr(buttons, name)()
+        if is_asked:
+            nuke.message(f"Kwaflux does not import: {error}. Install it: kwaflux install nuke")
+        return None
+    return getattr(buttons, name)()
 
 
-def _of_ours(name):
+def _of_ours(name: str) -> None:
     """Call for our nodes alone, so that a session without one never imports Kwaflux."""
     if nuke.thisNode().knob("kw_panel") is not None:
-        _call(name)
+        _call(name, is_asked=False)
 
 
 _MENU = nuke.menu("Nodes")

@@ -109,8 +109,8 @@ def _saved_nodes(group: Group, indent: str) -> list[str]:
     lines: list[str] = []
     for node in _in_order(group):
         inputs = node._inputs
-        for found in reversed(inputs):
-            lines.append(f"{indent}push {'0' if found is None else '$N_' + found.name()}")
+        pushed = ["0" if found is None else f"$N_{found.name()}" for found in reversed(inputs)]
+        lines += [f"{indent}push {name}" for name in pushed]
         lines.append(f"{indent}{node.Class()} {{")
         lines += [f"{indent} inputs {len(inputs)}"] if len(inputs) != 1 else []
         lines += [*_knob_lines(node, indent + " "), f"{indent}}}"]
