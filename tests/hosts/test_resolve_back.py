@@ -343,10 +343,25 @@ def test_what_cannot_be_taken_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     assert made_in(_host(found).timeline) == [made]
 
 
+def test_the_last_is_the_last_in_time_wherever_its_clip_lies(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    for frame, job in ((900, "kw20260101-100000-aa"), (5, "kw20260101-110000-00")):
+        data = Made(job=job, mode="take", item="x").data
+        found.cut.markers[frame] = {"customData": data, "note": "", "name": "", "color": "Red"}
+    assert [made.job[3:15] for made in made_in(_host(found).timeline)] == [
+        "0260101-1000",
+        "0260101-1100",
+    ]
+
+
 def test_foreign_markers_are_left_alone(tmp_path: Path) -> None:
     found = scene(tmp_path)
     found.cut.markers[3] = {"customData": '{"other": 1}', "note": "", "name": "", "color": "Red"}
     found.cut.markers[4] = {"customData": "", "note": "", "name": "", "color": "Red"}
+    for frame, data in enumerate(
+        ('{"kwaflux":1,', '{"kwaflux":1,"from":"later"}', '{"kwaflux":2,}')
+    ):
+        found.cut.markers[9 + frame] = {"customData": data, "note": "", "name": "", "color": "Red"}
     assert made_in(_host(found).timeline) == []
 
 

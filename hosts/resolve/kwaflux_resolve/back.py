@@ -7,6 +7,7 @@ shows placements that a save then drops. What fails is undone before the error i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ class Made:
     """Tell what one job made; it is the marker's custom data, and all that undoing needs.
 
     Args:
-        job: The job's id.
+        job: The job's id, which begins with the time.
         mode: Which way.
         item: The timeline item it was made for.
         made: The take's clip, the item on the new track, the comp's name, or the new files.
@@ -92,15 +93,18 @@ def bring_back(
 
 
 def made_in(timeline: Timeline) -> list[Made]:
-    """Return what Kwaflux made on a timeline, as its markers tell, in the order of time."""
+    """Return what Kwaflux made on a timeline, as its markers tell, in the order of time.
+
+    A marker of a newer version, which we could not undo, is passed over.
+    """
     found = []
-    for _, marker in sorted(timeline.GetMarkers().items()):
+    for marker in timeline.GetMarkers().values():
         data = text_of(marker.get("customData"))
-        if data.startswith(f'{{"{_MARK}":'):
-            raw = json.loads(data)
-            raw.pop(_MARK)
-            found.append(Made(**raw))
-    return found
+        if data.startswith(f'{{"{_MARK}":1,'):
+            with contextlib.suppress(ValueError, TypeError):
+                raw = json.loads(data)
+                found.append(Made(**{name: raw[name] for name in raw if name != _MARK}))
+    return sorted(found, key=lambda made: made.job)
 
 
 def revert(host: Host, made: Made) -> None:

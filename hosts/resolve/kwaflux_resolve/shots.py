@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import secrets
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ def _one(
     if odd := done.in_state("attention"):
         host.say(f"{shot.media.name}: look at {frames_text(odd)}: {done.frames[odd[0]].reason}")
     results = Plates(pattern=target, first=plates.first, last=plates.last, used=plates.used)
-    job = f"kw-{secrets.token_hex(4)}"
+    job = time.strftime("kw%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with host.kept():
         host.project.SetCurrentTimeline(home)
         made = bring_back(
