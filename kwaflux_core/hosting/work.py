@@ -31,7 +31,7 @@ from kwaflux_core.hosting._tally import (
     WorkState,
 )
 from kwaflux_core.hosting.hop import frame_path, has_frame_number, slashed
-from kwaflux_core.hosting.record import Entry, Order, Record, file_key
+from kwaflux_core.hosting.record import Entry, FrameStatus, Order, Record, file_key
 
 if TYPE_CHECKING:
     from kwaflux_core.client import Client
@@ -54,6 +54,9 @@ OpenClient: TypeAlias = "Callable[[Callable[[str], None], threading.Event], Clie
 """Opens a client; gets what says a sentence to the person, and the event that a cancel sets."""
 
 _SAVE_S: Final = 2.0
+_KEPT: Final[Mapping[FrameStatus, FrameState]] = {"ready": "good", "attention": "attention"}
+"""Results that another run would make again as they are."""
+
 _NO_KEYS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -177,19 +180,21 @@ class Work:
             self._over.set()
 
     def _is_kept(self, frame: int) -> bool:
-        """Tell whether a frame is good as it stands, and note that."""
+        """Tell whether a frame's result is what this work would make, and note that."""
         if self._is_redone or self._cancel.is_set():
             return False
         target, key = frame_path(self.target, frame), self._source_keys.get(frame, "")
-        if self._status(frame, target, key) != "ready":
-            return False
+        status = self._status(frame, target, key)
         # Who gives no keys has the source's bytes looked at; only where all else is the same.
-        if not key and self._status(frame, target, self._source_key(frame)) != "ready":
-            return False
-        self._tally.put(frame, "good", is_kept=True)
-        return True
+        if not key and status in _KEPT:
+            status = self._status(frame, target, self._source_key(frame))
+        state = _KEPT.get(status)
+        if state is not None:
+            reason = self._record.entries[frame].reason
+            self._tally.put(frame, state, reason=reason, is_kept=True)
+        return state is not None
 
-    def _status(self, frame: int, target: str, key: str) -> str:
+    def _status(self, frame: int, target: str, key: str) -> FrameStatus:
         return self._record.status(
             frame, target, order=self.order, source_key=key, effects=self._effects
         )

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -141,6 +141,19 @@ def test_a_rerun_does_only_what_is_missing_or_stale(
     assert progress.kept == 0
 
 
+def test_a_host_that_crashed_before_it_noted_anything_has_no_frame_done_again(
+    server: RunningServer, source: str, target: str
+) -> None:
+    _ended(_work(server, source, target))
+    written = {frame: Path(target % frame).stat().st_mtime_ns for frame in range(1001, 1004)}
+    Path(Record.path_for(target)).unlink()
+    progress = _ended(_work(server, source, target))
+    assert progress.is_good
+    assert progress.kept == 0, "the server was asked, and verified each file"
+    assert {f: Path(target % f).stat().st_mtime_ns for f in written} == written
+    assert _ended(_work(server, source, target)).kept == 3
+
+
 def test_a_host_that_gives_keys_has_no_source_read_again(
     server: RunningServer, source: str, target: str
 ) -> None:
@@ -198,6 +211,9 @@ def test_a_frame_that_an_effect_refused_needs_attention_and_says_why(
     assert "too bright" in progress.frames[1001].reason
     status = Record.load(target).status(1001, target % 1001, order=order)
     assert status == "attention"
+    again = _ended(_work(server if road == "path" else blind, source, target, order=order))
+    assert again.kept == 3, "it would be refused again"
+    assert again.frames == progress.frames
 
 
 @pytest.mark.parametrize("road", ["path", "bytes"])
@@ -297,10 +313,8 @@ def test_a_folder_that_is_closed_to_us_fails_every_frame_in_words(
     blind: RunningServer, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The twin of the test above, which needs a file system of its own.
-    @contextmanager
-    def closed(target: str) -> Iterator[Path]:
+    def closed(target: str) -> AbstractContextManager[Path]:
         raise write_failed(target, OSError(errno.ENOSPC, "No space left on device"))
-        yield Path(target)
 
     monkeypatch.setattr("kwaflux_core.hosting._roads.atomic_path", closed)
     progress = _ended(_work(blind, source, f"{tmp_path}/out/clean.%04d.exr"))
@@ -340,6 +354,45 @@ def test_a_broken_client_still_ends_the_work(source: str, target: str) -> None:
     assert _ended(work).state == "failed"
     assert "fell over" in work.snapshot().message
     assert told == [work.snapshot()]
+
+
+def test_every_layer_part_and_attribute_comes_back_by_both_roads(
+    server: RunningServer, blind: RunningServer, tmp_path: Path
+) -> None:
+    image = plate(9, 14)
+    attributes = {
+        **image.part.attributes,
+        "nuke/node_hash": "1234abcd",
+        "nuke/input/ctime": "2026-11-21",
+        "chromaticities": (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767),
+    }
+    shared = {name: attributes[name] for name in ("timeCode", "chromaticities")}
+    first = replace(
+        image.part,
+        channels={**image.part.channels, "mask.left": noise(9, 14, seed=9)},
+        attributes=attributes,
+        name="main",
+    )
+    # All parts of a file share the display window and the time code.
+    second = replace(plate(9, 14, seed=5).part, name="second", attributes=shared)
+    source = f"{tmp_path}/parts.0001.exr"
+    write_exr(source, replace(image, parts=(first, second)))
+    before = read_exr(source)
+    for at, road in ((server, "path"), (blind, "bytes")):
+        target = f"{tmp_path}/{road}.0001.exr"
+        order = Order(flow="soften", colorspace="scene_linear")
+        assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
+        after = read_exr(target)
+        assert [part.name for part in after.parts] == ["main", "second"]
+        own = {name for name in after.part.attributes if name.startswith("kwaflux/")}
+        assert {"kwaflux/flow", "kwaflux/version"} <= own
+        for name, value in before.part.attributes.items():
+            assert str(after.part.attributes[name]) == str(value), (road, name)
+        assert set(after.part.attributes) - own == set(before.part.attributes)
+        for part, was in zip(after.parts, before.parts, strict=True):
+            for name, plane in was.channels.items():
+                is_color = part.name == "main" and name in ("R", "G", "B")
+                assert same_bits(plane, part.channels[name]) is not is_color, (road, name)
 
 
 def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
