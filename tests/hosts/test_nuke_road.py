@@ -41,6 +41,10 @@ def _shown(scene: Scene, frames: range, *, view: str = "main") -> list[int]:
     return [frame for frame in frames if _is_result(scene, frame, view=view)]
 
 
+def _results(folder: Path) -> list[Path]:
+    return list((folder / "kwaflux").rglob("Kwaflux1_v001.*.exr"))
+
+
 def _leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".kwaflux-*")]
 
@@ -194,7 +198,7 @@ def test_fifty_frames_are_cancelled_in_the_middle_and_the_rest_is_done_later(
         scene.set(kw_effect="Flow", kw_Flow_text='slow(seconds=0.03, log="", name="x")')
         scene.press("enhance_range", waits=False)
         (task,) = scene.nuke.progress
-        scene.nuke.rules.pump(until=lambda: len(_shown(scene, frames)) >= 5, timeout_s=60)
+        scene.nuke.rules.pump(until=lambda: len(_results(tmp_path)) >= 5, timeout_s=60)
         task._is_cancelled = True
         began_s = time.monotonic()
         status = scene.wait()
@@ -231,7 +235,7 @@ def test_a_server_that_is_killed_in_the_middle_is_told_and_what_is_done_stays(
     with nuke_scene(tmp_path, server=own, frames=frames) as scene:
         scene.set(kw_effect="Flow", kw_Flow_text=_SLOW)
         scene.press("enhance_range", waits=False)
-        scene.nuke.rules.pump(until=lambda: len(_shown(scene, frames)) >= 2, timeout_s=60)
+        scene.nuke.rules.pump(until=lambda: len(_results(tmp_path)) >= 3, timeout_s=60)
         own.process.kill()
         status = scene.wait()
         assert "frames are ready" in status
@@ -244,6 +248,24 @@ def test_a_server_that_is_killed_in_the_middle_is_told_and_what_is_done_stays(
         scene.nuke.written.clear()
         assert scene.press("enhance_range") == "12 of 12 frames are ready"
         assert len(scene.nuke.written) <= 12 - len(done)
+
+
+def test_a_node_at_work_is_not_begun_again_and_one_that_is_deleted_ends_quietly(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    with nuke_scene(tmp_path, server=server, frames=range(1001, 1013)) as scene:
+        import nuke
+
+        scene.set(kw_effect="Flow", kw_Flow_text=_SLOW)
+        scene.press("enhance_range", waits=False)
+        scene.press("enhance_range", waits=False)
+        assert "at work" in scene.nuke.messages[-1]
+        scene.nuke.rules.pump(until=lambda: bool(_results(tmp_path)), timeout_s=60)
+        nuke.delete(scene.node)
+        scene.wait()
+        wait_until(lambda: server.status().running == 0, what="the server let go", timeout_s=5)
+        assert not _leftovers(tmp_path)
+        assert not scene.nuke.rules.printed
 
 
 def test_each_view_has_its_results_and_one_that_is_left_out_shows_its_plate(

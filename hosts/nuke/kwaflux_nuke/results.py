@@ -28,8 +28,8 @@ __all__ = ["graph_key", "output_of", "refresh", "reload", "remember_graph", "vie
 
 _IDLE_KNOBS = (
     " bookmark cached dope_sheet gl_color help hide_input icon indicators label mapsize name "
-    "note_font panel postage_stamp selected tile_color window xpos ypos "
-    "kw_flow kw_graph kw_panel kw_status "
+    "note_font note_font_color note_font_size panel postage_stamp selected tile_color window "
+    "xpos ypos kw_flow kw_graph kw_panel kw_status "
 )
 """Knobs that change no pixel."""
 
@@ -39,14 +39,14 @@ def graph_key(group: nuke.Group) -> str:
 
     It is the same in the next session. It does not see that files were replaced under their names.
     """
-    seen: list[nuke.Node] = []
+    seen = {group.fullName()}
     pending = [group.input(0)]
     digest = hashlib.sha256()
     while pending:
         node = pending.pop()
-        if node is None or node == group or node in seen:
+        if node is None or node.fullName() in seen:
             continue
-        seen.append(node)
+        seen.add(node.fullName())
         lines = [line.strip() for line in node.writeKnobs(nuke.TO_SCRIPT).splitlines()]
         told = sorted(x for x in lines if f" {x.partition(' ')[0]} " not in _IDLE_KNOBS)
         above = [node.input(index) for index in range(node.inputs())]
