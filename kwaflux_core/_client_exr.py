@@ -37,6 +37,7 @@ class ExrRequest:
     alpha: Literal["premultiplied", "straight"] = "premultiplied"
     layer: str = ""
     half: bool = False
+    compression: str = "none"
     urgency: Urgency = "interactive"
     node: str = ""
 
@@ -48,7 +49,7 @@ class ExrRequest:
             self.flow,
             self.frame,
             tuple(Source(at, ExrPixels(part)) for part, at in enumerate(files)),
-            ExrTarget(self.half),
+            ExrTarget(self.half, self.compression),
             colorspace=self.colorspace,
             alpha=self.alpha,
             layer=self.layer,

@@ -199,6 +199,7 @@ class BytesRoad:
             alpha=order.alpha,
             layer=order.layer,
             half=order.half,
+            compression=order.compression,
             urgency=route.urgency,
         )
 
