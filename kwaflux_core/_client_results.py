@@ -6,15 +6,13 @@ know sockets or where pixels lay; numpy is imported only where pixels are touche
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from kwaflux_core.errors import ImageError, ProtocolError
 from kwaflux_core.geometry import Box
-from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
-    ExrPixels,
     PathPixels,
     RangeReceipt,
     Rendered,
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from kwaflux_core._client_pixels import ColorPlanes, Plane
     from kwaflux_core.image import Image, Layer
 
-__all__ = ["FileResult", "RenderResult", "exr_result", "file_result", "put_back"]
+__all__ = ["FileResult", "RenderResult", "file_result", "put_back"]
 
 _PREFIX = "kwaflux/"
 
@@ -97,18 +95,6 @@ def file_result(rendered: Rendered) -> FileResult:
         dict(rendered.measured),
         rendered.attention,
     )
-
-
-def exr_result(rendered: Rendered, parts: Sequence[WirePart]) -> bytes:
-    """Return the EXR that came with an answer.
-
-    Raises:
-        ProtocolError: None came.
-    """
-    pixels = rendered.pixels
-    if not isinstance(pixels, ExrPixels) or not 0 <= pixels.part < len(parts):
-        raise ProtocolError("the result came without the bytes of an EXR")
-    return bytes(parts[pixels.part])
 
 
 def _scale(asked: Box, got: Box) -> int:

@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from kwaflux_core._nearest import shortened, suggestion
 from kwaflux_core._setting_fields import Rule, Setting
 from kwaflux_core.errors import SettingsError
 
-__all__ = ["PREFIX", "gathered"]
+__all__ = ["OTHER_VARIABLES", "PREFIX", "gathered"]
 
 PREFIX = "KWAFLUX_"
+OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "KWAFLUX_CACHE_DIR": "where pictures to train on and other downloads are kept",
+        "KWAFLUX_COMMAND": "the kwaflux program that a host starts the server with, instead of "
+        "the one that kwaflux install wrote down",
+        "KWAFLUX_RESOLVE_DIR": "the folder of the installed adapter for Resolve, where it is none "
+        "of Resolve's own",
+        "KWAFLUX_RUNTIME_DIR": "the private directory that holds the server's socket and log",
+        "KWAFLUX_SETTINGS_FILE": "the settings file, instead of the one in the home directory",
+    }
+)
+"""``KWAFLUX_*`` variables that are no settings, and what they do."""
+
 _FILE_BYTES_MAX = 1 << 20
 
 

@@ -3,7 +3,7 @@
 Owns the public calls and the choice of how pixels travel. The thread that owns the socket is in
 ``_client_loop``, the pixels' roads are in ``_client_pixels``, what comes back in
 ``_client_results`` and ``_client_jobs``. Imports without numpy: ``render_file``,
-``render_exr_bytes`` and ``submit`` need none.
+``render_exr`` and ``submit`` need none.
 
     with Client.connect() as client:
         result = client.render(plate, Flow.parse("denoise(strength=0.6)"), frame=1001)
@@ -20,16 +20,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from kwaflux_core._client_calls import Calls, StrPath, absolute, flow_text
+from kwaflux_core._client_exr import ExrRequest, ExrResult, exr_result
 from kwaflux_core._client_io import Wire, wire_to
 from kwaflux_core._client_jobs import Job
-from kwaflux_core._client_results import FileResult, RenderResult, exr_result, file_result, put_back
+from kwaflux_core._client_results import FileResult, RenderResult, file_result, put_back
 from kwaflux_core.card import Card
 from kwaflux_core.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import (
-    ExrPixels,
-    ExrTarget,
     JobAccepted,
     PathPixels,
     PathTarget,
@@ -49,7 +48,16 @@ from kwaflux_core.settings import ClientSettings, load_client_settings, settings
 if TYPE_CHECKING:
     from kwaflux_core.image import Image
 
-__all__ = ["Client", "FileResult", "Job", "RenderResult", "StrPath", "Transport"]
+__all__ = [
+    "Client",
+    "ExrRequest",
+    "ExrResult",
+    "FileResult",
+    "Job",
+    "RenderResult",
+    "StrPath",
+    "Transport",
+]
 
 Transport: TypeAlias = Literal["auto", "path", "shm", "inline", "exr"]
 """How the pixels of ``render`` travel: ``auto`` (and ``path``, for these are in memory) is shared
@@ -298,6 +306,24 @@ class Client:
         rendered, _ = self._calls.rendered(request, (), self._calls.patience(timeout_s, cancel))
         return file_result(rendered)
 
+    def render_exr(
+        self,
+        request: ExrRequest,
+        *,
+        timeout_s: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> ExrResult:
+        """Render one frame from the bytes of an EXR to the bytes of an EXR. Needs no numpy.
+
+        For a host whose server is on another machine, with no disk that both see.
+
+        Raises:
+            KwafluxError: As ``render`` raises.
+        """
+        message, parts = request.on_wire()
+        patience = self._calls.patience(timeout_s, cancel)
+        return exr_result(*self._calls.rendered(message, parts, patience))
+
     def render_exr_bytes(
         self,
         data: bytes,
@@ -305,35 +331,12 @@ class Client:
         *,
         frame: int = 0,
         colorspace: str = "",
-        alpha: Alpha = "premultiplied",
-        layer: str = "",
-        half: bool = False,
-        urgency: Urgency = "interactive",
-        node: str = "",
         timeout_s: float | None = None,
         cancel: threading.Event | None = None,
     ) -> bytes:
-        """Render one frame that is the bytes of an EXR, and return the bytes of an EXR.
-
-        For a host without numpy whose server is on another machine. The arguments are those of
-        ``render_file``.
-
-        Raises:
-            KwafluxError: As ``render`` raises.
-        """
-        request = Render(
-            flow_text(flow),
-            frame,
-            (Source(frame, ExrPixels(0)),),
-            ExrTarget(half),
-            colorspace=colorspace,
-            alpha=alpha,
-            layer=layer,
-            urgency=urgency,
-            node=node,
-        )
-        patience = self._calls.patience(timeout_s, cancel)
-        return exr_result(*self._calls.rendered(request, (data,), patience))
+        """Return only the bytes of what ``render_exr`` gives; the rest as there."""
+        request = ExrRequest(data=data, flow=flow_text(flow), frame=frame, colorspace=colorspace)
+        return self.render_exr(request, timeout_s=timeout_s, cancel=cancel).data
 
     def submit(
         self,

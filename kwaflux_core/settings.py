@@ -24,7 +24,7 @@ from kwaflux_core._models_dir import ModelsSettings, default_models_dir
 from kwaflux_core._nearest import shortened
 from kwaflux_core._runtime_dir import default_endpoint, runtime_dir
 from kwaflux_core._setting_fields import Rule, rule_of, setting, spelled
-from kwaflux_core._setting_sources import PREFIX, gathered
+from kwaflux_core._setting_sources import OTHER_VARIABLES, PREFIX, gathered
 from kwaflux_core.errors import SettingsError
 from kwaflux_core.transport._endpoint import parse_endpoint
 
@@ -42,15 +42,6 @@ __all__ = [
     "settings_file",
     "settings_table",
 ]
-
-OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
-    {
-        "KWAFLUX_CACHE_DIR": "where pictures to train on and other downloads are kept",
-        "KWAFLUX_RUNTIME_DIR": "the private directory that holds the server's socket and log",
-        "KWAFLUX_SETTINGS_FILE": "the settings file, instead of the one in the home directory",
-    }
-)
-"""``KWAFLUX_*`` variables that are no settings, and what they do."""
 
 _AUTO_ENDPOINT = "ipc://<runtime directory>/server.sock"
 _DEVICE = re.compile(r"cpu|cuda:[0-9]{1,3}")

@@ -111,10 +111,11 @@ class InlineTarget:
 
 @dataclass(frozen=True, slots=True)
 class ExrTarget:
-    """Answer with the bytes of an EXR file in a part."""
+    """Answer with the bytes of an EXR file in a part; ``compression`` as in a ``PathTarget``."""
 
     by: ClassVar[str] = "exr"
     half: bool = False
+    compression: str = "none"
 
 
 Target: TypeAlias = PathTarget | ShmTarget | InlineTarget | ExrTarget

@@ -1,10 +1,8 @@
-"""Kwaflux in DaVinci Resolve: the adapter's place. It is not in this release.
+"""Kwaflux in DaVinci Resolve Studio: the clips of a timeline go out, and come back enhanced.
 
-Here will live the reading of clips from a timeline, their render by way of
-``kwaflux_core.client``, the results as takes, a dialog built from the effects' cards and the
-scripts for Resolve's menu. One module, ``host``, will hold Resolve's own objects; the others must
-not. Nothing here may import another package of ours than ``kwaflux_core``, nor numpy or torch: the
-adapter runs in a Python of the user's.
-
-Until then Resolve meets Kwaflux through files: see ``docs/hosts/resolve.md``.
+``host`` holds Resolve, ``api`` its names; ``clips`` says which frames are meant, ``color`` what
+their numbers mean, ``render`` takes them out, ``back`` brings results in and takes them out again,
+``shots`` leads a clip through all of it, ``dialog`` and ``console`` ask a person. Nothing here may
+import another package of ours than ``kwaflux_core``, nor numpy or torch: it runs in a Python of the
+user's.
 """

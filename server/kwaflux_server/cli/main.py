@@ -10,10 +10,12 @@ import typer
 from kwaflux_core.errors import KwafluxError
 from kwaflux_server import __version__
 from kwaflux_server.cli.bench import bench
+from kwaflux_server.cli.check import check
 from kwaflux_server.cli.console import OUT, say_error
 from kwaflux_server.cli.demo import demo
 from kwaflux_server.cli.effects import effects
 from kwaflux_server.cli.enhance import enhance
+from kwaflux_server.cli.install import install
 from kwaflux_server.cli.models_own import models
 from kwaflux_server.cli.server import serve, start, status, stop
 
@@ -43,7 +45,7 @@ def _options(
         OUT.print(context.get_help(), markup=False)
 
 
-for _command in (enhance, effects, serve, start, stop, status, demo, bench):
+for _command in (enhance, effects, serve, start, stop, status, install, check, demo, bench):
     app.command()(_command)
 app.add_typer(models)
 

@@ -175,7 +175,8 @@ class Frames:
                 )
             else:
                 pixels = ExrPixels(0)
-                parts = (memoryview(exr_to_bytes(picture, half=target.half)),)
+                data = exr_to_bytes(picture, compression=target.compression, half=target.half)
+                parts = (memoryview(data),)
         elif isinstance(target, ShmTarget):
             pixels = self._into_ring(request, target, frame)
         else:

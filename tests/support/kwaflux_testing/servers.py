@@ -28,6 +28,7 @@ from kwaflux_core.errors import KwafluxError
 from kwaflux_core.protocol.messages import ServerStatus
 from kwaflux_core.settings import default_endpoint
 from kwaflux_testing.outside import install
+from kwaflux_testing.packages import REPOSITORY, SHELVES
 
 __all__ = [
     "Place",
@@ -42,6 +43,7 @@ __all__ = [
     "wait_until",
 ]
 
+_SHELVES = tuple(dict.fromkeys(REPOSITORY / shelf for shelf in SHELVES.values()))
 START_S, STOP_S = 90.0, 30.0
 _QUICK = {
     "KWAFLUX_DEVICES": "cpu",
@@ -184,7 +186,8 @@ def new_place(effects: Path) -> Iterator[Place]:
         **_QUICK,
         "KWAFLUX_RUNTIME_DIR": str(folder),
         "KWAFLUX_SETTINGS_FILE": str(folder / "settings.toml"),
-        "PYTHONPATH": str(effects),
+        # The server of this very tree, wherever the environment's installation points.
+        "PYTHONPATH": os.pathsep.join(map(str, (effects, *_SHELVES))),
     }
     (folder / "settings.toml").touch()
     try:

@@ -1,0 +1,8 @@
+"""Kwaflux in every session of Nuke, a farm's too: where its packages lie, and nothing else."""
+
+import os
+import sys
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+if _FOLDER not in sys.path:
+    sys.path.append(_FOLDER)  # behind all others: what Nuke and the studio bring wins

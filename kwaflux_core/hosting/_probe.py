@@ -1,0 +1,130 @@
+"""Whether a server sees the same disk as we do: asked with a picture of one pixel, never guessed.
+
+Owns that question. Must not know work or hosts.
+
+The same host name, or a path that looks the same, proves nothing: containers, mounts and roots that
+the server was given decide. So a tiny EXR with a random text in its header is put where the frames
+lie, rendered to where the results go, and the text is looked for in what stands there then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import struct
+import threading
+from pathlib import Path
+
+from kwaflux_core.client import Client
+from kwaflux_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    KwafluxError,
+    ProtocolError,
+    Unavailable,
+)
+from kwaflux_core.flow import Flow, Step
+
+__all__ = ["exr_of_one_pixel", "sees_our_disk"]
+
+_TIMEOUT_S = 60.0
+_PREFIX = ".kwaflux-probe-"
+
+
+def sees_our_disk(
+    client: Client, *, source_folder: str, target_folder: str, cancel: threading.Event
+) -> bool:
+    """Tell whether the server reads and writes the files that we see in two folders.
+
+    Raises:
+        Unavailable: The server went away.
+        DeadlineExceeded: It did not answer.
+        Cancelled: ``cancel`` was set.
+    """
+    token = secrets.token_hex(12)
+    name = f"{_PREFIX}{token[:8]}"
+    target = Path(target_folder) / f"{name}-result.exr"
+    with contextlib.ExitStack() as stack:
+        # A plate's own folder may be closed to us; then the results' folder stands for both.
+        for folder in (source_folder, target_folder):
+            source = Path(folder) / f"{name}.exr"
+            with contextlib.suppress(OSError):
+                source.write_bytes(exr_of_one_pixel(token))
+                break
+        else:
+            return False
+        stack.callback(_forget, source)
+        stack.callback(_forget, target)
+        try:
+            client.render_file(
+                source,
+                target,
+                _harmless_flow(client),
+                colorspace="scene_linear",
+                timeout_s=_TIMEOUT_S,
+                cancel=cancel,
+            )
+        except (Cancelled, DeadlineExceeded, ProtocolError, Unavailable):
+            raise
+        except KwafluxError:
+            return False  # it may not, or there is no such file where it looks
+        try:
+            return token.encode() in target.read_bytes()
+        except OSError:
+            return False
+
+
+def exr_of_one_pixel(text: str) -> bytes:
+    """Return an EXR of one black pixel, uncompressed, whose header holds a text.
+
+    Source: "OpenEXR File Layout", openexr.com.
+    """
+
+    def attribute(name: str, kind: str, value: bytes) -> bytes:
+        return b"%s\0%s\0%s%s" % (
+            name.encode(),
+            kind.encode(),
+            struct.pack("<i", len(value)),
+            value,
+        )
+
+    channels = b"".join(
+        name + b"\0" + struct.pack("<iB3xii", 2, 0, 1, 1) for name in (b"B", b"G", b"R")
+    )
+    window = struct.pack("<4i", 0, 0, 0, 0)
+    header = b"".join(
+        (
+            struct.pack("<ii", 20000630, 2),
+            attribute("channels", "chlist", channels + b"\0"),
+            attribute("compression", "compression", b"\0"),
+            attribute("dataWindow", "box2i", window),
+            attribute("displayWindow", "box2i", window),
+            attribute("kwafluxProbe", "string", text.encode()),
+            attribute("lineOrder", "lineOrder", b"\0"),
+            attribute("pixelAspectRatio", "float", struct.pack("<f", 1.0)),
+            attribute("screenWindowCenter", "v2f", struct.pack("<2f", 0.0, 0.0)),
+            attribute("screenWindowWidth", "float", struct.pack("<f", 1.0)),
+            b"\0",
+        )
+    )
+    pixels = struct.pack("<3f", 0.0, 0.0, 0.0)
+    line = struct.pack("<ii", 0, len(pixels)) + pixels
+    return header + struct.pack("<Q", len(header) + 8) + line
+
+
+def _harmless_flow(client: Client) -> Flow:
+    """Return a flow that touches no pixel and keeps the size, of the effects the server has."""
+    cards = {card.id: card for card in client.effects()}
+    if "identity" in cards:
+        return Flow((Step("identity"),))
+    still = [card for card in cards.values() if card.identity_when]
+    plain = [card for card in cards.values() if not card.frames_before + card.frames_after]
+    for card in (*still, *plain, *cards.values()):
+        return Flow((Step(card.id, dict(card.identity_when)),))
+    raise ProtocolError("the server has no effects")
+
+
+def _forget(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,313 @@
+"""One enhancement of a frame range, followed from a thread of its own.
+
+Owns that thread, the choice of the road (by path where server and host see the same disk, which is
+asked; else by bytes), and the record of what is done. Must not know a host: an adapter polls
+``snapshot`` from whatever thread draws its interface.
+
+    work = Work(Order(flow="denoise"), source="hop/plate.%04d.exr", target="out/clean.%04d.exr",
+                frames=range(1001, 1051))
+    work.start()
+    while not work.snapshot().is_over: ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kwaflux_core.errors import Cancelled, HostError, ImageWriteFailed, KwafluxError
+from kwaflux_core.hosting._tally import (
+    FrameProgress,
+    FrameState,
+    Progress,
+    RoadName,
+    Tally,
+    WorkState,
+)
+from kwaflux_core.hosting.hop import frame_path, has_frame_number, slashed
+from kwaflux_core.hosting.record import Entry, FrameStatus, Order, Record, file_key
+
+if TYPE_CHECKING:
+    from kwaflux_core.client import Client
+    from kwaflux_core.flow import BoundFlow
+    from kwaflux_core.hosting._roads import Outcome, Road
+    from kwaflux_core.protocol.messages import Urgency
+
+__all__ = [
+    "FrameProgress",
+    "FrameState",
+    "OpenClient",
+    "Order",
+    "Progress",
+    "RoadName",
+    "Work",
+    "WorkState",
+]
+
+OpenClient: TypeAlias = "Callable[[Callable[[str], None], threading.Event], Client]"
+"""Opens a client; gets what says a sentence to the person, and the event that a cancel sets."""
+
+_SAVE_S: Final = 2.0
+_KEPT: Final[Mapping[FrameStatus, FrameState]] = {"ready": "good", "attention": "attention"}
+"""Results that another run would make again as they are."""
+
+_NO_KEYS: Mapping[int, str] = MappingProxyType({})
+
+
+class Work:
+    """Enhance the frames of a pattern; make one, ``start`` it, look at ``snapshot``.
+
+    Only what is missing or stale is done. One bad frame does not end the others; a server that
+    dies ends the work, and what is done stays done.
+
+    Args:
+        order: What is asked for.
+        source: Where the frames lie: ``plate.%04d.exr``, ``plate.####.exr``, or one file.
+        target: Where the results go, in the same spelling; its folder is made.
+        frames: Absolute frame numbers.
+        source_keys: A hash of each frame's source, where the host has one; else its bytes are
+            hashed.
+        open_client: Opens the client; None: ``link.connect``.
+        name: What this client is, in the server's log.
+        urgency: Which requests come first.
+        is_redone: Whether frames that are good are done again.
+        on_end: Called once, in the work's thread, when it is over.
+
+    Raises:
+        HostError: No frame, several frames for one file, or a target that is the source.
+
+    Thread: ``snapshot``, ``cancel`` and ``wait`` from any; ``start`` once.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        *,
+        source: str,
+        target: str,
+        frames: Iterable[int],
+        source_keys: Mapping[int, str] = _NO_KEYS,
+        open_client: OpenClient | None = None,
+        name: str = "host",
+        urgency: Urgency = "sequence",
+        is_redone: bool = False,
+        on_end: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.order = order
+        self.source, self.target = slashed(source), slashed(target)
+        self.frames = tuple(dict.fromkeys(frames))
+        _check(self.source, self.target, self.frames)
+        self._source_keys = source_keys
+        self._open_client = open_client or _opener(name)
+        self._urgency: Urgency = urgency
+        self._is_redone = is_redone
+        self._on_end = on_end
+        self._tally = Tally(self.frames)
+        self._record = Record(Record.path_for(self.target))
+        self._record_lock = threading.Lock()
+        self._saved_s = time.monotonic()
+        self._effects = ""
+        self._cancel = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kwaflux-work", daemon=True)
+
+    def start(self) -> None:
+        """Begin; return at once."""
+        self._thread.start()
+
+    def snapshot(self) -> Progress:
+        """Return how far it is; cheap."""
+        return self._tally.snapshot()
+
+    def cancel(self) -> None:
+        """End it: the server hears of it within a quarter of a second. Returns at once.
+
+        Frames that are done stay done.
+        """
+        self._cancel.set()
+
+    def wait(self, timeout_s: float) -> Progress:
+        """Wait until it is over or the time is up; return how far it is."""
+        self._over.wait(timeout_s)
+        return self.snapshot()
+
+    # --- the work's own thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._do()
+        except Cancelled:
+            self._end("cancelled", f"Cancelled: {self.snapshot().summary()}")
+        except KwafluxError as error:
+            self._end("failed", error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - the host waits for an end, whatever happens
+            self._end("failed", f"the work broke: {type(error).__name__}: {error}")
+
+    def _do(self) -> None:
+        self._tally.say("Looking for the server", state="connecting")
+        with self._open_client(self._tally.say, self._cancel) as client:
+            flow = _bound(client, self.order.flow)
+            self._effects = _effects_key(flow)
+            self._record = Record.load(self.target)
+            left = [frame for frame in self.frames if not self._is_kept(frame)]
+            if left and not self._cancel.is_set():
+                road = self._chosen_road(client, flow)
+                self._tally.say(f"{len(left)} frames are with the server", state="running")
+                try:
+                    road.run(left, report=self._report, cancel=self._cancel)
+                finally:
+                    self._tally.release_running()
+                    problem = self._save()
+                if problem:
+                    self._tally.say(problem)
+        if self.snapshot().done < len(self.frames):
+            raise Cancelled("the work was cancelled")
+        self._end("done", self.snapshot().summary())
+
+    def _end(self, state: WorkState, message: str, *, hint: str = "") -> None:
+        self._tally.release_running()
+        self._tally.say(message, state=state, hint=hint)
+        try:
+            if self._on_end is not None:
+                self._on_end(self.snapshot())
+        finally:
+            self._over.set()
+
+    def _is_kept(self, frame: int) -> bool:
+        """Tell whether a frame's result is what this work would make, and note that."""
+        if self._is_redone or self._cancel.is_set():
+            return False
+        target, key = frame_path(self.target, frame), self._source_keys.get(frame, "")
+        status = self._status(frame, target, key)
+        # Who gives no keys has the source's bytes looked at; only where all else is the same.
+        if not key and status in _KEPT:
+            status = self._status(frame, target, self._source_key(frame))
+        state = _KEPT.get(status)
+        if state is not None:
+            reason = self._record.entries[frame].reason
+            self._tally.put(frame, state, reason=reason, is_kept=True)
+        return state is not None
+
+    def _status(self, frame: int, target: str, key: str) -> FrameStatus:
+        return self._record.status(
+            frame, target, order=self.order, source_key=key, effects=self._effects
+        )
+
+    def _source_key(self, frame: int) -> str:
+        try:
+            return self._source_keys.get(frame, "") or file_key(frame_path(self.source, frame))
+        except KwafluxError:
+            return "missing"  # the road will say so, in its own words
+
+    def _chosen_road(self, client: Client, flow: BoundFlow) -> Road:
+        from kwaflux_core.hosting._probe import sees_our_disk
+        from kwaflux_core.hosting._roads import BytesRoad, PathRoad, Route
+
+        folders = [os.path.dirname(path) or os.curdir for path in (self.source, self.target)]
+        _make_folder(folders[1])
+        is_shared = sees_our_disk(
+            client, source_folder=folders[0], target_folder=folders[1], cancel=self._cancel
+        )
+        route = Route(
+            order=self.order,
+            source=self.source,
+            target=self.target,
+            around=(flow.frames_before, flow.frames_after),
+            is_redone=self._is_redone,
+            urgency=self._urgency,
+        )
+        self._tally.take_road("path" if is_shared else "bytes")
+        return PathRoad(client, route) if is_shared else BytesRoad(client, route)
+
+    def _report(self, frame: int, outcome: Outcome, reason: str) -> None:
+        """Take note of a frame; on the bytes' road two threads do so."""
+        if outcome == "cancelled" or outcome == "running":
+            self._tally.put(frame, "waiting" if outcome == "cancelled" else outcome)
+            return
+        entry = Entry(
+            state=outcome,
+            order_key=self.order.key,
+            source_key=self._source_key(frame),
+            effects=self._effects,
+            reason=reason,
+        ).of_file(frame_path(self.target, frame))
+        with self._record_lock:
+            self._record.note(frame, entry, order=self.order)
+        self._tally.put(frame, outcome, reason=reason)
+        if time.monotonic() - self._saved_s > _SAVE_S:
+            self._save()
+
+    def _save(self) -> str:
+        """Write the record; return why not, where it cannot be written.
+
+        A folder that is closed to us costs the next run some work, and this one nothing.
+        """
+        with self._record_lock:
+            self._saved_s = time.monotonic()
+            try:
+                self._record.save()
+            except ImageWriteFailed as error:
+                return f"What is done cannot be noted down: {error.message}"
+        return ""
+
+
+def _opener(name: str) -> OpenClient:
+    def open_client(say: Callable[[str], None], cancel: threading.Event) -> Client:
+        from kwaflux_core.hosting.link import connect
+
+        return connect(say=say, cancel=cancel, name=name)
+
+    return open_client
+
+
+def _check(source: str, target: str, frames: tuple[int, ...]) -> None:
+    if not frames:
+        raise HostError("no frame is asked for", hint="give a frame range")
+    for path, role in ((source, "source"), (target, "output")):
+        if not path:
+            raise HostError(f"the {role} has no path", hint="give one, with %04d for the frame")
+        if len(frames) > 1 and not has_frame_number(path):
+            raise HostError(
+                f"the {role} {path} is one file, and {len(frames)} frames are asked for",
+                hint="put %04d or #### where the frame's number goes",
+            )
+    for frame in (frames[0], frames[-1]):
+        paths = [os.path.realpath(frame_path(path, frame)) for path in (source, target)]
+        if paths[0] == paths[1]:
+            raise HostError(
+                f"the output {target} is the source", hint="choose another folder or name"
+            )
+
+
+def _bound(client: Client, flow: str) -> BoundFlow:
+    """Return the flow with the server's effects; a flow that it cannot do is refused here, once."""
+    from kwaflux_core.flow import Flow
+
+    cards = {card.id: card for card in client.effects()}
+    presets = {preset.id: preset for preset in client.presets()}
+    return Flow.parse(flow).bind(cards, presets)
+
+
+def _effects_key(flow: BoundFlow) -> str:
+    """Return a text that changes when a result would: with an effect's version or weights."""
+    parts = [flow.to_text()]
+    for step in flow.steps:
+        parts += [step.card.version, *(weights.sha256 for weights in step.card.weights)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageWriteFailed(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            hint="choose another output path",
+            path=folder,
+        ) from error

@@ -1,0 +1,131 @@
+"""``kwaflux check nuke|resolve``: a chart down a host's road, and a bundle for support."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from kwaflux_core.errors import HostError, from_wire
+from kwaflux_core.hosting.check_here import PREFIX
+from kwaflux_core.hosting.layout import INSTALL_FILE
+from kwaflux_core.hosting.link import clean_environ
+from kwaflux_server.cli.console import OUT, say_json
+from kwaflux_server.cli.install import HostName, host_named
+from kwaflux_server.cli.options import AsJson
+from kwaflux_server.install.machine import Host, Machine
+from kwaflux_server.install.places import shape_of
+
+__all__ = ["check"]
+
+_PROGRAM: Final = """
+import sys
+sys.path.append(sys.argv[1])
+from kwaflux_core.hosting.check_here import main
+sys.exit(main(sys.argv[2:]))
+"""
+_TIMEOUT_S: Final = 400.0
+
+
+def check(
+    host: HostName,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Where charts and bundle go; none: a temporary folder.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder that install was given.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Send a chart down a host's own road; say which step changed what, and write a bundle.
+
+    It runs in the host's own Python, with the packages and wheels that were installed for it, and
+    starts the server as the host would. What the host itself does to pixels is checked by the
+    button in the host, which goes the whole way. Attach the bundle to a report.
+
+    Exit status: 0 nothing changed, 1 something did, 2 the check could not be made.
+    """
+    name = host_named(host)
+    shape = shape_of(name, Machine.this(os.environ), to=None if to is None else to.absolute())
+    pythons = _installed_pythons(shape.root, name)
+    folder = out or Path(tempfile.mkdtemp(prefix="kwaflux-check-"))
+    status = 0
+    for python in pythons:
+        at = folder / python.tag
+        at.mkdir(parents=True, exist_ok=True)
+        if not as_json:
+            OUT.print(f"{python.version} of {name} ({python.path})", markup=False)
+        status = max(status, _checked(python, name, root=shape.root, folder=at, as_json=as_json))
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Python:
+    tag: str
+    path: str
+    version: str
+
+
+def _installed_pythons(root: Path, host: Host) -> list[_Python]:
+    """Return the Pythons that the installation has wheels for.
+
+    Raises:
+        HostError: Nothing is installed, or the list of it is damaged.
+    """
+    again = f"install it: kwaflux install {host}"
+    try:
+        raw = json.loads((root / INSTALL_FILE).read_text(encoding="utf-8"))
+        return [_Python(**python) for python in raw["pythons"]]
+    except FileNotFoundError as error:
+        raise HostError(f"Kwaflux is not installed in {root}", hint=again) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HostError(f"{root / INSTALL_FILE} cannot be read: {error}", hint=again) from error
+
+
+def _checked(python: _Python, host: Host, *, root: Path, folder: Path, as_json: bool) -> int:
+    """Run the check in one Python; tell what it says; return its exit status."""
+    command = [python.path, "-I", "-c", _PROGRAM, str(root), host, str(folder.absolute())]
+    try:
+        done = subprocess.run(
+            command,
+            env=clean_environ(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(
+            f"{python.path} does not run: {error}", hint=f"install again: kwaflux install {host}"
+        ) from error
+    for event in _events(done.stdout):
+        kind = event.pop("event")
+        if as_json:
+            say_json(str(kind), python=python.tag, **event)
+        elif kind == "report":
+            OUT.print(event["text"], f"For support: {event['bundle']}", sep="\n", markup=False)
+        elif kind == "said":
+            OUT.print(event["text"], markup=False)
+        if kind == "error":
+            raise from_wire(event)
+    if done.returncode not in (0, 1):
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise HostError(
+            f"the check broke in {python.path}: {last}",
+            hint=f"install again: kwaflux install {host}",
+        )
+    return done.returncode
+
+
+def _events(output: str) -> Iterator[dict[str, object]]:
+    for line in output.splitlines():
+        if line.startswith(PREFIX):
+            yield json.loads(line.removeprefix(PREFIX))

@@ -1,0 +1,1 @@
+"""``kwaflux install``: the adapters put into their hosts, and taken out again."""

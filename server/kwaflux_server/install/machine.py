@@ -1,0 +1,124 @@
+r"""Where hosts keep what a person adds, and where their programs and Pythons lie, on each system.
+
+Owns those folders. Must not know what is installed. Nothing is written, and nothing is run.
+
+Sources: Foundry's "Installing plug-ins" (``.nuke`` in the home folder of every system) and "Nuke as
+a Python module"; Blackmagic's scripting README of 24 July 2026 (``Fusion/Scripts`` of each system).
+Where an interpreter lies inside Nuke's folder was found in public adapters, not on a host.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["Host", "HostProgram", "Machine"]
+
+Host: TypeAlias = Literal["nuke", "resolve"]
+
+_NUKE: Final = re.compile(r"Nuke(\d+)\.(\d+)v(\d+)")
+_NUKES: Final[Mapping[str, tuple[str, ...]]] = {
+    "linux": ("usr/local/Nuke*", "opt/Nuke*", "opt/foundry/Nuke*", "opt/Foundry/Nuke*"),
+    "darwin": ("Applications/Nuke*/Nuke*.app/Contents/MacOS", "Applications/Nuke*"),
+    "win32": ("Program Files/Nuke*",),
+}
+_PYTHONS_IN_NUKE: Final = ("python3", "python3.1?", "python", "python.exe", "python3.exe")
+_PYTHONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "linux": ("usr/bin/python3", "usr/local/bin/python3", "usr/bin/python3.1?"),
+    "darwin": (
+        "Library/Frameworks/Python.framework/Versions/3.1?/bin/python3",
+        "opt/homebrew/bin/python3",
+        "usr/local/bin/python3",
+    ),
+    "win32": ("Program Files/Python31?/python.exe",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HostProgram:
+    """Name an interpreter that a host runs scripts with, and what a person calls it."""
+
+    label: str
+    python: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Say which system this is; tests say another.
+
+    Args:
+        home: The person's folder.
+        environ: The environment.
+        system: As ``sys.platform`` says it.
+        root: Where absolute places begin.
+    """
+
+    home: Path
+    environ: Mapping[str, str]
+    system: str = sys.platform
+    root: Path = Path("/")
+
+    @classmethod
+    def this(cls, environ: Mapping[str, str]) -> Machine:
+        """Return the machine this runs on."""
+        root = Path(environ.get("SYSTEMDRIVE", "C:") + "\\") if sys.platform == "win32" else "/"
+        return cls(home=Path.home(), environ=environ, root=Path(root))
+
+    @property
+    def nuke_folder(self) -> Path:
+        """Where a person's own ``init.py`` and plug-ins lie."""
+        return self.home / ".nuke"
+
+    @property
+    def resolve_folder(self) -> Path:
+        """The folder of the person's own that holds ``Fusion/Scripts``."""
+        if self.system == "win32":
+            roaming = Path(self.environ.get("APPDATA", "") or self.home / "AppData" / "Roaming")
+            return roaming / "Blackmagic Design" / "DaVinci Resolve" / "Support"
+        if self.system == "darwin":
+            support = self.home / "Library" / "Application Support"
+            return support / "Blackmagic Design" / "DaVinci Resolve"
+        return self.home / ".local" / "share" / "DaVinciResolve"
+
+    def programs(self, host: Host) -> list[HostProgram]:
+        """Return the interpreters of a host that are found, the newest first."""
+        found = self._nukes() if host == "nuke" else self._resolve_pythons()
+        unique: dict[Path, HostProgram] = {}
+        for program in found:
+            unique.setdefault(program.python.resolve(), program)
+        return list(unique.values())
+
+    def _nukes(self) -> Iterator[HostProgram]:
+        folders = [self.home.glob("Nuke*")]
+        folders += [self.root.glob(pattern) for pattern in self._of_system(_NUKES)]
+        named = {folder: _NUKE.search(str(folder)) for found in folders for folder in found}
+        versions = {folder: match for folder, match in named.items() if match is not None}
+        newest = sorted(versions, key=lambda folder: [-int(n) for n in versions[folder].groups()])
+        for folder in newest:
+            pythons = (path for name in _PYTHONS_IN_NUKE for path in sorted(folder.glob(name)))
+            python = next((path for path in pythons if path.is_file()), None)
+            if python is not None:
+                major, minor, release = versions[folder].groups()
+                yield HostProgram(f"Nuke {major}.{minor}v{release}", python)
+
+    def _resolve_pythons(self) -> Iterator[HostProgram]:
+        """Yield what Resolve would take: the one it is told, then those of the system."""
+        for variable in ("FUSION_PYTHON3_HOME", "PYTHONHOME"):
+            home = self.environ.get(variable, "")
+            for name in ("python.exe", "bin/python3", "python3"):
+                if home and (Path(home) / name).is_file():
+                    yield HostProgram(f"the Python of ${variable}", Path(home) / name)
+        local = Path(self.environ.get("LOCALAPPDATA", "") or self.home / "AppData" / "Local")
+        found = [path for at in self._of_system(_PYTHONS) for path in sorted(self.root.glob(at))]
+        if self.system == "win32":
+            found += sorted(local.glob("Programs/Python/Python31?/python.exe"))
+        for path in found:
+            if path.is_file():
+                yield HostProgram("the system's Python", path)
+
+    def _of_system(self, table: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        return table.get(self.system, table["linux"])

@@ -1,0 +1,163 @@
+"""A host's Python, asked what it is: which wheels it takes.
+
+Owns the question and the answer. Must not know hosts, or where wheels come from.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kwaflux_core.errors import HostError
+from kwaflux_core.hosting.layout import python_tag
+from kwaflux_core.hosting.link import clean_environ
+
+__all__ = ["OLDEST", "HostPython", "asked", "said_by"]
+
+OLDEST: Final = (3, 10)
+"""The oldest Python that the adapters read in: Nuke 15's."""
+
+_TIMEOUT_S: Final = 60.0
+_QUESTION: Final = """
+import json, platform, struct, sys
+print("kwaflux:" + json.dumps({
+    "version": list(sys.version_info[:3]),
+    "implementation": sys.implementation.name,
+    "flags": getattr(sys, "abiflags", ""),
+    "system": sys.platform,
+    "machine": platform.machine(),
+    "bits": 8 * struct.calcsize("P"),
+    "libc": list(platform.libc_ver()),
+    "mac": platform.mac_ver()[0],
+}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPython:
+    """Say what a Python is.
+
+    Args:
+        path: The program.
+        version: Three numbers.
+        flags: What the name of its ABI ends in: ``t`` without the lock.
+        system: As ``sys.platform`` says it.
+        machine: What it was built for.
+        bits: Of a pointer.
+        libc: Name and version of the C library, on Linux.
+        mac: The version of macOS.
+    """
+
+    path: Path
+    version: tuple[int, int, int]
+    flags: str = ""
+    system: str
+    machine: str
+    bits: int = 64
+    libc: tuple[str, str] = ("", "")
+    mac: str = ""
+
+    @property
+    def tag(self) -> str:
+        """The name of its folder of wheels."""
+        return python_tag(version=self.version[:2], system=self.system, machine=self.machine)
+
+    @property
+    def abi(self) -> str:
+        """The name of its ABI, as wheels have it: ``cp311``."""
+        free = "t" if "t" in self.flags else ""
+        return f"cp{self.version[0]}{self.version[1]}{free}"
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is older than the adapters."""
+        return self.version[:2] < OLDEST
+
+    @property
+    def text(self) -> str:
+        """What a person reads: ``Python 3.10.10``."""
+        return "Python " + ".".join(map(str, self.version))
+
+    def platforms(self) -> tuple[str, ...]:
+        """Return the tags of the platforms whose wheels it takes, the best first (PEP 425, 600)."""
+        machine = self.machine.lower()
+        if self.system == "win32":
+            by_machine = {"amd64": "win_amd64", "x86_64": "win_amd64", "arm64": "win_arm64"}
+            return ("win32" if self.bits == 32 else by_machine.get(machine, "win_amd64"),)
+        if self.system == "darwin":
+            major, _, minor = (self.mac or "11.0").partition(".")
+            newest = f"{major}_{minor.split('.')[0] or 0}" if major == "10" else f"{major}_0"
+            return (f"macosx_{newest}_{machine}",)
+        name, _, version = (self.libc[0], "", self.libc[1])
+        if name != "glibc" or not version:
+            return (f"musllinux_1_2_{machine}", f"musllinux_1_1_{machine}")
+        minor_number = int(version.split(".")[1])
+        newest_first = range(minor_number, 4, -1)
+        return (
+            *(f"manylinux_2_{number}_{machine}" for number in newest_first),
+            *(f"manylinux{year}_{machine}" for year in ("2014", "2010", "1")),
+        )
+
+
+def asked(python: Path, environ: Mapping[str, str]) -> HostPython:
+    """Run a Python, and return what it says it is.
+
+    Raises:
+        HostError: It does not run, or is no CPython.
+    """
+    said = said_by(python, _QUESTION, environ=environ)
+    lines = [line for line in said.splitlines() if line.startswith("kwaflux:")]
+    try:
+        raw = json.loads(lines[-1].removeprefix("kwaflux:"))
+        first, second, third = raw["version"]
+        found = HostPython(
+            path=python,
+            version=(first, second, third),
+            flags=raw["flags"],
+            system=raw["system"],
+            machine=raw["machine"],
+            bits=raw["bits"],
+            libc=(raw["libc"][0], raw["libc"][1]),
+            mac=raw["mac"],
+        )
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise HostError(
+            f"{python} does not answer as a Python does", hint="name another: --python"
+        ) from error
+    if raw["implementation"] != "cpython":
+        raise HostError(
+            f"{python} is {raw['implementation']}, and hosts run CPython",
+            hint="name another: --python",
+        )
+    return found
+
+
+def said_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]) -> str:
+    """Run code in a Python that sees nothing of ours; return what it printed.
+
+    Raises:
+        HostError: It does not run, or ended badly; the message holds its last line.
+    """
+    # -B: what it imports lies in a folder that is not yet where it will be.
+    command = [str(python), "-I", "-B", "-c", code, *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            env=clean_environ(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"{python} does not run: {error}", hint="name another: --python") from error
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise HostError(f"{python}: {last}", hint="name another: --python", path=str(python))
+    return done.stdout

@@ -1,0 +1,103 @@
+"""pyzmq and msgpack as wheels that fit a host's Python, put into a folder of their own.
+
+Owns the call of pip and the proof that what it brought imports there. Must not know hosts.
+
+pip runs in *this* Python and is told what the other one is, so that a host's Python needs no pip
+and its own packages are never touched.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from kwaflux_core.errors import HostError
+from kwaflux_core.hosting.link import clean_environ
+from kwaflux_server.install.pythons import HostPython, said_by
+
+__all__ = ["WANTED", "put_wheels"]
+
+WANTED: Final = ("msgpack>=1.0.5,<2", "pyzmq>=26.2,<28")
+"""What the client needs, as pip is asked for it; both are BSD or Apache licensed."""
+
+_TIMEOUT_S: Final = 300.0
+_PROOF: Final = """
+import sys
+sys.path.append(sys.argv[1])
+import msgpack, zmq
+print("msgpack", ".".join(map(str, msgpack.version)) + ", pyzmq", zmq.__version__)
+"""
+
+
+def put_wheels(
+    python: HostPython, into: Path, *, environ: Mapping[str, str], wheels: Path | None = None
+) -> str:
+    """Put the packages that fit a Python into a folder; return which ones, for a person.
+
+    Args:
+        python: Whose they are.
+        into: A folder that is made.
+        environ: The environment; pip finds its own settings there.
+        wheels: A folder of wheels to take them from, for a machine without the network.
+
+    Raises:
+        HostError: There are none that fit, pip is not there, or they do not import in that Python.
+    """
+    if find_spec("pip") is None:
+        raise HostError(
+            f"pip is not installed in {sys.executable}",
+            hint="install it there: python -m ensurepip",
+        )
+    command = [sys.executable, "-m", "pip", "install", "--target", str(into), *_how(python)]
+    command += ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
+    try:
+        done = subprocess.run(
+            [*command, *WANTED],
+            env={**clean_environ(environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _no_wheels(python, f"pip was not done within {_TIMEOUT_S:.0f} s") from error
+    if done.returncode != 0:
+        raise _no_wheels(python, _reason(done.stderr))
+    try:
+        return said_by(python.path, _PROOF, str(into), environ=environ).strip()
+    except HostError as error:
+        raise HostError(
+            f"the wheels for {python.text} do not import in it: {error.message}",
+            hint="is another pyzmq or msgpack first on its path? Look at PYTHONPATH",
+        ) from error
+
+
+def _how(python: HostPython) -> list[str]:
+    major, minor, _ = python.version
+    how = ["--only-binary", ":all:", "--no-deps", "--no-compile", "--quiet", "--no-input"]
+    how += ["--no-cache-dir"]  # an installation that is taken out again leaves nothing
+    how += ["--implementation", "cp", "--python-version", f"{major}.{minor}", "--abi", python.abi]
+    for name in python.platforms():
+        how += ["--platform", name]
+    return how
+
+
+def _reason(stderr: str) -> str:
+    """Return pip's own words: its last error, which says more than the first."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or lines or ["pip said nothing"])[-1].removeprefix("ERROR: ")
+
+
+def _no_wheels(python: HostPython, reason: str) -> HostError:
+    return HostError(
+        f"no wheels for {python.text} ({python.tag}): {reason}",
+        hint="without the network, give a folder that holds them: --wheels DIR "
+        f"(pip download {' '.join(repr(word) for word in WANTED)} on another machine)",
+    )

@@ -1,0 +1,252 @@
+"""Names, versions, ranges, the folder of a hop, and the record beside the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
+from kwaflux_core.hosting.hop import (
+    Entry,
+    HopFolder,
+    Order,
+    Record,
+    check_room,
+    expand_view,
+    file_key,
+    frame_path,
+    frames_of,
+    frames_text,
+    has_frame_number,
+    next_version,
+    remove_abandoned_hops,
+)
+
+_ORDER = Order(flow="denoise")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/a/clean.%04d.exr", "/a/clean.0007.exr"),
+        ("/a/clean.####.exr", "/a/clean.0007.exr"),
+        ("/a/clean.%d.exr", "/a/clean.7.exr"),
+        ("C:\\shots\\clean.%03d.exr", "C:/shots/clean.007.exr"),
+        ("/a/%V/clean_%v.%04d.exr", "/a/left/clean_l.0007.exr"),
+        ("/a#1/still.exr", "/a#1/still.exr"),
+        ("/clean.%04d.exr", "/clean.0007.exr"),
+        ("clean.#.exr", "clean.7.exr"),
+    ],
+)
+def test_a_pattern_names_the_file_of_a_frame(pattern: str, path: str) -> None:
+    assert frame_path(pattern, 7, view="left") == path
+
+
+def test_a_negative_frame_has_its_sign_before_the_zeros() -> None:
+    assert frame_path("a.%04d.exr", -3) == "a.-003.exr"
+
+
+def test_only_the_name_has_a_frame_number_and_views_are_filled_in() -> None:
+    assert has_frame_number("/a/b.%04d.exr")
+    assert not has_frame_number("/a.%04d/b.exr")
+    assert expand_view("/a/%V/b.%v.%04d.exr", "right") == "/a/right/b.r.%04d.exr"
+    assert expand_view("/a/%Vary.exr", "right") == "/a/%Vary.exr"
+
+
+def test_the_next_version_is_one_that_nothing_stands_under(tmp_path: Path) -> None:
+    pattern = f"{tmp_path}/v001/clean_v001.%04d.exr"
+    assert next_version(pattern) == f"{tmp_path}/v002/clean_v002.%04d.exr"
+    for version in ("v002", "v003"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / f"clean_{version}.1001.exr").touch()
+    assert next_version(pattern) == f"{tmp_path}/v004/clean_v004.%04d.exr"
+
+
+def test_a_version_counts_up_only_what_is_that_version(tmp_path: Path) -> None:
+    assert next_version(f"{tmp_path}/v12/sh_v003.exr") == f"{tmp_path}/v12/sh_v004.exr"
+    assert next_version(f"{tmp_path}/sh.%04d.exr") == f"{tmp_path}/sh_v002.%04d.exr"
+    assert next_version(f"{tmp_path}/sh_v009.####.exr") == f"{tmp_path}/sh_v010.####.exr"
+    (tmp_path / "still_v002.exr").touch()
+    assert next_version(f"{tmp_path}/still.exr") == f"{tmp_path}/still_v003.exr"
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        ("1001", (1001,)),
+        ("1001-1004", (1001, 1002, 1003, 1004)),
+        ("1-9x4", (1, 5, 9)),
+        ("5-3", (5, 4, 3)),
+        ("-2-1", (-2, -1, 0, 1)),
+        ("-3--1", (-3, -2, -1)),
+        ("3, 1-4", (3, 1, 2, 4)),
+    ],
+)
+def test_a_range_is_read_as_people_write_it(text: str, frames: tuple[int, ...]) -> None:
+    assert frames_of(text) == frames
+
+
+@pytest.mark.parametrize("text", ["", "1001-", "a", "1-2x0", "1..3", "1-9999999", "1,,2"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(HostError):
+        frames_of(text)
+
+
+@given(st.sets(st.integers(-50, 2000), min_size=1, max_size=60))
+def test_frames_survive_as_text(frames: set[int]) -> None:
+    assert frames_of(frames_text(frames)) == tuple(sorted(frames))
+
+
+def test_the_range_of_the_server_means_the_same() -> None:
+    from kwaflux_core.sequence import FrameRange
+
+    text = frames_text([1001, 1002, 1003, 1010, -4, -3])
+    assert tuple(FrameRange.parse(text)) == frames_of(text)
+
+
+def test_a_hop_leaves_no_folder_behind_unless_it_is_kept(tmp_path: Path) -> None:
+    with HopFolder.make(str(tmp_path / "results")) as hop:
+        Path(hop.pattern("plate.1001.exr")).touch()
+        assert Path(hop.path).parent == tmp_path / "results"
+    assert not Path(hop.path).exists()
+    hop.remove()
+    with HopFolder.make(str(tmp_path)) as kept:
+        kept.is_kept = True
+    assert Path(kept.path).is_dir()
+
+
+def test_a_hop_goes_elsewhere_where_the_results_folder_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    elsewhere = tmp_path / "elsewhere"
+    with HopFolder.make(f"{tmp_path}/file/out", temporary_root=str(elsewhere)) as hop:
+        assert Path(hop.path).parent == elsewhere
+    with pytest.raises(ImageWriteFailed, match="no folder"):
+        HopFolder.make(f"{tmp_path}/file/a", temporary_root=f"{tmp_path}/file/b")
+
+
+def test_only_old_folders_with_our_mark_are_taken_for_abandoned(tmp_path: Path) -> None:
+    old, young = HopFolder.make(str(tmp_path)), HopFolder.make(str(tmp_path))
+    foreign = tmp_path / ".kwaflux-hop-not-ours"
+    foreign.mkdir()
+    week_ago_s = time.time() - 7 * 86400
+    os.utime(Path(old.path) / "hop.json", (week_ago_s, week_ago_s))
+    assert remove_abandoned_hops(str(tmp_path)) == 1
+    assert [Path(path).exists() for path in (old.path, young.path, foreign)] == [False, True, True]
+
+
+def test_too_little_room_is_said_before_anything_is_rendered(tmp_path: Path) -> None:
+    check_room(str(tmp_path / "not" / "there"), needed_bytes=1)
+    with pytest.raises(ImageWriteFailed, match="GB free"):
+        check_room(str(tmp_path), needed_bytes=1 << 60)
+
+
+def _noted(tmp_path: Path, *, state: str = "good", source_key: str = "s") -> tuple[Record, str]:
+    target = f"{tmp_path}/clean.%04d.exr"
+    Path(target % 1).write_bytes(b"picture")
+    record = Record.load(target)
+    entry = Entry(state=state, order_key=_ORDER.key, source_key=source_key, effects="e")  # type: ignore[arg-type]
+    record.note(1, entry.of_file(target % 1), order=_ORDER)
+    record.save()
+    return Record.load(target), target % 1
+
+
+def test_a_record_tells_ready_from_stale_and_missing(tmp_path: Path) -> None:
+    record, target = _noted(tmp_path)
+    assert record.orders == {_ORDER.key: _ORDER}
+
+    def status(order: Order = _ORDER, **known: str) -> str:
+        return record.status(1, target, order=order, **known)
+
+    assert status() == status(source_key="s") == status(source_key="s", effects="e") == "ready"
+    assert status(source_key="t") == "stale"
+    assert status(effects="f") == "stale"
+    assert status(Order(flow="denoise", layer="left")) == "stale"
+    assert record.status(2, target.replace("0001", "0002"), order=_ORDER) == "missing"
+    Path(target).write_bytes(b"another picture")
+    assert status() == "stale"
+    Path(target).unlink()
+    assert status() == "missing"
+
+
+def test_a_result_that_nobody_noted_is_stale_and_not_ready(tmp_path: Path) -> None:
+    (tmp_path / "clean.0001.exr").touch()
+    record = Record.load(f"{tmp_path}/clean.%04d.exr")
+    assert record.status(1, f"{tmp_path}/clean.0001.exr", order=_ORDER) == "stale"
+
+
+def test_a_failed_frame_is_failed_until_something_else_is_asked(tmp_path: Path) -> None:
+    target = f"{tmp_path}/clean.0001.exr"
+    record = Record.load(f"{tmp_path}/clean.%04d.exr")
+    record.note(1, Entry(state="failed", order_key=_ORDER.key, reason="bad"), order=_ORDER)
+    assert record.status(1, target, order=_ORDER) == "failed"
+    assert record.status(1, target, order=Order(flow="deband")) == "missing"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "frames": {"x": 1}}', "\0"])
+def test_a_damaged_record_is_an_empty_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "clean.kwaflux.json").write_text(text, encoding="utf-8")
+    assert not Record.load(f"{tmp_path}/clean.%04d.exr").entries
+
+
+def test_two_processes_that_note_different_frames_lose_none(tmp_path: Path) -> None:
+    target = f"{tmp_path}/clean.%04d.exr"
+
+    def note(first: int) -> None:
+        for frame in range(first, first + 10):
+            record = Record.load(target)
+            record.note(frame, Entry(state="good", order_key=_ORDER.key), order=_ORDER)
+            record.save()
+
+    threads = [threading.Thread(target=note, args=(first,)) for first in (0, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(Record.load(target).entries) == {*range(10), *range(100, 110)}
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_an_abandoned_lock_is_taken_over(tmp_path: Path) -> None:
+    lock = tmp_path / "clean.kwaflux.json.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - 3600,) * 2)
+    began_s = time.monotonic()
+    _noted(tmp_path)
+    assert time.monotonic() - began_s < 3.0
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("/a/clean.%04d.exr", "/a/clean.kwaflux.json"),
+        ("/a/clean_v002.####.exr", "/a/clean_v002.kwaflux.json"),
+        ("/a/still.exr", "/a/still.kwaflux.json"),
+        ("/a/%04d.exr", "/a/kwaflux.kwaflux.json"),
+    ],
+)
+def test_a_record_lies_beside_its_results(target: str, name: str) -> None:
+    assert Record.path_for(target) == name
+
+
+def test_the_record_is_plain_json_that_a_script_can_read(tmp_path: Path) -> None:
+    _noted(tmp_path)
+    raw = json.loads((tmp_path / "clean.kwaflux.json").read_text(encoding="utf-8"))
+    assert raw["frames"]["1"]["state"] == "good"
+    assert raw["orders"][_ORDER.key]["flow"] == "denoise"
+
+
+def test_the_key_of_a_source_is_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"1")
+    (tmp_path / "c").write_bytes(b"2")
+    first, second, third = (file_key(str(tmp_path / name)) for name in "abc")
+    assert first == second != third
+    with pytest.raises(FrameMissing):
+        file_key(str(tmp_path / "d"))

@@ -1,0 +1,217 @@
+"""Which clips Resolve's user means, which are refused and why; and which Resolve is fit at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kwaflux_core.errors import HostError
+from kwaflux_resolve.clips import Shot, chosen_items, look
+from kwaflux_resolve.host import find_host, offers
+from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
+from kwaflux_testing.fake_resolve.scenes import Scene, scene
+
+
+def _look(found: Scene, item: Placed | None = None) -> Shot:
+    host = find_host(found.names)
+    if item is not None:
+        found.cut.tracks[0].items = [item]
+        found.cut.selected = [item]
+    (chosen,) = chosen_items(host)
+    return look(chosen, timeline=host.timeline)
+
+
+def test_the_selected_clips_are_meant(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    other = Placed(found.clip, 0, 90000, 3)
+    found.cut.tracks[0].items.append(other)
+    found.cut.selected = [other, found.item]
+    items = chosen_items(find_host(found.names))
+    assert [item.GetUniqueId() for item in items] == [other.uid, found.item.uid]
+
+
+@pytest.mark.parametrize("version", [(19, 1, 3, 7), (20, 3, 2, 9), (21, 0, 3, 7)])
+def test_before_21_0_4_it_is_the_clip_under_the_playhead(
+    tmp_path: Path, version: tuple[int, ...]
+) -> None:
+    found = scene(tmp_path)
+    other = Placed(found.clip, 0, 90000, 3)
+    found.cut.tracks[0].items.append(other)
+    found.cut.selected = [other]
+    found.world.version = version
+    host = find_host(found.names)
+    assert not offers(host.timeline, "GetSelectedClips")
+    assert hasattr(host.timeline, "GetSelectedClips"), "hasattr is no proof of anything"
+    (item,) = chosen_items(host)
+    assert item.GetUniqueId() == found.item.uid
+
+
+def test_nothing_selected_and_nothing_under_the_playhead_is_said(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    found.cut.selected, found.cut.playhead = [], 99999
+    with pytest.raises(HostError, match="no clip is selected"):
+        chosen_items(find_host(found.names))
+
+
+def test_a_shot_knows_its_media_and_its_place(tmp_path: Path) -> None:
+    shot = _look(scene(tmp_path))
+    assert (shot.media.first, shot.media.last) == (1001, 1012)
+    assert (shot.start, shot.count) == (86500, 6)
+    assert (shot.media.fps, shot.media.size_px) == (24.0, (24, 16))
+    assert shot.used(base=0) == (1003, 1008)
+
+
+def test_a_source_start_that_is_one_off_is_no_retime(tmp_path: Path) -> None:
+    """``GetSourceStartFrame`` was measured one off on clips that were placed right."""
+    found = scene(tmp_path)
+    found.item.source_shift = 1
+    assert _look(found).used(base=0) == (1003, 1008)
+
+
+@pytest.mark.parametrize(
+    ("speed", "why"),
+    [
+        (2.0, "is retimed: 12 source frames in 6"),
+        (0.5, "is retimed: 3 source frames in 6"),
+        (-1.0, "plays in reverse"),
+        (0, "does not tell which source frames"),
+    ],
+)
+def test_retimes_and_reverses_are_refused_with_the_reason(
+    tmp_path: Path, speed: float, why: str
+) -> None:
+    found = scene(tmp_path, first=0)
+    with pytest.raises(HostError, match=why):
+        _look(found, Placed(found.clip, 0, 86500, 6, speed=speed))
+
+
+def test_a_generator_is_refused_with_the_reason(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    with pytest.raises(HostError, match="title, a generator or a compound"):
+        _look(found, Placed(None, 0, 86500, 6))
+    compound = Clip("Compound", "", 0, 6, 0, (24, 16), is_generator=True)
+    with pytest.raises(HostError, match="title, a generator or a compound"):
+        _look(found, Placed(compound, 0, 86500, 6))
+
+
+@pytest.mark.parametrize("fps", [23.976, 25.0, 48.0])
+def test_mixed_frame_rates_are_refused_with_the_reason(tmp_path: Path, fps: float) -> None:
+    found = scene(tmp_path)
+    found.clip.fps = fps
+    with pytest.raises(HostError, match=f"{fps:g} frames a second and its timeline 24"):
+        _look(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PAR", "CinemaScope"), ("H-FLIP", "On"), ("V-FLIP", "On"), ("Input LUT", "film.cube")],
+)
+def test_attributes_that_change_pixels_on_their_way_out_are_refused(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    found = scene(tmp_path)
+    found.clip.properties[name] = value
+    with pytest.raises(HostError, match=f"has {name} = {value}"):
+        _look(found)
+
+
+def test_a_still_is_refused_with_the_reason(tmp_path: Path) -> None:
+    found = scene(tmp_path, count=1)
+    with pytest.raises(HostError, match="is a still"):
+        _look(found, Placed(found.clip, 0, 86500, 120))
+
+
+def test_a_clip_of_one_frame_is_no_still(tmp_path: Path) -> None:
+    found = scene(tmp_path, count=1)
+    assert _look(found, Placed(found.clip, 0, 86500, 1)).used(base=0) == (1001, 1001)
+
+
+# --- which Resolve ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ((21, 1, 0, 14), "no Python scripting since 21.1"),
+        ((21, 0, 4, 5), "much of its scripting is Studio's alone"),
+    ],
+)
+def test_the_free_edition_is_refused_in_plain_words_before_anything_is_called(
+    tmp_path: Path, version: tuple[int, ...], why: str
+) -> None:
+    found = scene(tmp_path)
+    found.world.product, found.world.version = "DaVinci Resolve", version
+    with pytest.raises(HostError, match=why) as error:
+        find_host(found.names)
+    assert "Kwaflux needs DaVinci Resolve Studio" in error.value.hint
+    assert found.world.calls == []
+
+
+def test_a_resolve_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    found.world.version = (18, 1, 4, 9)
+    with pytest.raises(HostError, match=r"18\.1\.4") as error:
+        find_host(found.names)
+    assert "18.5 or later" in error.value.hint
+
+
+@pytest.mark.parametrize("has_ui", [True, False])
+def test_a_project_that_was_never_saved_is_refused_for_a_save_could_hang(
+    tmp_path: Path, has_ui: bool
+) -> None:
+    found = scene(tmp_path, quirks=Quirks(has_ui=has_ui))
+    found.world.project = "Untitled Project"
+    with pytest.raises(HostError, match="never saved"):
+        find_host(found.names)
+
+
+def test_no_project_and_no_timeline_are_said(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    found.world.cut = None
+    with pytest.raises(HostError, match="no timeline is open"):
+        _ = find_host(found.names).timeline
+    found.world.project = ""
+    with pytest.raises(HostError, match="no project is open"):
+        find_host(found.names)
+
+
+def _scripting(folder: Path, code: str) -> None:
+    (folder / "Modules").mkdir()
+    (folder / "Modules" / "DaVinciResolveScript.py").write_text(code, encoding="utf-8")
+
+
+def _outside(folder: Path, *, code: str = "pass") -> str:
+    """Return what is said in a Python of its own that reaches for Resolve from outside."""
+    script = (
+        f"import sys; {code}; from kwaflux_resolve.host import find_host\n"
+        "from kwaflux_core.errors import HostError\n"
+        "try:\n    find_host()\nexcept HostError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"RESOLVE_SCRIPT_API": str(folder), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_resolve_that_answers_is_said_with_what_to_set(tmp_path: Path) -> None:
+    _scripting(tmp_path, "def scriptapp(name):\n    return None\n")
+    said = _outside(tmp_path)
+    assert "no Resolve answers" in said
+    assert "External scripting using to Local" in said
+
+
+def test_no_scripting_module_is_said_with_the_folder_that_was_tried(tmp_path: Path) -> None:
+    assert str(tmp_path / "Modules") in _outside(tmp_path)
+
+
+def test_on_windows_a_library_that_crashes_is_met_in_a_child(tmp_path: Path) -> None:
+    _scripting(tmp_path, "import os\nos._exit(9)\n")
+    said = _outside(tmp_path, code="sys.platform = 'win32'; import subprocess")
+    assert "does not load into this Python" in said
+    assert "FUSION_PYTHON3_HOME" in said
