@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import KwafluxError, ModelError, UnknownEffect
+from kwaflux_models.evaluation.cardscores import write_card_scores
 from kwaflux_models.evaluation.cases import CASES, find_case
 from kwaflux_models.evaluation.gate import Gate
 from kwaflux_models.evaluation.gates import gates
@@ -47,6 +48,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="four pictures; writes nothing")
     parser.add_argument("--out", type=Path, default=Path("docs/effects"), help="folder to write")
+    parser.add_argument("--cards", action="store_true", help="write the means into the cards too")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="to render with")
     return parser.parse_args(argv)
 
@@ -95,6 +97,9 @@ def _evaluate(wanted: argparse.Namespace, say: Say) -> int:
     if not wanted.quick:
         notes = [*_notes(fresh, registry), *_strangers(kept.results, peers)]
         _write(kept, peers, made, wanted.out, notes, say)
+    if wanted.cards and not wanted.quick:
+        for effect in _trained(registry, fresh):
+            write_card_scores(fresh, effect, registry[effect].folder / "card.json")
     for gate in made:
         say(f"{gate.outcome:<12} {gate.effect:<11} {gate.text}: {gate.found}")
     say(f"done in {time.monotonic() - begin:.0f} s")
@@ -109,6 +114,11 @@ def _effects(registry: Registry, named: Sequence[str]) -> list[str]:
                 f"{name!r} has no place on the test set", hint=f"scored are {', '.join(PLANS)}"
             )
     return list(named) or [name for name in PLANS if name in registry.cards]
+
+
+def _trained(registry: Registry, results: Results) -> list[str]:
+    """Return the effects with weights; the others' cards have measures of their own."""
+    return [effect for effect in results.stills if registry[effect].card.weights]
 
 
 def _notes(results: Results, registry: Registry) -> list[str]:
