@@ -42,11 +42,11 @@ def test_what_was_not_measured_has_no_scores() -> None:
 
 def test_the_rest_of_a_card_stays_as_it_is(tmp_path: Path) -> None:
     card = tmp_path / "card.json"
-    card.write_text(json.dumps({"id": "denoise", "scores": [1], "limits": ["a – b"]}), "utf-8")
+    card.write_text(json.dumps({"id": "denoise", "scores": [1], "limits": ["café"]}), "utf-8")
     write_card_scores(measured(), "denoise", card)
     values = json.loads(card.read_text("utf-8"))
     assert list(values) == ["id", "scores", "limits"]
-    assert values["limits"] == ["a – b"]
+    assert values["limits"] == ["café"]
     assert [score["case"] for score in values["scores"]] == [
         "sensor 0.03",
         "clip: pan, sensor 0.06",
