@@ -38,13 +38,13 @@ def judged(network: Restorer, samples: Samples, *, nothing: float, plenty: float
     Args:
         network: The effect's network; its probe is asked.
         samples: Places of the frame.
-        nothing: Up to this level the frame is left alone.
-        plenty: From this level on the whole correction is applied.
+        nothing: Where no more than this is beyond doubt, the frame is left alone.
+        plenty: Where this is beyond doubt, the whole correction is applied.
     """
     first = next(network.probe.parameters())
-    level = network.probe(samples.pictures.to(first.dtype)).together()
-    x = min(1.0, max(0.0, (level - nothing) / (plenty - nothing)))
-    return Judgment(level, x * x * (3.0 - 2.0 * x))
+    found = network.probe(samples.pictures.to(first.dtype))
+    x = min(1.0, max(0.0, (found.at_least() - nothing) / (plenty - nothing)))
+    return Judgment(found.together(), x * x * (3.0 - 2.0 * x))
 
 
 def judgment_of(measured: Measured | None, told: float) -> Judgment:

@@ -70,3 +70,12 @@ def test_a_new_probe_judges_without_being_fitted() -> None:
     with torch.inference_mode():
         judged = LevelProbe()(textured(2))
     assert judged.level.shape == judged.doubt.shape == (2,)
+
+
+def test_what_is_in_doubt_is_not_beyond_doubt() -> None:
+    level = torch.tensor([0.05, 0.05])
+    sure = Judged(level, torch.tensor([0.01, 0.01]))
+    unsure = Judged(level, torch.tensor([0.01, 0.05]))
+    assert sure.at_least() == pytest.approx(0.03)
+    assert unsure.at_least() == pytest.approx(-0.01)
+    assert unsure.together() == pytest.approx(sure.together())

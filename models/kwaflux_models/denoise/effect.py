@@ -18,10 +18,10 @@ from kwaflux_models.restoring import judged, judgment_of, levels
 
 __all__ = ["EFFECT", "Denoise"]
 
-_NOTHING = 0.022
-"""Below this standard deviation of the noise, working curve, the frame is left alone. Clean and
-lightly compressed pictures are judged about 0.01 to 0.02, because their texture is taken for it."""
-_PLENTY = 0.036
+_NOTHING, _PLENTY = 0.002, 0.010
+"""Standard deviations of the noise, working curve, that are beyond doubt. Of most clean and lightly
+compressed pictures nothing is; of those with a sensor's noise under a codec mostly 0.008 and more.
+Gravel, lawn and the like are taken for noise all the same."""
 _LUMA = (0.2126, 0.7152, 0.0722)
 _NETWORK_HALO_PX = -(-DenoiseNetwork.RADIUS_PX // ALIGN_PX) * ALIGN_PX
 _MOTION_HALO_PX = -(-RADIUS_PX // ALIGN_PX) * ALIGN_PX
