@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from kwaflux_core.errors import WeightsInvalid
 from kwaflux_models.probe import LevelProbe
 
-__all__ = ["DEPTH", "Body", "Restorer", "conditioned", "load_weights"]
+__all__ = ["DEPTH", "Body", "Restorer", "SkippingBody", "conditioned", "load_weights"]
 
 WIDTH = 96
 """Channels of every layer but the first's input and the last's output."""
@@ -43,20 +43,51 @@ class Body(nn.Sequential):
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(inputs, WIDTH, 3, padding=1), nn.ReLU()]
+        layers: list[nn.Module] = [_convolution(inputs, WIDTH), nn.ReLU()]
         for _ in range(DEPTH - 2):
-            layers += [nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU()]
-        super().__init__(*layers, nn.Conv2d(WIDTH, outputs, 3, padding=1))
-        for parameter in self.parameters():  # what goes in is to be as large when it comes out
-            if parameter.dim() == 1:
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+            layers += [_convolution(WIDTH, WIDTH), nn.ReLU()]
+        super().__init__(*layers, _convolution(WIDTH, outputs))
 
-    def start_with_nothing(self) -> None:
-        """Set the last layer to zero."""
-        for parameter in self[-1].parameters():
-            nn.init.zeros_(parameter)
+
+class SkippingBody(nn.Module):
+    """Do the same, each two layers adding to what came in, beginning with an answer of 0.
+
+    What is trained from nothing needs the skips: without them 1,300 steps of an enlarging network
+    gained nothing.
+
+    Source: K. He, X. Zhang, S. Ren and J. Sun, "Identity Mappings in Deep Residual Networks", ECCV
+    2016.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = _convolution(inputs, WIDTH)
+        self.pairs = nn.ModuleList(
+            nn.Sequential(
+                _convolution(WIDTH, WIDTH), nn.ReLU(), _convolution(WIDTH, WIDTH, gain=0.1)
+            )
+            for _ in range((DEPTH - 2) // 2)
+        )
+        self.last = _convolution(WIDTH, outputs, gain=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the answer, (N, outputs, H, W)."""
+        x = F.relu(self.first(x))
+        for pair in self.pairs:
+            x = x + pair(x)
+        answer: Tensor = self.last(x)
+        return answer
+
+
+def _convolution(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Conv2d:
+    """Return a layer whose output is about ``gain`` times as large as its input."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+    with torch.no_grad():
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu").mul_(gain)
+        for parameter in layer.parameters():
+            if parameter.dim() == 1:
+                parameter.zero_()
+    return layer
 
 
 class Restorer(nn.Module):
@@ -66,9 +97,8 @@ class Restorer(nn.Module):
         levels: How many numbers it is told: the degradation's level first, then how much detail
             is wanted.
         extra: Channels of what else a network of its own kind is given, at half the resolution.
-        is_residual: The body says what to add, and begins with nothing; otherwise it says how the
-            restored picture looks, as FFDNet's does. The first is easier to learn where the
-            correction is small, the second where it is large.
+        is_residual: The body says what to add, and is trained from nothing; otherwise it says how
+            the restored picture looks, as FFDNet's does, and can begin with its weights.
 
     Attributes:
         ALIGN_PX: Height and width of the input must be multiples of this.
@@ -81,9 +111,8 @@ class Restorer(nn.Module):
     def __init__(self, *, levels: int = 2, extra: int = 0, is_residual: bool = False) -> None:
         super().__init__()
         self.is_residual = is_residual
-        self.body = Body(12 + levels + extra, 12)
-        if is_residual:
-            self.body.start_with_nothing()
+        kind = SkippingBody if is_residual else Body
+        self.body = kind(12 + levels + extra, 12)
         self.probe = LevelProbe()
 
     def forward(self, picture: Tensor, levels: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from kwaflux_models.restoring import judged, judgment_of, levels
 __all__ = ["EFFECT", "Decompress"]
 
 _NOTHING, _PLENTY = 0.40, 0.48
-"""Levels that are beyond doubt. Of JPEG at quality 90 and H.264 at CRF 20 no more than 0.40 is where
-the correction would harm, on the validation pictures; of H.264 at CRF 35 and JPEG at quality 25 0.5
-and more. H.264 at CRF 28 lies between, and is mended in part."""
+"""Levels that are beyond doubt. On validation pictures of JPEG at quality 90 and H.264 at CRF 20,
+no more than 0.40 is where the correction would harm; of H.264 at CRF 35 and JPEG at quality 25,
+0.5 and more is. H.264 at CRF 28 lies between, and is mended in part."""
 
 
 class Decompress:

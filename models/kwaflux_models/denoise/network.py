@@ -106,7 +106,7 @@ class DenoiseNetwork(Restorer):
         if extra is None:
             extra = picture.new_zeros(picture.shape[0], NEIGHBORS * PLANES, *picture.shape[2:])
             extra[:, PLANES - 1 :: PLANES] = ABSENT
-        planes = extra.unflatten(1, (NEIGHBORS, PLANES))
+        planes = extra.reshape(extra.shape[0], NEIGHBORS, PLANES, *extra.shape[2:])
         mean = mean_of(planes[:, :, :3], planes[:, :, 3:], levels[:, :1])
         agreed = (mean.weights * planes[:, :, :3]).flatten(1, 2)
         told = [

@@ -59,7 +59,7 @@ def fitted_state(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, T
     """Return a network's state with the body's tensors replaced by those that have its names.
 
     The further inputs of a first layer start at 0; a first layer with fewer inputs, and a last
-    layer of another size or one that starts with nothing, stay as they are.
+    layer of another size, stay as they are.
 
     Raises:
         ModelError: nothing fits.
@@ -68,17 +68,11 @@ def fitted_state(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, T
     found = {
         name: _fitted(tensor.float(), state[name])
         for name, tensor in tensors.items()
-        if name.startswith(_PREFIX) and _has_begun(state, name) and _fits(tensor, state[name])
+        if name.startswith(_PREFIX) and name in state and _fits(tensor, state[name])
     }
     if not found:
         raise ModelError("no tensor of the weights to start from fits the network")
     return {**state, **found}
-
-
-def _has_begun(state: Mapping[str, Tensor], name: str) -> bool:
-    """Tell whether a tensor's layer is there and does not start with nothing."""
-    weight = state.get(f"{name.rpartition('.')[0]}.weight")
-    return weight is not None and bool(weight.any())
 
 
 def _fits(tensor: Tensor, target: Tensor) -> bool:

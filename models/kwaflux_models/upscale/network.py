@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from kwaflux_core.resample import lanczos_upscale
 from kwaflux_models import domain
-from kwaflux_models.body import DEPTH, Body, conditioned
+from kwaflux_models.body import DEPTH, SkippingBody, conditioned
 
 __all__ = ["SCALE", "UpscaleNetwork", "enlarged"]
 
@@ -41,8 +41,7 @@ class UpscaleNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = Body(3 + 1, 6 * SCALE * SCALE)
-        self.body.start_with_nothing()
+        self.body = SkippingBody(3 + 1, 6 * SCALE * SCALE)
 
     def forward(self, picture: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the enlargement lacks, and what of it is to be cleaned away.
@@ -68,5 +67,5 @@ def enlarged(picture: Tensor, *, scale: int = SCALE) -> Tensor:
     """
     linear = domain.decode(picture.float(), "extended_srgb").cpu()
     planes = lanczos_upscale(linear.flatten(0, 1).contiguous().numpy(), scale)
-    large = torch.from_numpy(planes).unflatten(0, picture.shape[:2])
+    large = torch.from_numpy(planes).reshape(*picture.shape[:2], *planes.shape[1:])
     return domain.encode(large, "extended_srgb").to(picture.device, picture.dtype)
