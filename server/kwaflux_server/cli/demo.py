@@ -25,8 +25,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
     flow: Annotated[
         str, typer.Option(help='Effects in order, of scale 1: "denoise(strength=0.6)".')
-    ] = "denoise",
-    count: Annotated[int, typer.Option(min=1, max=240, help="How many frames to film.")] = 24,
+    ] = "decompress | denoise | deband",
+    count: Annotated[int, typer.Option(min=1, max=240, help="How many frames to film.")] = 16,
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> int:
