@@ -1,20 +1,22 @@
 """Long work as steps: generators that yield how far they are, and can be closed to cancel.
 
 Owns the two ways of waiting that a host without threads of its own needs: one step at a time, so
-that it can draw, or to the end. Must not know a host.
+that it can draw, or to the end; and what is waited for: a work, a host's render, clip after clip.
+Must not know a host.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.hosting.work import Progress, Work
 
-__all__ = ["drained", "followed", "told"]
+__all__ = ["drained", "followed", "one_by_one", "told", "watched"]
 
+_Item = TypeVar("_Item")
 _Step = TypeVar("_Step")
 _End = TypeVar("_End")
 _TICK_S: Final = 0.1
@@ -61,6 +63,57 @@ def told(steps: Generator[float, None, _End], *, what: str) -> Generator[str, No
         return result
     finally:
         steps.close()
+
+
+def watched(
+    is_going: Callable[[], bool], percent: Callable[[], float], *, what: str, stall_s: float
+) -> Generator[float, None, None]:
+    """Tell how far a host's own work is, as a share of 1, until it is over.
+
+    Args:
+        is_going: Whether it still goes on.
+        percent: How far it is.
+        what: What the refusal begins with.
+        stall_s: How long it may stand still.
+
+    Raises:
+        HostError: It stands still.
+    """
+    last, changed_s = -1.0, time.monotonic()
+    while is_going():
+        now = percent()
+        if now != last:
+            last, changed_s = now, time.monotonic()
+        if time.monotonic() - changed_s > stall_s:
+            raise HostError(f"{what} stands still at {last:.0f} %")
+        yield last / 100
+
+
+def one_by_one(
+    items: Iterable[_Item],
+    do: Callable[[_Item], Generator[_Step, None, _End]],
+    *,
+    say: Callable[[str], None],
+) -> Generator[_Step, None, list[_End]]:
+    """Do the same to each item; one that is refused or fails is said, and does not end the others.
+
+    Returns:
+        What came of those that did not fail.
+
+    Raises:
+        HostError: All failed; the message says why.
+    """
+    done: list[_End] = []
+    problems: list[str] = []
+    for item in items:
+        try:
+            done.append((yield from do(item)))
+        except KwafluxError as error:
+            problems.append(str(error))
+            say(str(error))
+    if problems and not done:
+        raise HostError("; ".join(problems), hint="nothing was changed")
+    return done
 
 
 def drained(

@@ -10,11 +10,10 @@ from typing import get_args
 import pytest
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.hosting.footage import Plates
 from kwaflux_resolve.back import Made, Mode, bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.color import Color, capture
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.render import Plates
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -27,11 +26,10 @@ def _host(found: Scene) -> Host:
     return find_host(found.names, say=found.world.calls.append)
 
 
-def _shot(host: Host) -> tuple[Shot, Color]:
+def _shot(host: Host) -> Shot:
     item = host.timeline.GetCurrentVideoItem()
     assert item is not None
-    shot = look(item, timeline=host.timeline)
-    return shot, capture(shot.media.clip, project=host.project, timeline=host.timeline)
+    return look(host, item, timeline=host.timeline)
 
 
 def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008) -> Plates:
@@ -54,12 +52,10 @@ def _back(
     host = host or _host(found)
     if mode == "replace":
         first, last = 1001, 1012
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, folder / "out", first=first, last=last)
     with host.kept():
-        return bring_back(
-            host, shot, color=color, mode=mode, job="kw-1", results=results, note=FLOW
-        )
+        return bring_back(host, shot, mode=mode, job="kw-1", results=results, note=FLOW)
 
 
 def _picture(found: Scene) -> tuple[object, ...]:
@@ -114,9 +110,9 @@ def test_a_second_take_keeps_the_first(tmp_path: Path) -> None:
     found = scene(tmp_path)
     _back(found, tmp_path, "take")
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, tmp_path / "again")
-    bring_back(host, shot, color=color, mode="take", job="kw-2", results=results, note=FLOW)
+    bring_back(host, shot, mode="take", job="kw-2", results=results, note=FLOW)
     assert len(found.item.takes) == 3
     assert [made.job for made in made_in(host.timeline)] == ["kw-1", "kw-2"]
     revert(host, made_in(host.timeline)[-1])
@@ -185,12 +181,12 @@ def test_a_clip_that_does_not_take_its_colorspace_is_not_brought_back(
 def test_an_import_at_video_level_is_set_to_full_range(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     clip = host.pool.GetRootFolder().GetClipList()[0]  # type: ignore[attr-defined]
     found.clip.properties["Data Level"] = "Video"
-    color.put_on(clip)
+    shot.color.put_on(clip)
     assert found.clip.properties["Data Level"] == "Full"
-    assert shot.media.clip.GetUniqueId() == clip.GetUniqueId()
+    assert shot.clip.GetUniqueId() == clip.GetUniqueId()
 
 
 def test_on_versions_without_the_track_s_index_a_result_is_found_by_itself(
@@ -278,20 +274,20 @@ def test_a_clip_with_sound_is_not_replaced_by_pictures(tmp_path: Path) -> None:
 def test_only_a_result_of_the_whole_media_replaces_it(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     with pytest.raises(HostError, match="whole media"):
-        bring_back(host, shot, color=color, mode="replace", job="kw-1",
+        bring_back(host, shot, mode="replace", job="kw-1",
                    results=_results(found, tmp_path / "out"), note=FLOW)  # fmt: skip
 
 
 def test_frames_that_are_not_all_there_are_not_imported(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, tmp_path / "out")
     (tmp_path / "out" / "clean.1005.exr").unlink()
     with pytest.raises(HostError, match="imported 0 clips"):
-        bring_back(host, shot, color=color, mode="take", job="kw-1", results=results, note=FLOW)
+        bring_back(host, shot, mode="take", job="kw-1", results=results, note=FLOW)
     assert len(found.world.clips()) == 1
 
 

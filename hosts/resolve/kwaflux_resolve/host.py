@@ -1,33 +1,33 @@
 """Resolve itself: how it is reached, whether it is one that can be scripted, and its state.
 
 The only module that fetches Resolve, or looks into the names that a menu script is given. Must not
-know clips, color or effects.
-
-Trust no answer of the API: ``hasattr`` is true for every name (``offers`` asks ``dir``), and a True
-says nothing (whatever is written is read back).
+know clips, color or effects. Trust no answer of the API: ``hasattr`` is true for every name
+(``offers`` asks ``dir``), and a True says nothing (whatever is written is read back).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.hosting.outside import outside_module
+from kwaflux_core.hosting.put_back import put_back
+from kwaflux_core.hosting.read_back import text_of
 
 if TYPE_CHECKING:
-    from kwaflux_resolve.api import Folder, MediaPool, Project, ProjectManager, Resolve, Timeline
+    from kwaflux_resolve.api import MediaPool, Project, Resolve, Timeline
 
-__all__ = ["Host", "find_host", "offers", "text_of"]
+__all__ = ["Host", "find_host", "offers"]
 
 _OLDEST = (18, 5)
 _FREE_WITHOUT_PYTHON = (21, 1)
-_PROBE_S = 30.0
+_NO_PYTHON = "it has no Python scripting since 21.1"
 _SCRIPTING = {
     "win32": r"%PROGRAMDATA%\Blackmagic Design\DaVinci Resolve\Support\Developer\Scripting",
     "darwin": "/Library/Application Support/Blackmagic Design/DaVinci Resolve/Developer/Scripting",
@@ -37,27 +37,16 @@ _SCRIPTING = {
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Hold a Resolve Studio with an open project that can be saved.
-
-    Args:
-        resolve: The application.
-        names: What Resolve gave to a script it runs itself (``bmd``, ``fusion``); else empty.
-        say: Where sentences for the person go.
-    """
+    """Hold a Resolve Studio, what it gave to a script it runs (``bmd``), where sentences go."""
 
     resolve: Resolve
     names: Mapping[str, object] = field(default_factory=dict)
     say: Callable[[str], None] = print
 
     @property
-    def projects(self) -> ProjectManager:
-        """The project manager."""
-        return self.resolve.GetProjectManager()
-
-    @property
     def project(self) -> Project:
         """The open project, asked anew each time."""
-        project = self.projects.GetCurrentProject()
+        project = self.resolve.GetProjectManager().GetCurrentProject()
         if project is None:
             raise HostError("no project is open in Resolve", hint="open one and a timeline in it")
         return project
@@ -81,15 +70,11 @@ class Host:
         return tuple(int(str(part)) for part in list(self.resolve.GetVersion())[:3])
 
     def save(self) -> None:
-        """Save the project: what errored in silence vanishes then, so read back after it.
-
-        Raises:
-            HostError: It was not saved.
-        """
-        if not self.projects.SaveProject():
+        """Save the project: what errored in silence vanishes then, so read back after it."""
+        if not self.resolve.GetProjectManager().SaveProject():
+            hint = "close the dialog that is open in Resolve, if any, and try again"
             raise HostError(
-                "Resolve did not save the project, so nothing is sure to stay",
-                hint="close the dialog that is open in Resolve, if any, and try again",
+                "Resolve did not save the project, so nothing is sure to stay", hint=hint
             )
 
     def window_makers(self) -> tuple[object, object] | None:
@@ -99,9 +84,8 @@ class Host:
         dispatcher = getattr(self.names.get("bmd"), "UIDispatcher", None)
         return None if ui is None or dispatcher is None else (ui, dispatcher(ui))
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Put back page, timeline, bin and the Deliver page's state, whatever happens inside."""
+    def kept(self, show: Timeline | None = None) -> AbstractContextManager[None]:
+        """Put back page, timeline, bin and Deliver page after the block; in it, show a timeline."""
         project, pool = self.project, self.pool
         page, timeline = self.resolve.GetCurrentPage(), project.GetCurrentTimeline()
         folder, mode = pool.GetCurrentFolder(), project.GetCurrentRenderMode()
@@ -120,26 +104,18 @@ class Host:
             ("bin", lambda: pool.SetCurrentFolder(folder)),
             ("page", lambda: page is None or self.resolve.OpenPage(page)),
         ]
-        try:
-            yield
-        finally:
-            for what, call in back if has_preset else back[2:]:
-                try:
-                    is_back = call()
-                except Exception:  # noqa: BLE001 - the others must be put back all the same
-                    is_back = False
-                if not is_back:
-                    self.say(f"Resolve did not take back its {what}: please look at it")
+        if show is not None:
+            project.SetCurrentTimeline(show)
+        return put_back(back if has_preset else back[2:], host="Resolve", say=self.say)
 
-    def bin(self, name: str) -> Folder:
-        """Return the bin of that name under the root, made if need be; the current one changes."""
+    def enter_bin(self, name: str) -> None:
+        """Make the bin of that name under the root the current one; it is made if need be."""
         root = self.pool.GetRootFolder()
         found = next((inner for inner in root.GetSubFolderList() if inner.GetName() == name), None)
         found = found or self.pool.AddSubFolder(root, name)
         if found is None:
             raise HostError(f"Resolve did not make the bin {name!r}", hint="make it by hand")
         self.pool.SetCurrentFolder(found)
-        return found
 
 
 def offers(thing: object, name: str) -> bool:
@@ -147,84 +123,47 @@ def offers(thing: object, name: str) -> bool:
     return name in dir(thing)
 
 
-def text_of(value: object) -> str:
-    """Return a property or setting as text; what is not there is empty."""
-    return "" if value is None else str(value).strip()
-
-
 def find_host(
     names: Mapping[str, object] | None = None, *, say: Callable[[str], None] = print
 ) -> Host:
-    """Return the running Resolve Studio, once it was found fit.
+    """Return the running Resolve Studio, or say why it is not fit.
 
-    Args:
-        names: The global names of a script that Resolve runs; None: reach it from outside.
-        say: Where sentences for the person go.
-
-    Raises:
-        HostError: None runs, it is the free edition, too old, or has no project that was saved.
+    ``names`` are the global names of a script that Resolve runs; None: it is reached from outside.
     """
     given = names or {}
-    resolve = given.get("resolve") or _from_outside()
-    host = Host(cast("Resolve", resolve), given, say)
+    host = Host(cast("Resolve", given.get("resolve") or _from_outside()), given, say)
     product = text_of(host.resolve.GetProductName())
-    shown = ".".join(map(str, host.version))
+    shown = f"{product} {'.'.join(map(str, host.version))}"
     # Asked first: a Studio call on the free edition opens a window, and later calls then fail.
     if not product.endswith("Studio"):
-        since = (
-            "it has no Python scripting since 21.1"
-            if host.version >= _FREE_WITHOUT_PYTHON
-            else "much of its scripting is Studio's alone"
-        )
-        raise HostError(
-            f"this is {product} {shown}, the free edition: {since}",
-            hint="Kwaflux needs DaVinci Resolve Studio; without it, use kwaflux enhance on files",
-        )
+        has_python = host.version < _FREE_WITHOUT_PYTHON
+        why = "much of its scripting is Studio's alone" if has_python else _NO_PYTHON
+        hint = "Kwaflux needs DaVinci Resolve Studio; without it, use kwaflux enhance on files"
+        raise HostError(f"this is {shown}, the free edition: {why}", hint=hint)
     if host.version < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
-        raise HostError(f"this is {product} {shown}", hint=f"Kwaflux needs {oldest} or later")
+        raise HostError(f"this is {shown}", hint=f"Kwaflux needs {oldest} or later")
     if host.project.GetName() == "Untitled Project":
-        raise HostError(
-            "this project was never saved, and a script cannot save it the first time",
-            hint="save it under a name, and run Kwaflux again",
-        )
+        why = "this project was never saved, and a script cannot save it the first time"
+        raise HostError(why, hint="save it under a name, and run Kwaflux again")
     return host
 
 
 def _from_outside() -> object:
     """Fetch Resolve through its scripting module; in a child first where a mismatch crashes."""
     default = os.path.expandvars(_SCRIPTING.get(sys.platform, _SCRIPTING["linux"]))
-    modules = os.path.join(os.environ.get("RESOLVE_SCRIPT_API", default), "Modules")
-    if modules not in sys.path:
-        sys.path.append(modules)
-    try:
-        if sys.platform == "win32":
-            _probe(modules)
-        import DaVinciResolveScript  # type: ignore[import-not-found]
-
-        found: object = DaVinciResolveScript.scriptapp("Resolve")
-    except ImportError as error:
-        raise HostError(
-            f"Resolve's scripting module does not import: {error}",
-            hint=f"install DaVinci Resolve Studio, or set RESOLVE_SCRIPT_API; tried {modules}",
-        ) from error
-    if found is None:
-        raise HostError(
-            "no Resolve answers",
-            hint="start DaVinci Resolve Studio, and set Preferences > System > General > External "
-            "scripting using to Local; the free edition lets no one in",
-        )
-    return found
-
-
-def _probe(modules: str) -> None:
-    """Import Resolve's library in a child: with a Python that does not fit it ends the process."""
-    code = f"import sys; sys.path.append({modules!r}); import DaVinciResolveScript"
-    child = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=_PROBE_S, check=False
+    module = outside_module(
+        "DaVinciResolveScript",
+        folder=os.path.join(os.environ.get("RESOLVE_SCRIPT_API", default), "Modules"),
+        is_risky=sys.platform == "win32",
+        missing="install DaVinci Resolve Studio, or set RESOLVE_SCRIPT_API",
+        misfit=f"set FUSION_PYTHON3_HOME to {sys.base_prefix}, or use another Python",
     )
-    if child.returncode != 0:
-        raise HostError(
-            f"Resolve's scripting library does not load into this Python ({sys.version[:6]})",
-            hint=f"set FUSION_PYTHON3_HOME to {sys.base_prefix}, or use another Python",
+    found: object = module.scriptapp("Resolve")
+    if found is None:
+        hint = (
+            "start DaVinci Resolve Studio, and set Preferences > System > General > External "
+            "scripting using to Local; the free edition lets no one in"
         )
+        raise HostError("no Resolve answers", hint=hint)
+    return found

@@ -1,0 +1,53 @@
+"""A host's own Python module, reached from a Python outside the host.
+
+Owns the folder on the path, the try in a child, and what is said when it fails. Must not know which
+host it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from types import ModuleType
+from typing import Final
+
+from kwaflux_core.errors import HostError
+
+__all__ = ["outside_module"]
+
+_CHILD_S: Final = 30.0
+
+
+def outside_module(
+    name: str, *, folder: str, is_risky: bool, missing: str, misfit: str
+) -> ModuleType:
+    """Return a module that a host installed.
+
+    Args:
+        name: Of the module.
+        folder: Where it lies; it goes to the end of the path.
+        is_risky: Whether it may end the process where it does not fit this Python: then a child
+            tries it first.
+        missing: The hint where it does not import.
+        misfit: The hint where the child ended.
+
+    Raises:
+        HostError: It does not import, or does not fit this Python.
+    """
+    if folder not in sys.path:
+        sys.path.append(folder)
+    if is_risky:
+        code = f"import sys; sys.path.append({folder!r}); import {name}"
+        child = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, timeout=_CHILD_S, check=False
+        )
+        if child.returncode != 0:
+            version = ".".join(map(str, sys.version_info[:2]))
+            raise HostError(f"{name} does not load into this Python ({version})", hint=misfit)
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise HostError(
+            f"{name} does not import: {error}", hint=f"{missing}; tried {folder}"
+        ) from error
