@@ -8,24 +8,29 @@ a generator, so that whoever waits can draw, and can close it to cancel.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.hosting import link
 from kwaflux_core.hosting.clip_color import ClipColor
 from kwaflux_core.hosting.follow import followed, one_by_one, told
 from kwaflux_core.hosting.footage import Footage, Plates
 from kwaflux_core.hosting.hop import HopFolder, frames_text, slashed
 from kwaflux_core.hosting.made import Made, new_job
+from kwaflux_core.hosting.panel import Choice, Panel
 from kwaflux_core.hosting.record import Order
+from kwaflux_core.hosting.road import check_road
 from kwaflux_core.hosting.wish import Wish
 from kwaflux_core.hosting.work import Work
 
 if TYPE_CHECKING:
+    from kwaflux_core.hosting.chart import Aspect
     from kwaflux_core.hosting.work import OpenClient
 
-__all__ = ["ClipHost", "ResultFolder", "ShotLike", "enhance"]
+__all__ = ["ClipDesk", "ResultFolder", "ShotLike", "enhance"]
 
 _Item = TypeVar("_Item")
 _Shot = TypeVar("_Shot", bound="ShotLike")
@@ -90,37 +95,75 @@ class ShotLike(Protocol):
         ...
 
 
-class ClipHost(Protocol[_Item, _Shot]):
-    """A host with clips; all calls come from the thread that takes the steps of ``enhance``."""
+class ClipDesk(ABC, Generic[_Item, _Shot]):
+    """The ``Desk`` of a host with clips, made of what an adapter does with one clip.
 
-    @property
-    def name(self) -> str:
-        """What it is called; in lower case, the client's name."""
-        ...
+    All calls come from the thread that takes the steps of ``enhance`` and ``check``.
 
+    Attributes:
+        name: What the host is called; in lower case, the client's name.
+        asked: What is asked beside the effect.
+        accepted: Aspects of the chart that the host is known to change.
+    """
+
+    name: ClassVar[str]
+    asked: ClassVar[Choice]
+    accepted: ClassVar[tuple[Aspect, ...]]
+
+    @abstractmethod
     def say(self, text: str) -> None:
         """Show a sentence that is no step."""
-        ...
 
+    @abstractmethod
     def chosen(self) -> Sequence[_Item]:
         """Return the clips that are meant; refuse where there is none."""
-        ...
 
+    @abstractmethod
     def look(self, item: _Item) -> _Shot:
         """Return what a clip is, or refuse it."""
-        ...
 
+    @abstractmethod
     def render(self, shot: _Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
         """Render its frames into a folder; tell shares of 1; stop when closed."""
-        ...
 
+    @abstractmethod
     def bring_back(self, shot: _Shot, wish: Wish, *, job: str, results: Plates) -> Made:
         """Bring results into the project, or leave it as it was."""
-        ...
+
+    @abstractmethod
+    def made(self) -> list[Made]:
+        """Return what was made where the person looks, in the order of time."""
+
+    @abstractmethod
+    def revert(self, made: Made) -> None:
+        """Undo it."""
+
+    @abstractmethod
+    def lead(self, chart: Plates, folder: str) -> Plates:
+        """Bring the chart into the host and render it, into a folder, as plates are."""
+
+    @abstractmethod
+    def about(self) -> dict[str, str]:
+        """Return what support is told of the host."""
+
+    def panel(self) -> Panel:
+        """Return what the server offers."""
+        with link.connect(say=self.say, name=self.name.lower()) as client:
+            return Panel.from_server(client)
+
+    def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:
+        """Enhance the chosen clips; tell how far it is; return what was made."""
+        return enhance(self, Wish.of(flow, values, asked=self.asked))
+
+    def check(self) -> Generator[str, None, bool]:
+        """Send the chart down the whole road; return whether all is well."""
+        return check_road(
+            self.name, self.lead, accepted=self.accepted, about=self.about(), say=self.say
+        )
 
 
 def enhance(
-    host: ClipHost[_Item, _Shot], wish: Wish, *, open_client: OpenClient | None = None
+    host: ClipDesk[_Item, _Shot], wish: Wish, *, open_client: OpenClient | None = None
 ) -> Generator[str, None, list[Made]]:
     """Enhance the chosen clips; a clip that is refused or fails does not end the others.
 
@@ -151,7 +194,7 @@ def enhance(
 
 
 def _enhanced(
-    host: ClipHost[_Item, _Shot],
+    host: ClipDesk[_Item, _Shot],
     shot: _Shot,
     wish: Wish,
     order: Order,

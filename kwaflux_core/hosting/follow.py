@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.hosting.work import Progress, Work
 
-__all__ = ["drained", "followed", "one_by_one", "told", "watched"]
+__all__ = ["drained", "followed", "one_by_one", "rendered", "told"]
 
 _Item = TypeVar("_Item")
 _Step = TypeVar("_Step")
@@ -65,28 +65,50 @@ def told(steps: Generator[float, None, _End], *, what: str) -> Generator[str, No
         steps.close()
 
 
-def watched(
-    is_going: Callable[[], bool], percent: Callable[[], float], *, what: str, stall_s: float
+def rendered(
+    *,
+    start: Callable[[], bool],
+    is_going: Callable[[], bool],
+    status: Callable[[], tuple[float, str]],
+    stop: Callable[[], object],
+    host: str,
+    stall_s: float,
 ) -> Generator[float, None, None]:
-    """Tell how far a host's own work is, as a share of 1, until it is over.
+    """Run a host's own render to its end; tell how far it is, as a share of 1.
+
+    Whatever ends this before the render has ended stops the render.
 
     Args:
+        start: Starts it; returns whether it did.
         is_going: Whether it still goes on.
-        percent: How far it is.
-        what: What the refusal begins with.
+        status: How many per cent are done, and what is wrong, if anything.
+        stop: Stops it.
+        host: Who renders, for the sentences.
         stall_s: How long it may stand still.
 
     Raises:
-        HostError: It stands still.
+        HostError: It did not start, stands still, or failed.
     """
-    last, changed_s = -1.0, time.monotonic()
-    while is_going():
-        now = percent()
-        if now != last:
-            last, changed_s = now, time.monotonic()
-        if time.monotonic() - changed_s > stall_s:
-            raise HostError(f"{what} stands still at {last:.0f} %")
-        yield last / 100
+    is_over = False
+    try:
+        if not start():
+            raise HostError(f"{host} did not start to render", hint="is another render waiting?")
+        last, changed_s = -1.0, time.monotonic()
+        while is_going():
+            now, _ = status()
+            if now != last:
+                last, changed_s = now, time.monotonic()
+            if time.monotonic() - changed_s > stall_s:
+                raise HostError(f"{host}'s render stands still at {last:.0f} %")
+            yield last / 100
+        is_over = True
+        percent, why = status()
+        if why or percent < 100:
+            why = why or f"it ended at {percent:.0f} %"
+            raise HostError(f"{host}'s render failed: {why}", hint="is the media online?")
+    finally:
+        if not is_over:
+            stop()
 
 
 def one_by_one(

@@ -94,6 +94,13 @@ class Plates:
         """How many handles lie before the frames that are shown."""
         return self.used[0] - self.first
 
+    def starts(self, number: int) -> list[int]:
+        """Return what a host may call the first frame that is shown, of a clip of these frames.
+
+        Versions differ in whether they count from the number of the first file or from 0.
+        """
+        return list(dict.fromkeys((number + self.head, self.head)))
+
     @property
     def first_file(self) -> str:
         """The path of the first frame's file."""
@@ -160,7 +167,7 @@ class Cut:
         first = self.media.first + self.left - base
         return first, first + self.count - 1
 
-    def planned(self, *, base: int, handles: int = 0, is_whole: bool = False) -> Plates:
+    def planned(self, base: int, *, handles: int = 0, is_whole: bool = False) -> Plates:
         """Return which frames of the media are to be rendered.
 
         Args:
@@ -183,6 +190,10 @@ class Cut:
             return replace(media.whole, used=used)
         first, last = max(media.first, used[0] - handles), min(media.last, used[1] + handles)
         return Plates(first=first, last=last, used=used)
+
+    def is_shown_at(self, start: int | None, count: int | None) -> bool:
+        """Tell whether what begins there, and lasts so long, lies where the clip does."""
+        return (start, count) == (self.start, self.count)
 
     def on_timeline(self) -> Plates:
         """Return the frames that the timeline shows where the clip lies, in its own numbers."""

@@ -30,8 +30,8 @@ class Made:
         job: The job's id, which begins with the time.
         mode: Which way it came back.
         item: The clip on the timeline that it was made for.
-        made: What was made.
-        before: What was there before.
+        made: The take's clip, the item on the new track, the comp's name, or the new files.
+        before: The take that was shown before, or the files that were replaced.
         level: The data level of what was replaced.
     """
 

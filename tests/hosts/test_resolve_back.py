@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.footage import Plates
-from kwaflux_resolve.back import Made, Mode, bring_back, made_in, revert
+from kwaflux_core.hosting.made import Made
+from kwaflux_resolve.back import MODES, bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 FLOW = "denoise(strength=0.6)"
 
 
@@ -43,7 +42,7 @@ def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008)
 def _back(
     found: Scene,
     folder: Path,
-    mode: Mode,
+    mode: str,
     *,
     first: int = 1003,
     last: int = 1008,
@@ -82,7 +81,7 @@ def _with_color(found: Scene) -> None:
 @pytest.mark.parametrize("handles", [0, 2])
 @pytest.mark.parametrize("mode", ["take", "track"])
 def test_results_lie_where_the_clip_lies_however_a_version_counts(
-    tmp_path: Path, mode: Mode, handles: int, append: str, left: str
+    tmp_path: Path, mode: str, handles: int, append: str, left: str
 ) -> None:
     quirks = Quirks(append_numbering=append, left_numbering=left)  # type: ignore[arg-type]
     found = scene(tmp_path, quirks=quirks)
@@ -201,7 +200,7 @@ def test_on_versions_without_the_track_s_index_a_result_is_found_by_itself(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode: Mode) -> None:
+def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode: str) -> None:
     found = scene(tmp_path)
     _with_color(found)
     found.world.root.bins.append(type(found.world.root)("Kwaflux"))
@@ -220,7 +219,7 @@ def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("page", ["color", "edit", "fairlight"])
-def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: Mode, page: str) -> None:
+def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: str, page: str) -> None:
     found = scene(tmp_path)
     found.world.page = page
     _back(found, tmp_path, mode)
@@ -236,7 +235,7 @@ def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: Mode, page: str) ->
     ],
 )
 def test_what_a_save_drops_is_never_called_a_success(
-    tmp_path: Path, mode: Mode, quirks: Quirks
+    tmp_path: Path, mode: str, quirks: Quirks
 ) -> None:
     found = scene(tmp_path, quirks=quirks)
     with pytest.raises(HostError, match="after the project was saved"):
@@ -246,7 +245,7 @@ def test_what_a_save_drops_is_never_called_a_success(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_project_that_is_not_saved_is_no_success_and_nothing_stays(
-    tmp_path: Path, mode: Mode
+    tmp_path: Path, mode: str
 ) -> None:
     found = scene(tmp_path, quirks=Quirks(modal_is_open=True))
     found.world.root.bins.append(type(found.world.root)("Kwaflux"))

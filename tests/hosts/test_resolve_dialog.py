@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import pytest
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.panel import FREE_TEXT, Panel
+from kwaflux_core.hosting.wish import Wish
 from kwaflux_resolve import console
-from kwaflux_resolve.back import Mode
+from kwaflux_resolve.back import MODES
+from kwaflux_resolve.console import ASKED, ResolveDesk
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import ASKED, ResolveDesk, Wish
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -122,7 +122,7 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
 
 def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
     (mode,) = [control for control in ASKED.controls if control.name == "mode"]
-    assert mode.choices == get_args(Mode)
+    assert mode.choices == tuple(MODES)
     asked = {control.name for control in ASKED.controls}
     assert asked == {field.name for field in fields(Wish)} - {"flow"}
 

@@ -47,7 +47,7 @@ def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) 
             render_source(
                 host,
                 shot,
-                lambda base: shot.cut.planned(base=base, handles=handles, is_whole=is_whole),
+                lambda base: shot.cut.planned(base, handles=handles, is_whole=is_whole),
                 folder=str(frames),
             )
         )
@@ -159,9 +159,7 @@ def test_a_render_that_is_closed_midway_stops_and_leaves_nothing(tmp_path: Path)
     host, before = _host(found), _state(found.world)
     shot = _shot(host)
     with host.kept():
-        steps = render_source(
-            host, shot, lambda base: shot.cut.planned(base=base), folder=str(tmp_path)
-        )
+        steps = render_source(host, shot, lambda base: shot.cut.planned(base), folder=str(tmp_path))
         assert next(steps) >= 0
         assert found.world.rendering
         steps.close()

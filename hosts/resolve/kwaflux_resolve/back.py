@@ -3,9 +3,6 @@
 Owns the four ways, the marker that tells of each, and its undoing. Must not know effects. Success
 is claimed when everything is found again in the project, before and after it was saved: Resolve
 shows placements that a save then drops. What fails is undone before the error is raised.
-
-Of a ``Made``: ``made`` is the take's clip, the item on the new track, the comp's name, or the new
-files; ``before`` the take that was shown, or the files that were replaced.
 """
 
 from __future__ import annotations
@@ -13,22 +10,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.footage import Plates, first_file
 from kwaflux_core.hosting.made import Made, check_stays, read_made
 from kwaflux_core.hosting.read_back import not_taken, text_of
-from kwaflux_resolve.clips import BIN, Shot, imported, said
-from kwaflux_resolve.color import Color, capture
+from kwaflux_resolve.clips import BIN, Color, Shot, imported, said, source_of
 from kwaflux_resolve.host import Host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
 
-__all__ = ["Made", "Mode", "bring_back", "made_in", "revert"]
-
-Mode: TypeAlias = Literal["take", "track", "replace", "fusion"]
+__all__ = ["MODES", "bring_back", "made_in", "revert"]
 
 
 def bring_back(host: Host, shot: Shot, *, mode: str, job: str, results: Plates, note: str) -> Made:
@@ -36,7 +30,7 @@ def bring_back(host: Host, shot: Shot, *, mode: str, job: str, results: Plates, 
     old, level = first_file(shot.media.path), shot.color.level
     made = Made(job=job, mode=mode, item=shot.uid, made=results.pattern, before=old, level=level)
     try:
-        made = _WAYS[mode](host, shot, made, results)
+        made = MODES[mode](host, shot, made, results)
         _mark(host.timeline, shot, made, note=note)
         check_stays(lambda: _is_there(host, made), save=host.save)
     except BaseException:
@@ -59,15 +53,11 @@ def revert(host: Host, made: Made) -> None:
         host.save()
 
 
-# --- the ways in ------------------------------------------------------------------------------
-
-
 def _taken(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     """Add a take and show it. It is not finalized, so that both can be compared."""
     item, before = shot.item, max(1, shot.item.GetSelectedTakeIndex())
     count = max(1, item.GetTakesCount())
-    with _new_clip(host, shot, results) as clip:
-        starts = _starts(clip, results)
+    with _new_clip(host, shot, results) as (clip, starts):
         for first in starts:
             item.AddTake(clip, first, first + shot.cut.count - 1)
             if item.GetTakesCount() == count + 1:
@@ -82,8 +72,7 @@ def _taken(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
 def _placed(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     """Put the result on a new track, where the clip lies."""
     timeline, kind = host.timeline, "video"
-    with _new_clip(host, shot, results) as clip:
-        starts = _starts(clip, results)
+    with _new_clip(host, shot, results) as (clip, starts):
         for first in starts:
             timeline.AddTrack(kind)
             track = timeline.GetTrackCount(kind)
@@ -138,16 +127,16 @@ def _branched(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     raise HostError(f"Fusion did not take a Loader of {results.first_file}", hint="choose a take")
 
 
-_WAYS = {"take": _taken, "track": _placed, "replace": _replaced, "fusion": _branched}
+MODES = {"take": _taken, "track": _placed, "replace": _replaced, "fusion": _branched}
 
 
 @contextlib.contextmanager
-def _new_clip(host: Host, shot: Shot, results: Plates) -> Iterator[MediaPoolItem]:
-    """Give results as a clip of the source's colors; what is raised takes it away again."""
+def _new_clip(host: Host, shot: Shot, results: Plates) -> Iterator[tuple[MediaPoolItem, list[int]]]:
+    """Give results as a clip, and its possible starts; what is raised takes it away again."""
     clip = imported(host, results)
     try:
         shot.color.put_on(clip)
-        yield clip
+        yield clip, results.starts(int(said(clip, "Start") or 0))
     except BaseException:
         host.pool.DeleteClips([clip])
         raise
@@ -165,28 +154,19 @@ def _exchange(host: Host, clip: MediaPoolItem, path: str, *, color: Color, level
     color.put_on(clip, level=level)
 
 
-def _starts(clip: MediaPoolItem, results: Plates) -> list[int]:
-    """Return what the first frame may be called: versions count from the file's number or 0."""
-    return list(dict.fromkeys((int(said(clip, "Start") or 0) + results.head, results.head)))
-
-
 def _shows(item: TimelineItem, shot: Shot, starts: Sequence[int]) -> bool:
     """Tell whether an item lies where the shot does and begins at the right frame."""
-    place = (item.GetStart(), item.GetDuration())
-    return place == (shot.cut.start, shot.cut.count) and item.GetLeftOffset() in starts
+    is_there = shot.cut.is_shown_at(item.GetStart(), item.GetDuration())
+    return is_there and item.GetLeftOffset() in starts
 
 
 def _mark(timeline: Timeline, shot: Shot, made: Made, *, note: str) -> None:
     """Set a marker with the job's data on the first free frame of the clip."""
     offset = shot.cut.start - timeline.GetStartFrame()
-    for frame in range(offset, offset + shot.cut.count):
-        if timeline.AddMarker(frame, "Purple", f"Kwaflux {made.job}", note, 1, made.data):
-            break
+    what = ("Purple", f"Kwaflux {made.job}", note, 1, made.data)
+    any(timeline.AddMarker(offset + n, *what) for n in range(shot.cut.count))
     if made not in made_in(timeline):
         raise HostError("Resolve set no marker, so this could not be undone later")
-
-
-# --- what is there, and its undoing -------------------------------------------------------------
 
 
 def _is_there(host: Host, made: Made) -> bool:
@@ -217,7 +197,7 @@ def _undo(host: Host, made: Made) -> None:
         elif made.mode == "fusion":
             item.DeleteFusionCompByName(made.made)
         elif clip is not None:
-            color = capture(clip, project=host.project, timeline=timeline)
+            color = source_of(host, clip, timeline=timeline).color
             _exchange(host, clip, made.before, color=color, level=made.level or "Auto")
     if not _is_there(host, made):
         timeline.DeleteMarkerByCustomData(made.data)
@@ -226,7 +206,7 @@ def _undo(host: Host, made: Made) -> None:
 def _take_off(host: Host, item: TimelineItem, made: Made) -> None:
     """Take a result off the timeline, with its track if it is alone there, and out of the pool."""
     timeline, clip = host.timeline, item.GetMediaPoolItem()
-    tracks = {n: [one.GetUniqueId() for one in items] for n, items in _tracks(timeline)}
+    tracks = {n: [one.GetUniqueId() for one in items] for n, items in _tracks(timeline).items()}
     if own := next((n for n, found in tracks.items() if found == [made.made]), 0):
         timeline.DeleteTrack("video", own)
     else:
@@ -235,15 +215,15 @@ def _take_off(host: Host, item: TimelineItem, made: Made) -> None:
     host.pool.DeleteClips([] if clip is None else [clip])
 
 
-def _tracks(timeline: Timeline) -> Iterator[tuple[int, Sequence[TimelineItem]]]:
-    for index in range(1, timeline.GetTrackCount("video") + 1):
-        yield index, timeline.GetItemListInTrack("video", index) or ()
+def _tracks(timeline: Timeline) -> dict[int, list[TimelineItem]]:
+    numbers = range(1, timeline.GetTrackCount("video") + 1)
+    return {n: list(timeline.GetItemListInTrack("video", n) or ()) for n in numbers}
 
 
 def _item(timeline: Timeline, made: Made) -> TimelineItem | None:
     """Return the item that a result is, or lies on."""
     uid = made.made if made.mode == "track" else made.item
-    items = (item for _, found in _tracks(timeline) for item in found)
+    items = (item for found in _tracks(timeline).values() for item in found)
     return next((item for item in items if item.GetUniqueId() == uid), None)
 
 

@@ -1,34 +1,74 @@
 """Which clips are meant, what Resolve says of them, and how results become clips.
 
-Owns the choice (selection, else playhead) and the reading of items and clips; what is refused, and
-which frames are meant, is ``kwaflux_core.hosting.footage``'s to say. Must not know rendering.
+Owns the choice (selection, else playhead), and the reading and writing of items, clips and their
+colors. ``kwaflux_core.hosting`` says which frames are meant (``footage``), names colors by the
+table ``colorspaces.json`` (``clip_color``), and refuses. Must not know rendering.
 """
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, said_or
 from kwaflux_core.hosting.footage import Cut, Footage, Plates, rate_of
-from kwaflux_core.hosting.read_back import text_of
-from kwaflux_resolve.color import Color, capture
+from kwaflux_core.hosting.read_back import not_taken, refused, text_of
 from kwaflux_resolve.host import Host, offers
 
 if TYPE_CHECKING:
-    from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
+    from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem
 
 __all__ = ["BIN", "Shot", "Source", "chosen_items", "imported", "look", "said", "source_of"]
 
 BIN = "Kwaflux"
 """What our bin is called, and our tracks."""
 
+_REAPPLIED = ("Input Color Space", "IDT")
+_LEVEL = "Data Level"
 _PLAIN = {
     "PAR": ("square", "1", "1.0", "1.00", "1.000"),
     "H-FLIP": ("off", "0"),
     "V-FLIP": ("off", "0"),
     "Input LUT": ("none", "no lut", "no lut selected"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Color(ClipColor):
+    """Hold what Resolve says of a clip's color; its own properties are to be put back."""
+
+    science: str
+    own: dict[str, str]
+    level: str
+
+    def keep_numbers(self, timeline: Timeline) -> None:
+        """Set a temporary timeline so that its render carries a clip's own numbers, or refuse."""
+        ways = [{"colorScienceMode": "davinciYRGB"}]
+        if self.science.startswith("davinciYRGBColorManaged") and "/" not in self.source:
+            spaces = {"colorSpaceTimeline": self.source, "colorSpaceOutput": self.source}
+            ways.append({**spaces, "colorSpaceOutputToneMapping": "None"})
+        write, read = timeline.SetSetting, timeline.GetSetting
+        if self.is_managed and all(not_taken(way, write=write, read=read) for way in ways):
+            raise HostError(
+                f"this project ({self.science}) would convert the clip to {self.output} on its way "
+                "out, and Resolve did not let a temporary timeline leave that out",
+                hint="enhance it in a project of DaVinci YRGB, or choose the graded composite",
+            )
+
+    def put_on(self, clip: MediaPoolItem, *, level: str = "") -> None:
+        """Say of a clip what was said of the source; frames are of full range unless told."""
+        wanted = {name: (value,) for name, value in self.own.items()}
+        levels = {_LEVEL: (level,) if level else ("Full", "Auto")}
+        asked = {**wanted, **levels}
+        for name in refused(asked, write=clip.SetClipProperty, read=clip.GetClipProperty):
+            if self.is_managed or name == _LEVEL:
+                raise HostError(
+                    f"Resolve did not take {name} = {asked[name][0]} for the result",
+                    hint="it would be shown in the wrong colors, so it was not brought back",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +84,7 @@ class Source:
 class Shot(Source):
     """Hold a clip on a timeline too: the item, its id, and which frames lie where."""
 
+    timeline: Timeline
     item: TimelineItem
     uid: str
     cut: Cut
@@ -64,8 +105,7 @@ def chosen_items(host: Host) -> list[TimelineItem]:
 
 def look(host: Host, item: TimelineItem, *, timeline: Timeline) -> Shot:
     """Return what an item is, or refuse it."""
-    name, clip = text_of(item.GetName()), item.GetMediaPoolItem()
-    source = source_of(host, clip, name=name, timeline=timeline)
+    source = source_of(host, item.GetMediaPoolItem(), timeline=timeline)
     attributes = {key: said(source.clip, key) for key in _PLAIN}
     cut = Cut.of_media(
         source.media,
@@ -76,17 +116,49 @@ def look(host: Host, item: TimelineItem, *, timeline: Timeline) -> Shot:
         changed={key: v for key, v in attributes.items() if v.lower() not in ("", *_PLAIN[key])},
     )
     uid = text_of(item.GetUniqueId())
-    return Shot(source.clip, source.media, source.color, item, uid, cut)
+    return Shot(source.clip, source.media, source.color, timeline, item, uid, cut)
 
 
-def source_of(host: Host, clip: MediaPoolItem | None, *, name: str, timeline: Timeline) -> Source:
+def source_of(host: Host, clip: MediaPoolItem | None, *, timeline: Timeline) -> Source:
     """Return what a clip of the media pool is, or refuse one without media."""
-    name = name if clip is None else clip.GetName()
     keys = {"path": "File Path", "first": "Start", "last": "End", "fps": "FPS"}
     texts = {key: said(clip, theirs) for key, theirs in keys.items()}
+    name = "" if clip is None else clip.GetName()
     media = Footage.of_texts(name, size=said(clip, "Resolution"), **texts)
     found = cast("MediaPoolItem", clip)  # what has no clip has no media, and was refused
-    return Source(found, media, capture(found, project=host.project, timeline=timeline))
+    return Source(found, media, _color_of(found, host.project, timeline))
+
+
+def _color_of(clip: MediaPoolItem, project: Project, timeline: Timeline) -> Color:
+    """Return what Resolve says of a clip's color on a timeline, or refuse a science not known."""
+
+    def setting(name: str) -> str:
+        return text_of(timeline.GetSetting(name)) or text_of(project.GetSetting(name))
+
+    def space(name: str) -> str:
+        gamma = setting(f"{name}Gamma") if setting("separateColorSpaceAndGamma") == "1" else ""
+        return f"{setting(name)}/{gamma}" if gamma else setting(name)
+
+    science = setting("colorScienceMode")
+    is_aces = science.lower().startswith("aces")
+    if not (is_aces or science.startswith("davinciYRGB")):
+        raise HostError(f"the color science {science!r} is not known", hint="use DaVinci YRGB")
+    own = {name: said(clip, name) for name in _REAPPLIED}
+    source = own["IDT" if is_aces else "Input Color Space"]
+    default = setting("colorAcesIDT") if is_aces else space("colorSpaceInput")
+    output = setting("colorAcesODT") if is_aces else space("colorSpaceOutput")
+    table = importlib.resources.files(__package__).joinpath("colorspaces.json")
+    return Color(
+        is_managed=science != "davinciYRGB",
+        source=said_or(source, default),
+        output=output and said_or(output, space("colorSpaceTimeline")),
+        tone_mapping=f"ACES, {output}" if is_aces else setting("colorSpaceOutputToneMapping"),
+        is_raw=is_camera_raw(said(clip, "File Path")),
+        names=json.loads(table.read_text(encoding="utf-8")),
+        science=science,
+        own={name: value for name, value in own.items() if value},
+        level=said(clip, _LEVEL),
+    )
 
 
 def said(clip: MediaPoolItem | None, name: str) -> str:

@@ -1,35 +1,114 @@
-"""The way in: from Resolve's menu, and the same without a window, from its console or a shell.
+"""What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
 
-Owns the choice between window and console. Must not know how anything is done.
+Owns Resolve as ``kwaflux_core.hosting`` asks for it, and the choice between window and console.
 
     python -m kwaflux_resolve.console --flow "denoise(strength=0.6)" --mode take
 """
 
 from __future__ import annotations
 
+import importlib.resources
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import KwafluxError
+from kwaflux_core.hosting.clip_work import ClipDesk
 from kwaflux_core.hosting.command_line import run_command
+from kwaflux_core.hosting.follow import drained
+from kwaflux_core.hosting.footage import Plates
 from kwaflux_core.hosting.layout import add_wheels
-from kwaflux_resolve.host import find_host
-from kwaflux_resolve.shots import ASKED, ResolveDesk
+from kwaflux_core.hosting.made import Made
+from kwaflux_core.hosting.panel import Panel
+from kwaflux_core.hosting.read_back import text_of
+from kwaflux_core.hosting.wish import Wish
+from kwaflux_resolve.back import bring_back, made_in, revert
+from kwaflux_resolve.clips import Shot, chosen_items, imported, look, source_of
+from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.render import render_composite, render_source
 
-__all__ = ["main", "menu"]
+if TYPE_CHECKING:
+    from kwaflux_resolve.api import Timeline, TimelineItem
 
+__all__ = ["ASKED", "ResolveDesk", "main", "menu"]
+
+_TEXT = importlib.resources.files(__package__).joinpath("asked.json").read_text(encoding="utf-8")
+ASKED = Panel.from_json(_TEXT).choice("Resolve")
+"""What a person is asked beside the effect: rows of the window, options of the command line."""
+
+_TOLD = ("colorScienceMode", "colorSpaceTimeline", "colorSpaceOutput", "timelineFrameRate")
 _NO_WINDOW = (
     "There is no window here. In the console: from kwaflux_resolve.console import main; "
     "main(['--flow', 'denoise'], names=globals())"
 )
 
 
-def menu(names: Mapping[str, object]) -> None:
-    """Run from Workspace > Scripts: the window, or what is said instead of it.
+@dataclass(frozen=True)
+class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
+    """Do in a Resolve what a person asks for in the window or on the console."""
 
-    Args:
-        names: The script's global names: Resolve puts ``resolve``, ``fusion`` and ``bmd`` there.
-    """
+    host: Host
+    name = "Resolve"
+    asked = ASKED
+    accepted = ("alpha", "windows", "channels", "header")  # what an RGB EXR of Resolve's lacks
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        self.host.say(text)
+
+    def chosen(self) -> list[tuple[Timeline, TimelineItem]]:
+        """Return the clips that are meant, each with its timeline: another may be opened later."""
+        return [(self.host.timeline, item) for item in chosen_items(self.host)]
+
+    def look(self, item: tuple[Timeline, TimelineItem]) -> Shot:
+        """Return what a clip is, or refuse it."""
+        return look(self.host, item[1], timeline=item[0])
+
+    def render(self, shot: Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+        """Render what is wished of a clip."""
+        is_whole = wish.mode == "replace"
+        plan = partial(shot.cut.planned, handles=wish.handles, is_whole=is_whole)
+        with self.host.kept(shot.timeline):
+            if wish.is_graded:
+                return (yield from render_composite(self.host, shot, folder=folder))
+            return (yield from render_source(self.host, shot, plan, folder=folder))
+
+    def bring_back(self, shot: Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+        """Bring results into the project, or leave it as it was."""
+        mode, note = wish.mode, wish.flow
+        with self.host.kept(shot.timeline):
+            return bring_back(self.host, shot, mode=mode, job=job, results=results, note=note)
+
+    def made(self) -> list[Made]:
+        """Return what was made on the timeline that is open."""
+        return made_in(self.host.timeline)
+
+    def revert(self, made: Made) -> None:
+        """Take a result out of the project again."""
+        revert(self.host, made)
+
+    def about(self) -> dict[str, str]:
+        """Return Resolve's version and the project's colors."""
+        told = {name: text_of(self.host.project.GetSetting(name)) for name in _TOLD}
+        return {**told, "resolve": ".".join(map(str, self.host.version))}
+
+    def lead(self, chart: Plates, folder: str) -> Plates:
+        """Import the chart and render it as plates are."""
+        host = self.host
+        with host.kept():
+            clip = imported(host, chart)
+            try:
+                source = source_of(host, clip, timeline=host.timeline)
+                whole = source.media.whole
+                return drained(render_source(host, source, lambda base: whole, folder=folder))
+            finally:
+                host.pool.DeleteClips([clip])
+
+
+def menu(names: Mapping[str, object]) -> None:
+    """Run from Workspace > Scripts, with the script's global names: show the window, or say why."""
     try:
         desk = _desk(names)
         makers = desk.host.window_makers()
@@ -46,15 +125,9 @@ def menu(names: Mapping[str, object]) -> None:
 def main(
     arguments: Sequence[str] | None = None, *, names: Mapping[str, object] | None = None
 ) -> int:
-    """Run from a command line; return 0 when all went well, 1 when not.
-
-    Args:
-        arguments: What was typed; None: this process's own.
-        names: As in ``menu``; None: Resolve is reached from outside.
-    """
-    asked = ASKED.controls
-    program = "kwaflux_resolve"
-    return run_command(lambda: _desk(names), arguments, program=program, asked=asked, say=_say)
+    """Run from a command line, in Resolve's console with its ``globals()``; return 0 or 1."""
+    name, asked = "kwaflux_resolve", ASKED.controls
+    return run_command(lambda: _desk(names), arguments, program=name, asked=asked, say=_say)
 
 
 def _desk(names: Mapping[str, object] | None) -> ResolveDesk:

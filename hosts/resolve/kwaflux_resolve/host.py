@@ -7,17 +7,17 @@ know clips, color or effects. Trust no answer of the API: ``hasattr`` is true fo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.outside import outside_module
-from kwaflux_core.hosting.put_back import put_back
+from kwaflux_core.hosting.put_back import State, put_back
 from kwaflux_core.hosting.read_back import text_of
 
 if TYPE_CHECKING:
@@ -72,10 +72,8 @@ class Host:
     def save(self) -> None:
         """Save the project: what errored in silence vanishes then, so read back after it."""
         if not self.resolve.GetProjectManager().SaveProject():
-            hint = "close the dialog that is open in Resolve, if any, and try again"
-            raise HostError(
-                "Resolve did not save the project, so nothing is sure to stay", hint=hint
-            )
+            why = "Resolve did not save the project, so nothing is sure to stay"
+            raise HostError(why, hint="close the dialog that is open in Resolve, and try again")
 
     def window_makers(self) -> tuple[object, object] | None:
         """Return Fusion's UIManager and its dispatcher; None without a user interface."""
@@ -84,29 +82,28 @@ class Host:
         dispatcher = getattr(self.names.get("bmd"), "UIDispatcher", None)
         return None if ui is None or dispatcher is None else (ui, dispatcher(ui))
 
-    def kept(self, show: Timeline | None = None) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def kept(self, show: Timeline | None = None) -> Iterator[None]:
         """Put back page, timeline, bin and Deliver page after the block; in it, show a timeline."""
-        project, pool = self.project, self.pool
-        page, timeline = self.resolve.GetCurrentPage(), project.GetCurrentTimeline()
-        folder, mode = pool.GetCurrentFolder(), project.GetCurrentRenderMode()
-        now = project.GetCurrentRenderFormatAndCodec()
-        codec = (now["format"], now["codec"])
-        preset = f"Kwaflux kept {os.getpid()}-{time.time_ns()}"
-        has_preset = project.SaveAsNewRenderPreset(preset)
-        if not has_preset:
+        project, pool, name = self.project, self.pool, f"Kwaflux {os.getpid()}-{time.time_ns()}"
+        preset = name if project.SaveAsNewRenderPreset(name) else None
+        if preset is None:
             self.say("Resolve did not keep the Deliver page's settings: look at them afterwards")
-        back: list[tuple[str, Callable[[], bool]]] = [
-            ("render settings", lambda: project.LoadRenderPreset(preset)),
-            ("render presets", lambda: project.DeleteRenderPreset(preset)),
-            ("format", lambda: project.SetCurrentRenderFormatAndCodec(*codec)),
-            ("render mode", lambda: project.SetCurrentRenderMode(mode)),
-            ("timeline", lambda: timeline is None or project.SetCurrentTimeline(timeline)),
-            ("bin", lambda: pool.SetCurrentFolder(folder)),
-            ("page", lambda: page is None or self.resolve.OpenPage(page)),
+        set_codec = project.SetCurrentRenderFormatAndCodec
+        now = project.GetCurrentRenderFormatAndCodec()
+        states: list[State] = [
+            ("render settings", lambda: preset, project.LoadRenderPreset),
+            ("render presets", lambda: preset, project.DeleteRenderPreset),
+            ("format", lambda: (now["format"], now["codec"]), lambda was: set_codec(*was)),
+            ("render mode", project.GetCurrentRenderMode, project.SetCurrentRenderMode),
+            ("timeline", project.GetCurrentTimeline, project.SetCurrentTimeline),
+            ("bin", pool.GetCurrentFolder, pool.SetCurrentFolder),
+            ("page", self.resolve.GetCurrentPage, self.resolve.OpenPage),
         ]
-        if show is not None:
-            project.SetCurrentTimeline(show)
-        return put_back(back if has_preset else back[2:], host="Resolve", say=self.say)
+        with put_back(states, host="Resolve", say=self.say):
+            if show is not None:
+                project.SetCurrentTimeline(show)
+            yield
 
     def enter_bin(self, name: str) -> None:
         """Make the bin of that name under the root the current one; it is made if need be."""
@@ -161,9 +158,9 @@ def _from_outside() -> object:
     )
     found: object = module.scriptapp("Resolve")
     if found is None:
-        hint = (
-            "start DaVinci Resolve Studio, and set Preferences > System > General > External "
-            "scripting using to Local; the free edition lets no one in"
+        raise HostError(
+            "no Resolve answers",
+            hint="start DaVinci Resolve Studio, and set Preferences > System > General > External "
+            "scripting using to Local; the free edition lets no one in",
         )
-        raise HostError("no Resolve answers", hint=hint)
     return found

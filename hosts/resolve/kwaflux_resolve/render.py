@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.arrived import arrived_pattern
-from kwaflux_core.hosting.follow import watched
+from kwaflux_core.hosting.follow import rendered
 from kwaflux_core.hosting.footage import Plates
 from kwaflux_core.hosting.read_back import not_taken, text_of
 from kwaflux_core.timecode import timecode
@@ -149,20 +149,18 @@ def _run_job(project: Project) -> Generator[float, None, None]:
     if not job:
         raise HostError("Resolve took no render job", hint="open the Deliver page, and try again")
 
-    def percent() -> float:
-        return float(str(project.GetRenderJobStatus(job).get("CompletionPercentage", 0)))
+    def status() -> tuple[float, str]:
+        told = project.GetRenderJobStatus(job)
+        return float(text_of(told.get("CompletionPercentage")) or 0), text_of(told.get("Error"))
 
-    is_over = False
     try:
-        if not project.StartRendering([job], False):
-            raise HostError("Resolve did not start to render", hint="is another render waiting?")
-        is_going = project.IsRenderingInProgress
-        yield from watched(is_going, percent, what="Resolve's render", stall_s=_STALL_S)
-        status, is_over = project.GetRenderJobStatus(job), True
-        if status.get("Error") or percent() < 100:
-            why = text_of(status.get("Error")) or text_of(status.get("JobStatus"))
-            raise HostError(f"Resolve's render failed: {why}", hint="is the media online?")
+        yield from rendered(
+            start=lambda: project.StartRendering([job], False),
+            is_going=project.IsRenderingInProgress,
+            status=status,
+            stop=project.StopRendering,
+            host="Resolve",
+            stall_s=_STALL_S,
+        )
     finally:
-        if not is_over:
-            project.StopRendering()
         project.DeleteRenderJob(job)
