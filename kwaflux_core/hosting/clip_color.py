@@ -7,6 +7,8 @@ or the clip is refused.
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Final
 
 from kwaflux_core.errors import UnknownColorspace
 
-__all__ = ["ClipColor", "is_camera_raw", "said_or"]
+__all__ = ["ClipColor", "is_camera_raw", "names_of", "said_or"]
 
 _RAW: Final = frozenset({".ari", ".arx", ".braw", ".cine", ".crm", ".dng", ".nef", ".r3d", ".rmf"})
 _DEFAULTS: Final = frozenset(
@@ -79,6 +81,13 @@ class ClipColor:
         if _plain(space) not in table:
             raise _unnamed(f"the host calls it {space!r}, which is in no table of ours")
         return table[_plain(space)]
+
+
+def names_of(package: str) -> dict[str, str]:
+    """Return the table of an adapter: OCIO's names under its host's, ``colorspaces.json``."""
+    path = importlib.resources.files(package).joinpath("colorspaces.json")
+    names: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return names
 
 
 def said_or(said: str, default: str) -> str:

@@ -20,7 +20,6 @@ def run_command(
     find_desk: Callable[[], Desk],
     arguments: Sequence[str] | None,
     *,
-    program: str,
     asked: Iterable[Control],
     say: Callable[[str], None],
 ) -> int:
@@ -29,11 +28,10 @@ def run_command(
     Args:
         find_desk: Finds the host, once the options were understood.
         arguments: What was typed; None: this process's own.
-        program: What the help calls it.
         asked: What is asked beside the effects.
         say: Gets each sentence.
     """
-    parser = argparse.ArgumentParser(program, description="Enhance the selected clips.")
+    parser = argparse.ArgumentParser("kwaflux", description="Enhance the selected clips.")
     parser.add_argument("--flow", help="the effects; without it: what there is")
     parser.add_argument(
         "--revert", nargs="?", const="", metavar="JOB", help="undo a job or the last"

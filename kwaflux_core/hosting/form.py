@@ -61,6 +61,19 @@ class Form(ABC):
         """The effect that is chosen."""
         return self.panel.choices[self.chosen()]
 
+    @property
+    def rows(self) -> dict[str, Control]:
+        """Every control, under a name that no other has."""
+        return {
+            f"{group}_{control.name}": control
+            for group, controls in self.groups.items()
+            for control in controls
+        }
+
+    def is_shown(self, group: str) -> bool:
+        """Tell whether a group of rows is shown: that of the effect, and what is asked beside."""
+        return group in (self.choice.id, self.desk.asked.id)
+
     def flow(self) -> str:
         """Return the effects that the widgets say.
 

@@ -6,14 +6,15 @@ controls say.
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flow import Flow
-from kwaflux_core.hosting.panel import Choice
+from kwaflux_core.hosting.panel import Choice, Panel
 
-__all__ = ["Wish"]
+__all__ = ["Wish", "asked_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +53,14 @@ class Wish:
                 "a graded picture that comes back into the clip would be graded twice",
                 hint="choose a new track for it, or the clip's own frames",
             )
+
+
+def asked_of(package: str) -> Choice:
+    """Return what an adapter asks beside the effects: the one choice of its ``asked.json``.
+
+    Raises:
+        HostError: The file holds none.
+    """
+    path = importlib.resources.files(package).joinpath("asked.json")
+    (choice,) = Panel.from_json(path.read_text(encoding="utf-8")).choices
+    return choice

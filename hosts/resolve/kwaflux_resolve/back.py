@@ -92,8 +92,7 @@ def _replaced(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     if (results.first, results.last) != (shot.media.first, shot.media.last):
         raise HostError("only a result of the whole media can replace it")
     if said(shot.clip, "Audio Ch") not in ("", "0"):
-        why = f"{shot.media.name} has sound, which would be gone with its media"
-        raise HostError(why, hint="choose a take or a new track")
+        raise HostError(f"{shot.media.name} has sound", hint="it would be lost: choose a take")
     _exchange(host, shot.clip, results.first_file, color=shot.color)
     return made
 
@@ -105,8 +104,7 @@ def _branched(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     it is locked: it never is.
     """
     if shot.color.is_managed:
-        why = "a Loader is not color managed, and this project is: it would show the wrong colors"
-        raise HostError(why, hint="choose a take")
+        raise HostError("a Loader is not color managed, and this project is", hint="choose a take")
     item, name = shot.item, f"Kwaflux {made.job}"
     comp, names = item.AddFusionComp(), item.GetFusionCompNameList()
     if comp is None or not names or not item.RenameFusionCompByName(names[-1], name):
@@ -187,32 +185,32 @@ def _undo(host: Host, made: Made) -> None:
     timeline, item = host.timeline, _item(host.timeline, made)
     if item is not None and _is_there(host, made):
         clip = item.GetMediaPoolItem()
-        if made.mode == "track":
-            _take_off(host, item, made)
-        elif made.mode == "take":
-            index, clips = _take_of(item, made)
+        if made.mode == "take":
+            index, clip = _take_of(item, made)
             item.SelectTakeByIndex(int(made.before or 1))
             item.DeleteTakeByIndex(index)
-            host.pool.DeleteClips(clips)
+        elif made.mode == "track":
+            _take_off(host, item, made)
         elif made.mode == "fusion":
             item.DeleteFusionCompByName(made.made)
         elif clip is not None:
             color = source_of(host, clip, timeline=timeline).color
             _exchange(host, clip, made.before, color=color, level=made.level or "Auto")
+        if clip is not None and made.mode in ("take", "track"):
+            host.pool.DeleteClips([clip])
     if not _is_there(host, made):
         timeline.DeleteMarkerByCustomData(made.data)
 
 
 def _take_off(host: Host, item: TimelineItem, made: Made) -> None:
-    """Take a result off the timeline, with its track if it is alone there, and out of the pool."""
-    timeline, clip = host.timeline, item.GetMediaPoolItem()
-    tracks = {n: [one.GetUniqueId() for one in items] for n, items in _tracks(timeline).items()}
-    if own := next((n for n, found in tracks.items() if found == [made.made]), 0):
-        timeline.DeleteTrack("video", own)
+    """Take a result off the timeline, with its track if it is alone there."""
+    timeline, tracks = host.timeline, _tracks(host.timeline)
+    own = [n for n, found in tracks.items() if [i.GetUniqueId() for i in found] == [made.made]]
+    if own:
+        timeline.DeleteTrack("video", own[0])
     else:
         host.resolve.OpenPage("edit")  # DeleteClips works there alone, at times the second time
         _ = timeline.DeleteClips([item], False) or timeline.DeleteClips([item], False)
-    host.pool.DeleteClips([] if clip is None else [clip])
 
 
 def _tracks(timeline: Timeline) -> dict[int, list[TimelineItem]]:
@@ -227,10 +225,10 @@ def _item(timeline: Timeline, made: Made) -> TimelineItem | None:
     return next((item for item in items if item.GetUniqueId() == uid), None)
 
 
-def _take_of(item: TimelineItem, made: Made) -> tuple[int, list[MediaPoolItem]]:
-    """Return the index of our take, from 1, and its clip; 0 and none if there is no such take."""
+def _take_of(item: TimelineItem, made: Made) -> tuple[int, MediaPoolItem | None]:
+    """Return the index of our take, from 1, and its clip; 0 and None if there is no such take."""
     for index in range(1, item.GetTakesCount() + 1):
         clip = cast("MediaPoolItem | None", item.GetTakeByIndex(index).get("mediaPoolItem"))
         if clip is not None and clip.GetUniqueId() == made.made:
-            return index, [clip]
-    return 0, []
+            return index, clip
+    return 0, None

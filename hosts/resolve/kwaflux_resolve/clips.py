@@ -7,16 +7,14 @@ table ``colorspaces.json`` (``clip_color``), and refuses. Must not know renderin
 
 from __future__ import annotations
 
-import importlib.resources
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, said_or
+from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, names_of, said_or
 from kwaflux_core.hosting.footage import Cut, Footage, Plates, rate_of
 from kwaflux_core.hosting.read_back import not_taken, refused, text_of
-from kwaflux_resolve.host import Host, offers
+from kwaflux_resolve.host import Host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem
@@ -60,15 +58,12 @@ class Color(ClipColor):
 
     def put_on(self, clip: MediaPoolItem, *, level: str = "") -> None:
         """Say of a clip what was said of the source; frames are of full range unless told."""
-        wanted = {name: (value,) for name, value in self.own.items()}
-        levels = {_LEVEL: (level,) if level else ("Full", "Auto")}
-        asked = {**wanted, **levels}
+        asked: dict[str, tuple[str, ...]] = {name: (value,) for name, value in self.own.items()}
+        asked[_LEVEL] = (level,) if level else ("Full", "Auto")
         for name in refused(asked, write=clip.SetClipProperty, read=clip.GetClipProperty):
             if self.is_managed or name == _LEVEL:
-                raise HostError(
-                    f"Resolve did not take {name} = {asked[name][0]} for the result",
-                    hint="it would be shown in the wrong colors, so it was not brought back",
-                )
+                hint = "it would be shown in the wrong colors, so it was not brought back"
+                raise HostError(f"Resolve did not take {name} = {asked[name][0]}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +88,10 @@ class Shot(Source):
 def chosen_items(host: Host) -> list[TimelineItem]:
     """Return the selected video clips, or the one under the playhead, or refuse."""
     timeline = host.timeline
-    selected = timeline.GetSelectedClips() if offers(timeline, "GetSelectedClips") else None
+    selected = timeline.GetSelectedClips() if "GetSelectedClips" in dir(timeline) else None
     items = [item for item in selected or () if (item.GetTrackTypeAndIndex() or [""])[0] == "video"]
     if not items and (current := timeline.GetCurrentVideoItem()) is not None:
-        items = [current]
+        return [current]
     if not items:
         hint = "select clips (Resolve 21.0.4 and later), or put the playhead on one"
         raise HostError("no clip is selected and none is under the playhead", hint=hint)
@@ -147,14 +142,13 @@ def _color_of(clip: MediaPoolItem, project: Project, timeline: Timeline) -> Colo
     source = own["IDT" if is_aces else "Input Color Space"]
     default = setting("colorAcesIDT") if is_aces else space("colorSpaceInput")
     output = setting("colorAcesODT") if is_aces else space("colorSpaceOutput")
-    table = importlib.resources.files(__package__).joinpath("colorspaces.json")
     return Color(
         is_managed=science != "davinciYRGB",
         source=said_or(source, default),
         output=output and said_or(output, space("colorSpaceTimeline")),
         tone_mapping=f"ACES, {output}" if is_aces else setting("colorSpaceOutputToneMapping"),
         is_raw=is_camera_raw(said(clip, "File Path")),
-        names=json.loads(table.read_text(encoding="utf-8")),
+        names=names_of(__package__),
         science=science,
         own={name: value for name, value in own.items() if value},
         level=said(clip, _LEVEL),
@@ -168,13 +162,16 @@ def said(clip: MediaPoolItem | None, name: str) -> str:
 
 def imported(host: Host, frames: Plates) -> MediaPoolItem:
     """Import frames as one clip into our bin, which is the current one then; or not at all."""
-    host.enter_bin(BIN)  # an import lands in the current bin, and nowhere else
+    pool, root = host.pool, host.pool.GetRootFolder()
+    ours = next((inner for inner in root.GetSubFolderList() if inner.GetName() == BIN), None)
+    ours = ours or pool.AddSubFolder(root, BIN)
+    if ours is None:
+        raise HostError(f"Resolve did not make the bin {BIN!r}", hint="make it by hand")
+    pool.SetCurrentFolder(ours)  # an import lands in the current bin, and nowhere else
     info = {"FilePath": frames.pattern, "StartIndex": frames.first, "EndIndex": frames.last}
-    clips = list(host.pool.ImportMedia([info]) or [])
+    clips = list(pool.ImportMedia([info]) or [])
     if len(clips) == 1 and said(clips[0], "Frames") == str(frames.count):
         return clips[0]
-    host.pool.DeleteClips(clips)
-    raise HostError(
-        f"Resolve imported {len(clips)} clips of {frames.pattern}, not one with all its frames",
-        hint="turn off Show Individual Frames in the media pool",
-    )
+    pool.DeleteClips(clips)
+    why = f"Resolve imported {len(clips)} clips of {frames.pattern}, not one with all its frames"
+    raise HostError(why, hint="turn off Show Individual Frames in the media pool")

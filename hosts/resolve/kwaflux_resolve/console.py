@@ -7,7 +7,6 @@ Owns Resolve as ``kwaflux_core.hosting`` asks for it, and the choice between win
 
 from __future__ import annotations
 
-import importlib.resources
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from kwaflux_core.hosting.follow import drained
 from kwaflux_core.hosting.footage import Plates
 from kwaflux_core.hosting.layout import add_wheels
 from kwaflux_core.hosting.made import Made
-from kwaflux_core.hosting.panel import Panel
 from kwaflux_core.hosting.read_back import text_of
-from kwaflux_core.hosting.wish import Wish
+from kwaflux_core.hosting.wish import Wish, asked_of
 from kwaflux_resolve.back import bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, chosen_items, imported, look, source_of
+from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.render import render_composite, render_source
 
@@ -34,15 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ASKED", "ResolveDesk", "main", "menu"]
 
-_TEXT = importlib.resources.files(__package__).joinpath("asked.json").read_text(encoding="utf-8")
-ASKED = Panel.from_json(_TEXT).choice("Resolve")
+ASKED = asked_of(__package__)
 """What a person is asked beside the effect: rows of the window, options of the command line."""
 
 _TOLD = ("colorScienceMode", "colorSpaceTimeline", "colorSpaceOutput", "timelineFrameRate")
-_NO_WINDOW = (
-    "There is no window here. In the console: from kwaflux_resolve.console import main; "
-    "main(['--flow', 'denoise'], names=globals())"
-)
 
 
 @dataclass(frozen=True)
@@ -96,27 +90,23 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
 
     def lead(self, chart: Plates, folder: str) -> Plates:
         """Import the chart and render it as plates are."""
-        host = self.host
-        with host.kept():
-            clip = imported(host, chart)
+        with self.host.kept():
+            clip = imported(self.host, chart)
             try:
-                source = source_of(host, clip, timeline=host.timeline)
-                whole = source.media.whole
-                return drained(render_source(host, source, lambda base: whole, folder=folder))
+                source = source_of(self.host, clip, timeline=self.host.timeline)
+                media = source.media
+                return drained(
+                    render_source(self.host, source, lambda base: media.whole, folder=folder)
+                )
             finally:
-                host.pool.DeleteClips([clip])
+                self.host.pool.DeleteClips([clip])
 
 
 def menu(names: Mapping[str, object]) -> None:
     """Run from Workspace > Scripts, with the script's global names: show the window, or say why."""
     try:
         desk = _desk(names)
-        makers = desk.host.window_makers()
-        if makers is None:
-            _say(_NO_WINDOW)
-            return
-        from kwaflux_resolve.dialog import Dialog
-
+        makers = desk.host.window_makers()  # first: without a window, no server is needed
         Dialog(desk, desk.panel(), makers=makers).run()
     except KwafluxError as error:
         _say(str(error))
@@ -126,8 +116,7 @@ def main(
     arguments: Sequence[str] | None = None, *, names: Mapping[str, object] | None = None
 ) -> int:
     """Run from a command line, in Resolve's console with its ``globals()``; return 0 or 1."""
-    name, asked = "kwaflux_resolve", ASKED.controls
-    return run_command(lambda: _desk(names), arguments, program=name, asked=asked, say=_say)
+    return run_command(lambda: _desk(names), arguments, asked=ASKED.controls, say=_say)
 
 
 def _desk(names: Mapping[str, object] | None) -> ResolveDesk:

@@ -57,8 +57,8 @@ class Dialog(Form):
         return control.choices[int(held)] if control.kind == "choice" else held
 
     def _built(self) -> Any:
-        ui, ours = self._ui, self.desk.asked.id
-        groups = [self._group(name, rows, name != ours) for name, rows in self.groups.items()]
+        ui = self._ui
+        groups = [self._group(name, controls) for name, controls in self.groups.items()]
         buttons = [ui.Button({"ID": name, "Text": name}) for name in self.buttons]
         status = ui.Label({"ID": "Status", "Text": "Ready", "WordWrap": True})
         parts = [ui.ComboBox({"ID": "Effect"}), *groups, status, ui.HGroup(buttons)]
@@ -71,7 +71,7 @@ class Dialog(Form):
             window.On[name].Clicked = lambda event, call=call: call()
         return window
 
-    def _group(self, name: str, controls: Sequence[Control], is_hidden: bool) -> object:
+    def _group(self, name: str, controls: Sequence[Control]) -> object:
         ui, rows = self._ui, []
         for control in controls:
             kind, attribute, more = _WIDGETS[control.kind]
@@ -82,20 +82,19 @@ class Dialog(Form):
                 made |= {"Minimum": control.minimum, "Maximum": control.maximum}
             label = ui.Label({"Text": control.label, "Weight": 0.4, "ToolTip": control.help})
             rows.append(ui.HGroup({"Weight": 0}, [label, getattr(ui, kind)(made)]))
-        return ui.VGroup({"ID": name, "Hidden": is_hidden, "Weight": 0}, rows)
+        return ui.VGroup({"ID": name, "Weight": 0}, rows)
 
     def _fill(self) -> None:
         """Fill the pickers, which takes a window, and show the first effect."""
         self._items["Effect"].AddItems([choice.label for choice in self.panel.choices])
-        for name, controls in self.groups.items():
-            for control in (control for control in controls if control.choices):
-                widget = self._items[f"{name}_{control.name}"]
-                widget.AddItems(list(control.choices))
-                widget.CurrentIndex = control.choices.index(str(control.default))
+        for name, control in self.rows.items():
+            if control.kind == "choice":
+                self._items[name].AddItems(list(control.choices))
+                self._items[name].CurrentIndex = control.choices.index(str(control.default))
         self._show_choice()
 
     def _show_choice(self) -> None:
-        for choice in self.panel.choices:
-            self._items[choice.id].Hidden = choice != self.choice
+        for name in self.groups:
+            self._items[name].Hidden = not self.is_shown(name)
         self._items["Effect"].ToolTip = self.choice.help
         self._window.RecalcLayout()

@@ -1,8 +1,8 @@
 """Resolve itself: how it is reached, whether it is one that can be scripted, and its state.
 
 The only module that fetches Resolve, or looks into the names that a menu script is given. Must not
-know clips, color or effects. Trust no answer of the API: ``hasattr`` is true for every name
-(``offers`` asks ``dir``), and a True says nothing (whatever is written is read back).
+know clips, color or effects. Trust no answer of the API: ``hasattr`` is true for every name (ask
+``dir``), and a True says nothing (whatever is written is read back).
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.outside import outside_module
+from kwaflux_core.hosting.outside import outside_app
 from kwaflux_core.hosting.put_back import State, put_back
 from kwaflux_core.hosting.read_back import text_of
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPool, Project, Resolve, Timeline
 
-__all__ = ["Host", "find_host", "offers"]
+__all__ = ["Host", "find_host"]
 
 _OLDEST = (18, 5)
 _FREE_WITHOUT_PYTHON = (21, 1)
 _NO_PYTHON = "it has no Python scripting since 21.1"
+_HOW = "from kwaflux_resolve.console import main; main(['--flow', 'denoise'], names=globals())"
 _SCRIPTING = {
     "win32": r"%PROGRAMDATA%\Blackmagic Design\DaVinci Resolve\Support\Developer\Scripting",
     "darwin": "/Library/Application Support/Blackmagic Design/DaVinci Resolve/Developer/Scripting",
@@ -72,15 +73,16 @@ class Host:
     def save(self) -> None:
         """Save the project: what errored in silence vanishes then, so read back after it."""
         if not self.resolve.GetProjectManager().SaveProject():
-            why = "Resolve did not save the project, so nothing is sure to stay"
-            raise HostError(why, hint="close the dialog that is open in Resolve, and try again")
+            raise HostError("Resolve did not save the project", hint="close its dialog, if any")
 
-    def window_makers(self) -> tuple[object, object] | None:
-        """Return Fusion's UIManager and its dispatcher; None without a user interface."""
+    def window_makers(self) -> tuple[object, object]:
+        """Return Fusion's UIManager and its dispatcher, or refuse without a user interface."""
         fusion = self.names.get("fusion") or self.names.get("fu") or self.resolve.Fusion()
         ui = getattr(fusion, "UIManager", None)
         dispatcher = getattr(self.names.get("bmd"), "UIDispatcher", None)
-        return None if ui is None or dispatcher is None else (ui, dispatcher(ui))
+        if ui is None or dispatcher is None:
+            raise HostError("there is no window here; the console takes", hint=_HOW)
+        return ui, dispatcher(ui)
 
     @contextlib.contextmanager
     def kept(self, show: Timeline | None = None) -> Iterator[None]:
@@ -105,20 +107,6 @@ class Host:
                 project.SetCurrentTimeline(show)
             yield
 
-    def enter_bin(self, name: str) -> None:
-        """Make the bin of that name under the root the current one; it is made if need be."""
-        root = self.pool.GetRootFolder()
-        found = next((inner for inner in root.GetSubFolderList() if inner.GetName() == name), None)
-        found = found or self.pool.AddSubFolder(root, name)
-        if found is None:
-            raise HostError(f"Resolve did not make the bin {name!r}", hint="make it by hand")
-        self.pool.SetCurrentFolder(found)
-
-
-def offers(thing: object, name: str) -> bool:
-    """Tell whether an object of Resolve really has a method."""
-    return name in dir(thing)
-
 
 def find_host(
     names: Mapping[str, object] | None = None, *, say: Callable[[str], None] = print
@@ -138,29 +126,23 @@ def find_host(
         hint = "Kwaflux needs DaVinci Resolve Studio; without it, use kwaflux enhance on files"
         raise HostError(f"this is {shown}, the free edition: {why}", hint=hint)
     if host.version < _OLDEST:
-        oldest = ".".join(map(str, _OLDEST))
-        raise HostError(f"this is {shown}", hint=f"Kwaflux needs {oldest} or later")
+        raise HostError(f"this is {shown}", hint="Kwaflux needs Resolve 18.5 or later")
     if host.project.GetName() == "Untitled Project":
-        why = "this project was never saved, and a script cannot save it the first time"
-        raise HostError(why, hint="save it under a name, and run Kwaflux again")
+        raise HostError("this project was never saved", hint="save it once: a script cannot")
     return host
 
 
 def _from_outside() -> object:
     """Fetch Resolve through its scripting module; in a child first where a mismatch crashes."""
     default = os.path.expandvars(_SCRIPTING.get(sys.platform, _SCRIPTING["linux"]))
-    module = outside_module(
+    return outside_app(
         "DaVinciResolveScript",
+        lambda module: module.scriptapp("Resolve"),
+        host="Resolve",
         folder=os.path.join(os.environ.get("RESOLVE_SCRIPT_API", default), "Modules"),
         is_risky=sys.platform == "win32",
         missing="install DaVinci Resolve Studio, or set RESOLVE_SCRIPT_API",
         misfit=f"set FUSION_PYTHON3_HOME to {sys.base_prefix}, or use another Python",
+        silent="start DaVinci Resolve Studio, and set Preferences > System > General > External "
+        "scripting using to Local; the free edition lets no one in",
     )
-    found: object = module.scriptapp("Resolve")
-    if found is None:
-        raise HostError(
-            "no Resolve answers",
-            hint="start DaVinci Resolve Studio, and set Preferences > System > General > External "
-            "scripting using to Local; the free edition lets no one in",
-        )
-    return found

@@ -5,9 +5,8 @@ Owns the temporary timeline, the render job and its settings. Must not know what
 A temporary timeline holds the whole media, and starts at the number of its first frame: so files
 have the source's numbers, handles are there, and grades are not. ``SetRenderSettings`` lays keys
 over whatever the Deliver page holds, and nothing can be read back: a stock preset is loaded first,
-and the files are looked at, not the job (``kwaflux_core.hosting.arrived``).
-
-All roads are generators: they yield how far they are (0..1), and may be closed at any time.
+and the files are looked at, not the job. Both roads yield how far they are (0..1), and may be
+closed at any time.
 """
 
 from __future__ import annotations
@@ -138,8 +137,8 @@ def _choose_codec(project: Project) -> None:
         raise HostError(f"this Resolve renders no EXR as {_CODEC}", hint="is it the Studio?")
     project.SetCurrentRenderFormatAndCodec(exr, _CODEC)
     project.SetCurrentRenderMode(_SINGLE_CLIP)
-    now = project.GetCurrentRenderFormatAndCodec()
-    if (now.get("format"), now.get("codec")) != (exr, _CODEC):
+    wanted = {"format": exr, "codec": _CODEC}
+    if not wanted.items() <= project.GetCurrentRenderFormatAndCodec().items():
         raise HostError(f"Resolve did not take {_CODEC} as its codec", hint="open the Deliver page")
 
 
