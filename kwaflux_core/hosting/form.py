@@ -105,7 +105,7 @@ class Form(ABC):
         """Undo what was brought back last; not while something goes on."""
         if self._stepper.is_busy:
             return
-        made = self.desk.made()
-        if made:
-            self.desk.revert(made[-1])
-        self.say(f"{made[-1].job} is reverted" if made else "There is nothing to revert")
+        last = next(reversed(self.desk.made()), None)
+        if last is not None:
+            self.desk.revert(last)
+        self.say("There is nothing to revert" if last is None else f"{last.job} is reverted")

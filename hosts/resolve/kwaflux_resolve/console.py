@@ -94,10 +94,9 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
             clip = imported(self.host, chart)
             try:
                 source = source_of(self.host, clip, timeline=self.host.timeline)
-                media = source.media
-                return drained(
-                    render_source(self.host, source, lambda base: media.whole, folder=folder)
-                )
+                whole = source.media.whole
+                steps = render_source(self.host, source, lambda base: whole, folder=folder)
+                return drained(steps)
             finally:
                 self.host.pool.DeleteClips([clip])
 

@@ -126,7 +126,9 @@ def find_host(
         hint = "Kwaflux needs DaVinci Resolve Studio; without it, use kwaflux enhance on files"
         raise HostError(f"this is {shown}, the free edition: {why}", hint=hint)
     if host.version < _OLDEST:
-        raise HostError(f"this is {shown}", hint="Kwaflux needs Resolve 18.5 or later")
+        raise HostError(
+            f"this is {shown}", hint=f"Kwaflux needs {_OLDEST[0]}.{_OLDEST[1]} or later"
+        )
     if host.project.GetName() == "Untitled Project":
         raise HostError("this project was never saved", hint="save it once: a script cannot")
     return host
