@@ -104,6 +104,14 @@ class Choice:
     frames_after: int = 0
     controls: tuple[Control, ...] = ()
 
+    def checked(self, values: Mapping[str, object]) -> dict[str, Value]:
+        """Return the value of each control, checked; whatever else there is is left out.
+
+        Raises:
+            ParamError: Out of range, no such choice, or of another kind.
+        """
+        return {one.name: one.checked(values.get(one.name, one.default)) for one in self.controls}
+
     def control(self, name: str) -> Control:
         """Return the control of that name.
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_resolve.back import Made, Mode, bring_back, made_in, revert
+from kwaflux_core.hosting.footage import Plates
+from kwaflux_core.hosting.made import Made
+from kwaflux_resolve.back import MODES, bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.color import Color, capture
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.render import Plates
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 FLOW = "denoise(strength=0.6)"
 
 
@@ -27,11 +25,10 @@ def _host(found: Scene) -> Host:
     return find_host(found.names, say=found.world.calls.append)
 
 
-def _shot(host: Host) -> tuple[Shot, Color]:
+def _shot(host: Host) -> Shot:
     item = host.timeline.GetCurrentVideoItem()
     assert item is not None
-    shot = look(item, timeline=host.timeline)
-    return shot, capture(shot.media.clip, project=host.project, timeline=host.timeline)
+    return look(host, item, timeline=host.timeline)
 
 
 def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008) -> Plates:
@@ -45,7 +42,7 @@ def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008)
 def _back(
     found: Scene,
     folder: Path,
-    mode: Mode,
+    mode: str,
     *,
     first: int = 1003,
     last: int = 1008,
@@ -54,12 +51,10 @@ def _back(
     host = host or _host(found)
     if mode == "replace":
         first, last = 1001, 1012
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, folder / "out", first=first, last=last)
     with host.kept():
-        return bring_back(
-            host, shot, color=color, mode=mode, job="kw-1", results=results, note=FLOW
-        )
+        return bring_back(host, shot, mode=mode, job="kw-1", results=results, note=FLOW)
 
 
 def _picture(found: Scene) -> tuple[object, ...]:
@@ -86,7 +81,7 @@ def _with_color(found: Scene) -> None:
 @pytest.mark.parametrize("handles", [0, 2])
 @pytest.mark.parametrize("mode", ["take", "track"])
 def test_results_lie_where_the_clip_lies_however_a_version_counts(
-    tmp_path: Path, mode: Mode, handles: int, append: str, left: str
+    tmp_path: Path, mode: str, handles: int, append: str, left: str
 ) -> None:
     quirks = Quirks(append_numbering=append, left_numbering=left)  # type: ignore[arg-type]
     found = scene(tmp_path, quirks=quirks)
@@ -114,9 +109,9 @@ def test_a_second_take_keeps_the_first(tmp_path: Path) -> None:
     found = scene(tmp_path)
     _back(found, tmp_path, "take")
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, tmp_path / "again")
-    bring_back(host, shot, color=color, mode="take", job="kw-2", results=results, note=FLOW)
+    bring_back(host, shot, mode="take", job="kw-2", results=results, note=FLOW)
     assert len(found.item.takes) == 3
     assert [made.job for made in made_in(host.timeline)] == ["kw-1", "kw-2"]
     revert(host, made_in(host.timeline)[-1])
@@ -185,12 +180,12 @@ def test_a_clip_that_does_not_take_its_colorspace_is_not_brought_back(
 def test_an_import_at_video_level_is_set_to_full_range(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     clip = host.pool.GetRootFolder().GetClipList()[0]  # type: ignore[attr-defined]
     found.clip.properties["Data Level"] = "Video"
-    color.put_on(clip)
+    shot.color.put_on(clip)
     assert found.clip.properties["Data Level"] == "Full"
-    assert shot.media.clip.GetUniqueId() == clip.GetUniqueId()
+    assert shot.clip.GetUniqueId() == clip.GetUniqueId()
 
 
 def test_on_versions_without_the_track_s_index_a_result_is_found_by_itself(
@@ -205,7 +200,7 @@ def test_on_versions_without_the_track_s_index_a_result_is_found_by_itself(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode: Mode) -> None:
+def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode: str) -> None:
     found = scene(tmp_path)
     _with_color(found)
     found.world.root.bins.append(type(found.world.root)("Kwaflux"))
@@ -224,7 +219,7 @@ def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("page", ["color", "edit", "fairlight"])
-def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: Mode, page: str) -> None:
+def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: str, page: str) -> None:
     found = scene(tmp_path)
     found.world.page = page
     _back(found, tmp_path, mode)
@@ -240,7 +235,7 @@ def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: Mode, page: str) ->
     ],
 )
 def test_what_a_save_drops_is_never_called_a_success(
-    tmp_path: Path, mode: Mode, quirks: Quirks
+    tmp_path: Path, mode: str, quirks: Quirks
 ) -> None:
     found = scene(tmp_path, quirks=quirks)
     with pytest.raises(HostError, match="after the project was saved"):
@@ -250,7 +245,7 @@ def test_what_a_save_drops_is_never_called_a_success(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_project_that_is_not_saved_is_no_success_and_nothing_stays(
-    tmp_path: Path, mode: Mode
+    tmp_path: Path, mode: str
 ) -> None:
     found = scene(tmp_path, quirks=Quirks(modal_is_open=True))
     found.world.root.bins.append(type(found.world.root)("Kwaflux"))
@@ -278,20 +273,20 @@ def test_a_clip_with_sound_is_not_replaced_by_pictures(tmp_path: Path) -> None:
 def test_only_a_result_of_the_whole_media_replaces_it(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     with pytest.raises(HostError, match="whole media"):
-        bring_back(host, shot, color=color, mode="replace", job="kw-1",
+        bring_back(host, shot, mode="replace", job="kw-1",
                    results=_results(found, tmp_path / "out"), note=FLOW)  # fmt: skip
 
 
 def test_frames_that_are_not_all_there_are_not_imported(tmp_path: Path) -> None:
     found = scene(tmp_path)
     host = _host(found)
-    shot, color = _shot(host)
+    shot = _shot(host)
     results = _results(found, tmp_path / "out")
     (tmp_path / "out" / "clean.1005.exr").unlink()
     with pytest.raises(HostError, match="imported 0 clips"):
-        bring_back(host, shot, color=color, mode="take", job="kw-1", results=results, note=FLOW)
+        bring_back(host, shot, mode="take", job="kw-1", results=results, note=FLOW)
     assert len(found.world.clips()) == 1
 
 

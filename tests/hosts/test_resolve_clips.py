@@ -10,7 +10,7 @@ import pytest
 
 from kwaflux_core.errors import HostError
 from kwaflux_resolve.clips import Shot, chosen_items, look
-from kwaflux_resolve.host import find_host, offers
+from kwaflux_resolve.host import find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
@@ -21,7 +21,7 @@ def _look(found: Scene, item: Placed | None = None) -> Shot:
         found.cut.tracks[0].items = [item]
         found.cut.selected = [item]
     (chosen,) = chosen_items(host)
-    return look(chosen, timeline=host.timeline)
+    return look(host, chosen, timeline=host.timeline)
 
 
 def test_the_selected_clips_are_meant(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_before_21_0_4_it_is_the_clip_under_the_playhead(
     found.cut.selected = [other]
     found.world.version = version
     host = find_host(found.names)
-    assert not offers(host.timeline, "GetSelectedClips")
+    assert "GetSelectedClips" not in dir(host.timeline)
     assert hasattr(host.timeline, "GetSelectedClips"), "hasattr is no proof of anything"
     (item,) = chosen_items(host)
     assert item.GetUniqueId() == found.item.uid
@@ -59,16 +59,16 @@ def test_nothing_selected_and_nothing_under_the_playhead_is_said(tmp_path: Path)
 def test_a_shot_knows_its_media_and_its_place(tmp_path: Path) -> None:
     shot = _look(scene(tmp_path))
     assert (shot.media.first, shot.media.last) == (1001, 1012)
-    assert (shot.start, shot.count) == (86500, 6)
+    assert (shot.cut.start, shot.cut.count) == (86500, 6)
     assert (shot.media.fps, shot.media.size_px) == (24.0, (24, 16))
-    assert shot.used(base=0) == (1003, 1008)
+    assert shot.cut.used(base=0) == (1003, 1008)
 
 
 def test_a_source_start_that_is_one_off_is_no_retime(tmp_path: Path) -> None:
     """``GetSourceStartFrame`` was measured one off on clips that were placed right."""
     found = scene(tmp_path)
     found.item.source_shift = 1
-    assert _look(found).used(base=0) == (1003, 1008)
+    assert _look(found).cut.used(base=0) == (1003, 1008)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_still_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 def test_a_clip_of_one_frame_is_no_still(tmp_path: Path) -> None:
     found = scene(tmp_path, count=1)
-    assert _look(found, Placed(found.clip, 0, 86500, 1)).used(base=0) == (1001, 1001)
+    assert _look(found, Placed(found.clip, 0, 86500, 1)).cut.used(base=0) == (1001, 1001)
 
 
 # --- which Resolve ----------------------------------------------------------------------------

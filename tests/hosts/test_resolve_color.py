@@ -10,7 +10,7 @@ import pytest
 
 from kwaflux_core.color import ColorConfig
 from kwaflux_core.errors import HostError, UnknownColorspace
-from kwaflux_resolve.color import Color, capture
+from kwaflux_resolve.clips import Color, source_of
 from kwaflux_resolve.host import find_host
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
@@ -23,7 +23,7 @@ def _color(found: Scene) -> Color:
     assert item is not None
     clip = item.GetMediaPoolItem()
     assert clip is not None
-    return capture(clip, project=host.project, timeline=host.timeline)
+    return source_of(host, clip, timeline=host.timeline).color
 
 
 def _managed(folder: Path, space: str = "ARRI LogC3") -> Scene:

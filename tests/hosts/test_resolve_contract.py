@@ -178,12 +178,9 @@ def test_the_render_settings_are_keys_that_resolve_knows() -> None:
 
 def test_the_adapter_stays_thin_and_apart() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
-    statements = sum(
-        isinstance(node, ast.stmt)
-        for text in sources.values()
-        for node in ast.walk(ast.parse(text))
-    )
-    assert statements < 1100, "what is not Resolve's belongs into kwaflux_core/hosting"
+    # api.pyi is not counted: it holds the types of Resolve's own names, and no code.
+    lines = sum(text.count("\n") for text in sources.values())
+    assert lines < 1000, "what is not Resolve's belongs into kwaflux_core/hosting"
     for path, text in sources.items():
         imported = {
             alias.split(".")[0]

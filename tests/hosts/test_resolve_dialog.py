@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import pytest
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError
 from kwaflux_core.hosting.panel import FREE_TEXT, Panel
+from kwaflux_core.hosting.wish import Wish
 from kwaflux_resolve import console
-from kwaflux_resolve.back import Mode
+from kwaflux_resolve.back import MODES
+from kwaflux_resolve.console import ASKED, ResolveDesk
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import ASKED, Wish
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -50,7 +50,7 @@ def _dialog(found: Scene, user: FakeUser, panel: Panel | None = None) -> Dialog:
     host = find_host(_names(found, user))
     makers = host.window_makers()
     assert makers is not None
-    return Dialog(host, panel or _panel(), makers=makers)
+    return Dialog(ResolveDesk(host), panel or _panel(), makers=makers)
 
 
 def _said(window: Window) -> str:
@@ -60,16 +60,14 @@ def _said(window: Window) -> str:
 def test_every_kind_of_control_has_its_widget_and_its_value(tmp_path: Path) -> None:
     user = FakeUser()
     dialog = _dialog(scene(tmp_path), user)
-    assert dialog.wish().flow == (
-        'all_kinds(strength=0.5, passes=2, keep=true, kind=soft, note="a b")'
-    )
+    assert dialog.flow() == ('all_kinds(strength=0.5, passes=2, keep=true, kind=soft, note="a b")')
     (window,) = user.windows
     for identity, name, value in (
         ("strength", "Value", 0.25), ("passes", "Value", 5.0), ("keep", "Checked", False),
         ("kind", "CurrentIndex", 0), ("note", "Text", "c"),
     ):  # fmt: skip
         FakeUser.enter(f"all_kinds_{identity}", name, value)(window)
-    assert dialog.wish().flow == "all_kinds(strength=0.25, passes=5, keep=false, kind=hard, note=c)"
+    assert dialog.flow() == "all_kinds(strength=0.25, passes=5, keep=false, kind=hard, note=c)"
 
 
 def test_ranges_and_help_come_from_the_descriptor(tmp_path: Path) -> None:
@@ -84,7 +82,7 @@ def test_an_effect_added_on_the_server_is_there_with_no_line_changed(tmp_path: P
     dialog = _dialog(scene(tmp_path), user, _panel("brand_new"))
     (window,) = user.windows
     FakeUser.choose("Effect", "Brand_New")(window)
-    assert dialog.wish().flow == "brand_new(strength=1.0)"
+    assert dialog.flow() == "brand_new(strength=1.0)"
     items = window.GetItems()
     assert not items["brand_new"].Hidden
     assert items["all_kinds"].Hidden
@@ -96,7 +94,7 @@ def test_a_flow_can_be_typed_and_a_wrong_one_is_pointed_at(tmp_path: Path) -> No
     (window,) = user.windows
     FakeUser.choose("Effect", "Flow as text")(window)
     FakeUser.enter(f"{FREE_TEXT}_text", "Text", "denoise | regrain(amount=1)")(window)
-    assert dialog.wish().flow == "denoise | regrain(amount=1)"
+    assert dialog.flow() == "denoise | regrain(amount=1)"
     FakeUser.enter(f"{FREE_TEXT}_text", "Text", "denoise |")(window)
     FakeUser.press("Enhance")(window)
     assert "denoise |" in _said(window)
@@ -113,7 +111,7 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
         FakeUser.enter("Resolve_colorspace", "Text", "ACEScg"),
     ):
         act(window)
-    wish = dialog.wish()
+    wish = Wish.of(dialog.flow(), dialog.asked(), asked=ASKED)
     assert (wish.mode, wish.is_graded, wish.handles, wish.colorspace) == (
         "track",
         True,
@@ -123,9 +121,9 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
 
 
 def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
-    (mode,) = [control for control in ASKED if control.name == "mode"]
-    assert mode.choices == get_args(Mode)
-    asked = {control.name for control in ASKED}
+    (mode,) = [control for control in ASKED.controls if control.name == "mode"]
+    assert mode.choices == tuple(MODES)
+    asked = {control.name for control in ASKED.controls}
     assert asked == {field.name for field in fields(Wish)} - {"flow"}
 
 
@@ -193,7 +191,7 @@ def test_a_refusal_is_shown_and_the_window_stays(tmp_path: Path) -> None:
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     monkeypatch.setattr(console, "_say", found.append)
-    monkeypatch.setattr(console, "_panel", _panel)
+    monkeypatch.setattr(ResolveDesk, "panel", lambda self: _panel())
     return found
 
 

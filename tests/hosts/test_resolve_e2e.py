@@ -14,11 +14,14 @@ import pytest
 from kwaflux_core.client import Client
 from kwaflux_core.errors import HostError
 from kwaflux_core.exr import read_exr
+from kwaflux_core.hosting.clip_work import enhance
+from kwaflux_core.hosting.made import Made
+from kwaflux_core.hosting.wish import Wish
 from kwaflux_core.hosting.work import OpenClient
 from kwaflux_resolve import console
-from kwaflux_resolve.back import Made, Mode, made_in, revert
+from kwaflux_resolve.back import made_in, revert
+from kwaflux_resolve.console import ResolveDesk
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import Wish, enhance
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -38,7 +41,7 @@ def _host(found: Scene) -> Host:
 
 def _run(found: Scene, server: RunningServer, **wish: object) -> list[Made]:
     asked = Wish(**{"flow": "identity", "colorspace": "scene_linear", **wish})  # type: ignore[arg-type]
-    steps = enhance(_host(found), asked, open_client=_open(server))
+    steps = enhance(ResolveDesk(_host(found)), asked, open_client=_open(server))
     while True:
         try:
             next(steps)
@@ -57,7 +60,7 @@ def _shown(found: Scene, frame: int) -> Path:
 
 @pytest.mark.parametrize("mode", ["take", "track", "replace"])
 def test_a_clip_goes_out_and_comes_back_bit_for_bit(
-    tmp_path: Path, server: RunningServer, mode: Mode
+    tmp_path: Path, server: RunningServer, mode: str
 ) -> None:
     found = scene(tmp_path)
     sources = [pixels(found.clip.file(index)) for index in range(2, 8)]
@@ -87,7 +90,9 @@ def test_a_person_may_open_another_timeline_while_the_server_works(
     found = scene(tmp_path)
     host = _host(found)
     steps = enhance(
-        host, Wish(flow="identity", colorspace="scene_linear"), open_client=_open(server)
+        ResolveDesk(host),
+        Wish(flow="identity", colorspace="scene_linear"),
+        open_client=_open(server),
     )
     other = Cut("other")
     found.world.cuts.append(other)
@@ -168,7 +173,7 @@ def test_a_cancel_in_the_middle_reaches_the_server_and_changes_nothing(
     found = scene(tmp_path, count=60)
     found.item.count = 50
     wish = Wish(flow="slow(seconds=0.2)", colorspace="scene_linear")
-    steps = enhance(_host(found), wish, open_client=_open(server))
+    steps = enhance(ResolveDesk(_host(found)), wish, open_client=_open(server))
     for said in steps:
         if "3 of 50 frames" in said:
             break
@@ -187,7 +192,7 @@ def test_a_server_that_is_killed_is_said_and_a_later_run_does_the_rest(
     found.item.count = 20
     doomed = start_server()
     wish = Wish(flow="slow(seconds=0.1)", colorspace="scene_linear")
-    steps = enhance(_host(found), wish, open_client=_open(doomed))
+    steps = enhance(ResolveDesk(_host(found)), wish, open_client=_open(doomed))
 
     def follow() -> None:
         for said in steps:
@@ -252,7 +257,7 @@ def test_the_chart_tells_what_resolve_did_to_colors(
 ) -> None:
     """A Resolve that answers as if it had left its conversion out, and had not."""
     said = _at_home(monkeypatch, server, tmp_path)
-    monkeypatch.setattr("kwaflux_resolve.color.Color.keep_numbers", lambda self, timeline: None)
+    monkeypatch.setattr("kwaflux_resolve.clips.Color.keep_numbers", lambda self, timeline: None)
     found = scene(tmp_path)
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
     assert console.main(["--check"], names=found.names) == 1

@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, KwafluxError
+from kwaflux_core.hosting.footage import Plates
 from kwaflux_core.hosting.hop import frame_path
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.color import capture
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.render import Plates, render_composite, render_source
+from kwaflux_resolve.render import render_composite, render_source
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import SIZE_PX, Scene, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -27,7 +27,7 @@ def _host(found: Scene) -> Host:
 def _shot(host: Host) -> Shot:
     item = host.timeline.GetCurrentVideoItem()
     assert item is not None
-    return look(item, timeline=host.timeline)
+    return look(host, item, timeline=host.timeline)
 
 
 def _to_end(steps: Generator[float, None, Plates]) -> Plates:
@@ -42,11 +42,13 @@ def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) 
     frames = folder / "frames"
     frames.mkdir()
     shot = _shot(host)
-    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
     with host.kept():
         return _to_end(
             render_source(
-                host, shot, color=color, folder=str(frames), handles=handles, is_whole=is_whole
+                host,
+                shot,
+                lambda base: shot.cut.planned(base, handles=handles, is_whole=is_whole),
+                folder=str(frames),
             )
         )
 
@@ -156,11 +158,8 @@ def test_a_render_that_is_closed_midway_stops_and_leaves_nothing(tmp_path: Path)
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     host, before = _host(found), _state(found.world)
     shot = _shot(host)
-    color = capture(shot.media.clip, project=host.project, timeline=host.timeline)
     with host.kept():
-        steps = render_source(
-            host, shot, color=color, folder=str(tmp_path), handles=0, is_whole=False
-        )
+        steps = render_source(host, shot, lambda base: shot.cut.planned(base), folder=str(tmp_path))
         assert next(steps) >= 0
         assert found.world.rendering
         steps.close()

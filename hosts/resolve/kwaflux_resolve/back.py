@@ -8,84 +8,31 @@ shows placements that a save then drops. What fails is undone before the error i
 from __future__ import annotations
 
 import contextlib
-import json
-import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.hop import frame_path
-from kwaflux_resolve.clips import Shot
-from kwaflux_resolve.color import Color, capture
-from kwaflux_resolve.host import Host, text_of
-from kwaflux_resolve.render import Plates
+from kwaflux_core.hosting.footage import Plates, first_file
+from kwaflux_core.hosting.made import Made, check_stays, read_made
+from kwaflux_core.hosting.read_back import not_taken, text_of
+from kwaflux_resolve.clips import BIN, Color, Shot, imported, said, source_of
+from kwaflux_resolve.host import Host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
 
-__all__ = ["Made", "Mode", "bring_back", "made_in", "revert"]
-
-Mode: TypeAlias = Literal["take", "track", "replace", "fusion"]
-_BIN = "Kwaflux"
-_MARK = "kwaflux"
+__all__ = ["MODES", "bring_back", "made_in", "revert"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """Tell what one job made; it is the marker's custom data, and all that undoing needs.
-
-    Args:
-        job: The job's id, which begins with the time.
-        mode: Which way.
-        item: The timeline item it was made for.
-        made: The take's clip, the item on the new track, the comp's name, or the new files.
-        before: The take that was shown before, or the files that were replaced.
-        level: The data level of what was replaced.
-    """
-
-    job: str
-    mode: Mode
-    item: str
-    made: str = ""
-    before: str = ""
-    level: str = ""
-
-    @property
-    def data(self) -> str:
-        """The text that a marker carries."""
-        return json.dumps({_MARK: 1, **asdict(self)}, separators=(",", ":"))
-
-
-def bring_back(
-    host: Host, shot: Shot, *, color: Color, mode: Mode, job: str, results: Plates, note: str
-) -> Made:
-    """Bring results into the project, mark them, save, and find them again.
-
-    Raises:
-        HostError: Resolve did not do as it was told; nothing is left behind.
-    """
-    timeline = host.timeline
-    made = Made(job=job, mode=mode, item=shot.uid)
+def bring_back(host: Host, shot: Shot, *, mode: str, job: str, results: Plates, note: str) -> Made:
+    """Bring results into the project, mark them, save, and find them again; or leave nothing."""
+    old, level = first_file(shot.media.path), shot.color.level
+    made = Made(job=job, mode=mode, item=shot.uid, made=results.pattern, before=old, level=level)
     try:
-        if mode == "replace":
-            made = _to_replace(shot, made, color=color, results=results)
-            new = frame_path(results.pattern, results.first)
-            _exchange(host, shot.media.clip, new, color=color, is_original=False)
-        elif mode == "fusion":
-            made = _branched(shot, made, color=color, results=results)
-        else:
-            clip = _imported(host, results, color=color)
-            made = replace(made, made=clip.GetUniqueId())
-            place = _taken if mode == "take" else _placed
-            made = place(host, shot, clip, made, head=results.used[0] - results.first)
-        _mark(timeline, shot, made, note=note)
-        for moment in ("", " after the project was saved"):
-            if not _is_there(host, made):
-                raise HostError(f"the result was not found on the timeline{moment}",
-                                hint="run Kwaflux again; the frames are done")  # fmt: skip
-            if not moment:
-                host.save()
+        made = MODES[mode](host, shot, made, results)
+        _mark(host.timeline, shot, made, note=note)
+        check_stays(lambda: _is_there(host, made), save=host.save)
     except BaseException:
         _undo(host, made)
         raise
@@ -93,26 +40,12 @@ def bring_back(
 
 
 def made_in(timeline: Timeline) -> list[Made]:
-    """Return what Kwaflux made on a timeline, as its markers tell, in the order of time.
-
-    A marker of a newer version, which we could not undo, is passed over.
-    """
-    found = []
-    for marker in timeline.GetMarkers().values():
-        data = text_of(marker.get("customData"))
-        if data.startswith(f'{{"{_MARK}":1,'):
-            with contextlib.suppress(ValueError, TypeError):
-                raw = json.loads(data)
-                found.append(Made(**{name: raw[name] for name in raw if name != _MARK}))
-    return sorted(found, key=lambda made: made.job)
+    """Return what Kwaflux made on a timeline, as its markers tell, in the order of time."""
+    return read_made(text_of(one.get("customData")) for one in timeline.GetMarkers().values())
 
 
 def revert(host: Host, made: Made) -> None:
-    """Take a result out of the project again; its files stay on disk.
-
-    Raises:
-        HostError: It is still there.
-    """
+    """Take a result out of the project again, or say so; its files stay on disk."""
     with host.kept():
         _undo(host, made)
         if _is_there(host, made):
@@ -120,249 +53,182 @@ def revert(host: Host, made: Made) -> None:
         host.save()
 
 
-# --- the ways in ------------------------------------------------------------------------------
-
-
-def _imported(host: Host, results: Plates, *, color: Color) -> MediaPoolItem:
-    """Import frames as one clip into our bin, in the source's colors."""
-    host.bin(_BIN)  # an import lands in the current bin, and nowhere else
-    info = {"FilePath": results.pattern, "StartIndex": results.first, "EndIndex": results.last}
-    clips = list(host.pool.ImportMedia([info]) or [])
-    if len(clips) != 1 or _number(clips[0], "Frames") != results.last - results.first + 1:
-        host.pool.DeleteClips(clips)
-        raise HostError(
-            f"Resolve imported {len(clips)} clips of {results.pattern} instead of one with all "
-            "its frames",
-            hint="turn off Show Individual Frames in the media pool",
-        )
-    try:
-        color.put_on(clips[0])
-    except HostError:
-        host.pool.DeleteClips(clips)
-        raise
-    return clips[0]
-
-
-def _taken(host: Host, shot: Shot, clip: MediaPoolItem, made: Made, *, head: int) -> Made:
+def _taken(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     """Add a take and show it. It is not finalized, so that both can be compared."""
     item, before = shot.item, max(1, shot.item.GetSelectedTakeIndex())
     count = max(1, item.GetTakesCount())
-    for first in _starts(clip, head):
-        item.AddTake(clip, first, first + shot.count - 1)
-        if item.GetTakesCount() == count + 1:
-            item.SelectTakeByIndex(count + 1)
-            if _shows(item, shot, _starts(clip, head)):
-                return replace(made, before=str(before))
-            item.SelectTakeByIndex(before)
-            item.DeleteTakeByIndex(count + 1)
-    host.pool.DeleteClips([clip])
-    raise HostError(
-        f"Resolve added no take to {shot.media.name}", hint="choose a new track instead"
-    )
+    with _new_clip(host, shot, results) as (clip, starts):
+        for first in starts:
+            item.AddTake(clip, first, first + shot.cut.count - 1)
+            if item.GetTakesCount() == count + 1:
+                item.SelectTakeByIndex(count + 1)
+                if _shows(item, shot, starts):
+                    return replace(made, made=clip.GetUniqueId(), before=str(before))
+                item.SelectTakeByIndex(before)
+                item.DeleteTakeByIndex(count + 1)
+        raise HostError(f"Resolve added no take to {shot.media.name}", hint="choose a new track")
 
 
-def _placed(host: Host, shot: Shot, clip: MediaPoolItem, made: Made, *, head: int) -> Made:
+def _placed(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     """Put the result on a new track, where the clip lies."""
-    timeline = host.timeline
-    for first in _starts(clip, head):
-        timeline.AddTrack("video")
-        track = timeline.GetTrackCount("video")
-        timeline.SetTrackName("video", track, _BIN)
-        info: dict[str, object] = {
-            "mediaPoolItem": clip,
-            "startFrame": first,
-            "endFrame": first + shot.count,  # exclusive
-            "mediaType": 1,
-            "trackIndex": track,
-            "recordFrame": shot.start,  # absolute
-        }
-        host.pool.AppendToTimeline([info])
-        items = list(timeline.GetItemListInTrack("video", track) or [])
-        if len(items) == 1 and _shows(items[0], shot, _starts(clip, head)):
-            return replace(made, made=text_of(items[0].GetUniqueId()))
-        timeline.DeleteTrack("video", track)
-    host.pool.DeleteClips([clip])
-    raise HostError(f"Resolve did not place the result of {shot.media.name}", hint="choose a take")
+    timeline, kind = host.timeline, "video"
+    with _new_clip(host, shot, results) as (clip, starts):
+        for first in starts:
+            timeline.AddTrack(kind)
+            track = timeline.GetTrackCount(kind)
+            timeline.SetTrackName(kind, track, BIN)
+            source = {"startFrame": first, "endFrame": first + shot.cut.count}  # exclusive
+            place = {"mediaType": 1, "trackIndex": track, "recordFrame": shot.cut.start}  # absolute
+            host.pool.AppendToTimeline([{"mediaPoolItem": clip, **source, **place}])
+            items = list(timeline.GetItemListInTrack(kind, track) or [])
+            if len(items) == 1 and _shows(items[0], shot, starts):
+                return replace(made, made=text_of(items[0].GetUniqueId()))
+            timeline.DeleteTrack(kind, track)
+        raise HostError(f"Resolve did not place {shot.media.name}'s result", hint="choose a take")
 
 
-def _to_replace(shot: Shot, made: Made, *, color: Color, results: Plates) -> Made:
-    """Return what must be known to undo a replacement, before it is made."""
+def _replaced(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
+    """Exchange the clip's media for the result, wherever it is used."""
     if (results.first, results.last) != (shot.media.first, shot.media.last):
         raise HostError("only a result of the whole media can replace it")
-    if text_of(shot.media.clip.GetClipProperty("Audio Ch")) not in ("", "0"):
-        raise HostError(
-            f"{shot.media.name} has sound, which would be gone with its media",
-            hint="choose a take or a new track",
-        )
-    old = _first_file(shot.media.path)
-    return replace(made, made=results.pattern, before=old, level=color.level)
+    if said(shot.clip, "Audio Ch") not in ("", "0"):
+        raise HostError(f"{shot.media.name} has sound", hint="it would be lost: choose a take")
+    _exchange(host, shot.clip, results.first_file, color=shot.color)
+    return made
 
 
-def _exchange(
-    host: Host, clip: MediaPoolItem, path: str, *, color: Color, is_original: bool
-) -> None:
-    """Replace a clip's media wherever it is used; what people had set is put back."""
-    raw = clip.GetMetadata()
-    metadata = {str(k): str(v) for k, v in raw.items()} if isinstance(raw, dict) else {}
-    clip.ReplaceClip(path)
-    if _first_file(text_of(clip.GetClipProperty("File Path"))) != _first_file(path):
-        raise HostError("Resolve did not replace the clip's media", hint="choose a take instead")
-    clip.SetMetadata(metadata)
-    now = clip.GetMetadata()
-    lost = [name for name in metadata if not isinstance(now, dict) or name not in now]
-    if lost:
-        host.say(f"Resolve did not take back {', '.join(lost)} of {clip.GetName()}")
-    color.put_on(clip, is_original=is_original)
-
-
-def _branched(shot: Shot, made: Made, *, color: Color, results: Plates) -> Made:
+def _branched(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     """Add a comp: MediaIn and a Loader into a Dissolve, which is where both are compared.
 
     A comp without a path from MediaIn is not rendered, and neither are values that are set while
     it is locked: it never is.
     """
-    if color.is_managed:
-        raise HostError(
-            "a Loader is not color managed, and this project is: it would show the wrong colors",
-            hint="choose a take",
-        )
-    comp, names = shot.item.AddFusionComp(), shot.item.GetFusionCompNameList()
-    name = f"Kwaflux {made.job}"
-    if comp is None or not names or not shot.item.RenameFusionCompByName(names[-1], name):
+    if shot.color.is_managed:
+        raise HostError("a Loader is not color managed, and this project is", hint="choose a take")
+    item, name = shot.item, f"Kwaflux {made.job}"
+    comp, names = item.AddFusionComp(), item.GetFusionCompNameList()
+    if comp is None or not names or not item.RenameFusionCompByName(names[-1], name):
         raise HostError(f"Resolve added no Fusion comp to {shot.media.name}", hint="choose a take")
-    made = replace(made, made=name)
     media_in, media_out = comp.FindTool("MediaIn1"), comp.FindTool("MediaOut1")
     loader, mix = (comp.AddTool(kind, -32768, -32768) for kind in ("Loader", "Dissolve"))
-    start = int(float(str(comp.GetAttrs().get("COMPN_RenderStart", 0))))
-    begin, path = (
-        start - (results.used[0] - results.first),
-        frame_path(results.pattern, results.first),
-    )
-    is_good = False
+    begin = int(float(text_of(comp.GetAttrs().get("COMPN_RenderStart")) or 0)) - results.head
+    span: dict[str, object] = {"GlobalIn": begin, "GlobalOut": begin + results.count - 1}
+    wanted = {"Clip": results.first_file, **span}
     if media_in and media_out and loader and mix:
-        values = {
-            "Clip": path,
-            "GlobalIn": begin,
-            "GlobalOut": begin + results.last - results.first,
-        }
-        for key, value in values.items():
-            loader.SetInput(key, value)
         mix.SetInput("Mix", 1.0)
         mix.ConnectInput("Background", media_in)
         mix.ConnectInput("Foreground", loader)
         media_out.ConnectInput("Input", mix)
-        is_good = all(loader.GetInput(key) == value for key, value in values.items())
-    if not is_good:
-        shot.item.DeleteFusionCompByName(name)
-        raise HostError(f"Fusion did not take a Loader of {path}", hint="choose a take")
-    return made
+        if not not_taken(wanted, write=loader.SetInput, read=loader.GetInput):
+            return replace(made, made=name)
+    item.DeleteFusionCompByName(name)
+    raise HostError(f"Fusion did not take a Loader of {results.first_file}", hint="choose a take")
+
+
+MODES = {"take": _taken, "track": _placed, "replace": _replaced, "fusion": _branched}
+
+
+@contextlib.contextmanager
+def _new_clip(host: Host, shot: Shot, results: Plates) -> Iterator[tuple[MediaPoolItem, list[int]]]:
+    """Give results as a clip, and its possible starts; what is raised takes it away again."""
+    clip = imported(host, results)
+    try:
+        shot.color.put_on(clip)
+        yield clip, results.starts(int(said(clip, "Start") or 0))
+    except BaseException:
+        host.pool.DeleteClips([clip])
+        raise
+
+
+def _exchange(host: Host, clip: MediaPoolItem, path: str, *, color: Color, level: str = "") -> None:
+    """Replace a clip's media wherever it is used; what people had set is put back."""
+    kept = dict(clip.GetMetadata() or {})
+    clip.ReplaceClip(path)
+    if first_file(said(clip, "File Path")) != first_file(path):
+        raise HostError("Resolve did not replace the clip's media", hint="choose a take instead")
+    clip.SetMetadata(kept)
+    if lost := kept.keys() - dict(clip.GetMetadata() or {}).keys():
+        host.say(f"Resolve did not take back {', '.join(sorted(lost))} of {clip.GetName()}")
+    color.put_on(clip, level=level)
+
+
+def _shows(item: TimelineItem, shot: Shot, starts: Sequence[int]) -> bool:
+    """Tell whether an item lies where the shot does and begins at the right frame."""
+    is_there = shot.cut.is_shown_at(item.GetStart(), item.GetDuration())
+    return is_there and item.GetLeftOffset() in starts
 
 
 def _mark(timeline: Timeline, shot: Shot, made: Made, *, note: str) -> None:
     """Set a marker with the job's data on the first free frame of the clip."""
-    offset = shot.start - timeline.GetStartFrame()
-    for frame in range(offset, offset + shot.count):
-        if timeline.AddMarker(frame, "Purple", f"Kwaflux {made.job}", note, 1, made.data):
-            break
+    offset = shot.cut.start - timeline.GetStartFrame()
+    what = ("Purple", f"Kwaflux {made.job}", note, 1, made.data)
+    any(timeline.AddMarker(offset + n, *what) for n in range(shot.cut.count))
     if made not in made_in(timeline):
         raise HostError("Resolve set no marker, so this could not be undone later")
 
 
-# --- what is there, and its undoing -------------------------------------------------------------
-
-
 def _is_there(host: Host, made: Made) -> bool:
     """Tell whether a result is in the project now; everything is asked anew."""
-    item = _item(host.timeline, made.item)
-    if made.mode == "track":
-        return _item(host.timeline, made.made) is not None
-    if item is None:
-        return False
+    item = _item(host.timeline, made)
+    if item is None or made.mode == "track":
+        return item is not None
     if made.mode == "take":
-        return _take_of(item, made) > 0
+        return _take_of(item, made)[0] > 0
     if made.mode == "fusion":
         return made.made in item.GetFusionCompNameList()
-    clip = item.GetMediaPoolItem()
-    path = "" if clip is None else text_of(clip.GetClipProperty("File Path"))
-    return bool(made.made) and _first_file(path).startswith(made.made.partition("%")[0])
+    shown = first_file(said(item.GetMediaPoolItem(), "File Path"))
+    return shown.startswith(made.made.partition("%")[0])
 
 
 def _undo(host: Host, made: Made) -> None:
-    timeline = host.timeline
-    item = _item(timeline, made.item)
-    if made.mode == "track":
-        _remove_placed(host, made)
-    elif item is not None and made.mode == "take" and (index := _take_of(item, made)):
-        clip = item.GetTakeByIndex(index)["mediaPoolItem"]
-        item.SelectTakeByIndex(int(made.before or 1))
-        item.DeleteTakeByIndex(index)
-        host.pool.DeleteClips([clip])  # type: ignore[list-item]
-    elif item is not None and made.mode == "fusion":
-        item.DeleteFusionCompByName(made.made)
-    elif item is not None and made.mode == "replace" and _is_there(host, made):
+    """Take out what is there of a result, its clip in the pool too, and then its marker."""
+    timeline, item = host.timeline, _item(host.timeline, made)
+    if item is not None and _is_there(host, made):
         clip = item.GetMediaPoolItem()
-        if clip is not None:
-            color = capture(clip, project=host.project, timeline=timeline)
-            color = replace(color, level=made.level)
-            _exchange(host, clip, made.before, color=color, is_original=True)
+        if made.mode == "take":
+            index, clip = _take_of(item, made)
+            item.SelectTakeByIndex(int(made.before or 1))
+            item.DeleteTakeByIndex(index)
+        elif made.mode == "track":
+            _take_off(host, item, made)
+        elif made.mode == "fusion":
+            item.DeleteFusionCompByName(made.made)
+        elif clip is not None:
+            color = source_of(host, clip, timeline=timeline).color
+            _exchange(host, clip, made.before, color=color, level=made.level or "Auto")
+        if clip is not None and made.mode in ("take", "track"):
+            host.pool.DeleteClips([clip])
     if not _is_there(host, made):
         timeline.DeleteMarkerByCustomData(made.data)
 
 
-def _remove_placed(host: Host, made: Made) -> None:
-    timeline = host.timeline
-    item = _item(timeline, made.made)
-    if item is None:
-        return
-    clip = item.GetMediaPoolItem()
-    tracks = range(1, timeline.GetTrackCount("video") + 1)
-    uids = {
-        n: [i.GetUniqueId() for i in timeline.GetItemListInTrack("video", n) or ()] for n in tracks
-    }
-    own = next((n for n, found in uids.items() if found == [made.made]), 0)
+def _take_off(host: Host, item: TimelineItem, made: Made) -> None:
+    """Take a result off the timeline, with its track if it is alone there."""
+    timeline, tracks = host.timeline, _tracks(host.timeline)
+    own = [n for n, found in tracks.items() if [i.GetUniqueId() for i in found] == [made.made]]
     if own:
-        timeline.DeleteTrack("video", own)
+        timeline.DeleteTrack("video", own[0])
     else:
         host.resolve.OpenPage("edit")  # DeleteClips works there alone, at times the second time
-        if not timeline.DeleteClips([item], False):
-            timeline.DeleteClips([item], False)
-    if clip is not None:
-        host.pool.DeleteClips([clip])
+        _ = timeline.DeleteClips([item], False) or timeline.DeleteClips([item], False)
 
 
-def _items(timeline: Timeline) -> Iterator[TimelineItem]:
-    for index in range(1, timeline.GetTrackCount("video") + 1):
-        yield from timeline.GetItemListInTrack("video", index) or ()
+def _tracks(timeline: Timeline) -> dict[int, list[TimelineItem]]:
+    numbers = range(1, timeline.GetTrackCount("video") + 1)
+    return {n: list(timeline.GetItemListInTrack("video", n) or ()) for n in numbers}
 
 
-def _item(timeline: Timeline, uid: str) -> TimelineItem | None:
-    return next((item for item in _items(timeline) if item.GetUniqueId() == uid), None)
+def _item(timeline: Timeline, made: Made) -> TimelineItem | None:
+    """Return the item that a result is, or lies on."""
+    uid = made.made if made.mode == "track" else made.item
+    items = (item for found in _tracks(timeline).values() for item in found)
+    return next((item for item in items if item.GetUniqueId() == uid), None)
 
 
-def _take_of(item: TimelineItem, made: Made) -> int:
-    """Return the index of our take, from 1; 0 if there is none."""
+def _take_of(item: TimelineItem, made: Made) -> tuple[int, MediaPoolItem | None]:
+    """Return the index of our take, from 1, and its clip; 0 and None if there is no such take."""
     for index in range(1, item.GetTakesCount() + 1):
-        clip = item.GetTakeByIndex(index).get("mediaPoolItem")
-        if clip is not None and clip.GetUniqueId() == made.made:  # type: ignore[attr-defined]
-            return index
-    return 0
-
-
-def _starts(clip: MediaPoolItem, head: int) -> list[int]:
-    """Return what the first frame may be called: versions count from the file's number or 0."""
-    return list(dict.fromkeys((_number(clip, "Start") + head, head)))
-
-
-def _shows(item: TimelineItem, shot: Shot, starts: list[int]) -> bool:
-    """Tell whether an item lies where the shot does and begins at the right frame."""
-    place = (item.GetStart(), item.GetDuration())
-    return place == (shot.start, shot.count) and item.GetLeftOffset() in starts
-
-
-def _number(clip: MediaPoolItem, name: str) -> int:
-    return int(text_of(clip.GetClipProperty(name)) or 0)
-
-
-def _first_file(path: str) -> str:
-    """Return the path of a sequence's first file: Resolve shows ``x.[1001-1050].exr``."""
-    return re.sub(r"\[(\d+)-\d+\]", r"\1", path.replace("\\", "/"))
+        clip = cast("MediaPoolItem | None", item.GetTakeByIndex(index).get("mediaPoolItem"))
+        if clip is not None and clip.GetUniqueId() == made.made:
+            return index, clip
+    return 0, None

@@ -1,185 +1,177 @@
-"""Which clips are meant, and which frames of their media.
+"""Which clips are meant, what Resolve says of them, and how results become clips.
 
-Owns the choice (selection, else playhead), the arithmetic from the timeline to the source, and the
-reasons why a clip is refused. Must not know rendering or effects.
-
-Frames are numbered as the media's files are: a sequence by its numbers, a movie from 0. All ranges
-here include both ends.
+Owns the choice (selection, else playhead), and the reading and writing of items, clips and their
+colors. ``kwaflux_core.hosting`` says which frames are meant (``footage``), names colors by the
+table ``colorspaces.json`` (``clip_color``), and refuses. Must not know rendering.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_resolve.host import Host, offers, text_of
+from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, names_of, said_or
+from kwaflux_core.hosting.footage import Cut, Footage, Plates, rate_of
+from kwaflux_core.hosting.read_back import not_taken, refused, text_of
+from kwaflux_resolve.host import Host
 
 if TYPE_CHECKING:
-    from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
+    from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem
 
-__all__ = ["Media", "Shot", "chosen_items", "look", "media_of"]
+__all__ = ["BIN", "Shot", "Source", "chosen_items", "imported", "look", "said", "source_of"]
 
-_FPS_TOLERANCE = 0.002
+BIN = "Kwaflux"
+"""What our bin is called, and our tracks."""
+
+_REAPPLIED = ("Input Color Space", "IDT")
+_LEVEL = "Data Level"
 _PLAIN = {
     "PAR": ("square", "1", "1.0", "1.00", "1.000"),
     "H-FLIP": ("off", "0"),
     "V-FLIP": ("off", "0"),
     "Input LUT": ("none", "no lut", "no lut selected"),
 }
-_SPAN_TOLERANCE = 1  # GetSourceStartFrame may be one off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """Hold a clip of the media pool: numbers of its first and last frame, its rate and size."""
+class Color(ClipColor):
+    """Hold what Resolve says of a clip's color; its own properties are to be put back."""
+
+    science: str
+    own: dict[str, str]
+    level: str
+
+    def keep_numbers(self, timeline: Timeline) -> None:
+        """Set a temporary timeline so that its render carries a clip's own numbers, or refuse."""
+        ways = [{"colorScienceMode": "davinciYRGB"}]
+        if self.science.startswith("davinciYRGBColorManaged") and "/" not in self.source:
+            spaces = {"colorSpaceTimeline": self.source, "colorSpaceOutput": self.source}
+            ways.append({**spaces, "colorSpaceOutputToneMapping": "None"})
+        write, read = timeline.SetSetting, timeline.GetSetting
+        if self.is_managed and all(not_taken(way, write=write, read=read) for way in ways):
+            raise HostError(
+                f"this project ({self.science}) would convert the clip to {self.output} on its way "
+                "out, and Resolve did not let a temporary timeline leave that out",
+                hint="enhance it in a project of DaVinci YRGB, or choose the graded composite",
+            )
+
+    def put_on(self, clip: MediaPoolItem, *, level: str = "") -> None:
+        """Say of a clip what was said of the source; frames are of full range unless told."""
+        asked: dict[str, tuple[str, ...]] = {name: (value,) for name, value in self.own.items()}
+        asked[_LEVEL] = (level,) if level else ("Full", "Auto")
+        for name in refused(asked, write=clip.SetClipProperty, read=clip.GetClipProperty):
+            if self.is_managed or name == _LEVEL:
+                hint = "it would be shown in the wrong colors, so it was not brought back"
+                raise HostError(f"Resolve did not take {name} = {asked[name][0]}", hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Hold a clip of the media pool, its media, and what its numbers mean."""
 
     clip: MediaPoolItem
-    name: str
-    path: str
-    first: int
-    last: int
-    fps: float
-    size_px: tuple[int, int]
+    media: Footage
+    color: Color
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
-    """Hold a clip on a timeline.
+@dataclass(frozen=True, slots=True)
+class Shot(Source):
+    """Hold a clip on a timeline too: the item, its id, and which frames lie where."""
 
-    Args:
-        item: The item, and ``uid`` its name in Resolve.
-        media: What it shows.
-        start: Its first frame on the timeline, absolute.
-        count: How many frames it lasts there; as many of the source, for retimes are refused.
-        left: What ``GetLeftOffset`` says: the first source frame, counted from ``base``.
-    """
-
+    timeline: Timeline
     item: TimelineItem
     uid: str
-    media: Media
-    start: int
-    count: int
-    left: int
-
-    def used(self, *, base: int) -> tuple[int, int]:
-        """Return the first and last source frame that the timeline shows.
-
-        Args:
-            base: What ``GetLeftOffset`` says where the whole media lies on a timeline: versions
-                differ in whether a sequence counts from its first number or from 0.
-        """
-        first = self.media.first + self.left - base
-        return first, first + self.count - 1
+    cut: Cut
 
 
 def chosen_items(host: Host) -> list[TimelineItem]:
-    """Return the selected video clips, or the one under the playhead.
-
-    Raises:
-        HostError: There is none.
-    """
+    """Return the selected video clips, or the one under the playhead, or refuse."""
     timeline = host.timeline
-    selected = timeline.GetSelectedClips() if offers(timeline, "GetSelectedClips") else None
+    selected = timeline.GetSelectedClips() if "GetSelectedClips" in dir(timeline) else None
     items = [item for item in selected or () if (item.GetTrackTypeAndIndex() or [""])[0] == "video"]
+    if not items and (current := timeline.GetCurrentVideoItem()) is not None:
+        return [current]
     if not items:
-        current = timeline.GetCurrentVideoItem()
-        items = [] if current is None else [current]
-    if not items:
-        raise HostError(
-            "no clip is selected and none is under the playhead",
-            hint="select clips (Resolve 21.0.4 and later), or put the playhead on one",
-        )
+        hint = "select clips (Resolve 21.0.4 and later), or put the playhead on one"
+        raise HostError("no clip is selected and none is under the playhead", hint=hint)
     return items
 
 
-def look(item: TimelineItem, *, timeline: Timeline) -> Shot:
-    """Return what an item is, or refuse it.
-
-    Raises:
-        HostError: A title, a generator, a compound, a still, a retime, or of another frame rate.
-    """
-    name, clip = text_of(item.GetName()), item.GetMediaPoolItem()
-    media = None if clip is None else media_of(clip)
-    if media is None:
-        raise _refused(name, "is a title, a generator or a compound: it has no media of its own")
-    start, end, left, uid = item.GetStart(), item.GetEnd(), item.GetLeftOffset(), item.GetUniqueId()
-    if start is None or end is None or left is None or uid is None:
-        raise _refused(name, "cannot be read: Resolve says nothing of its frames")
-    _check_rate(media, timeline)
-    _check_plain(media)
-    if media.first == media.last and end - start > 1:
-        raise _refused(name, "is a still", hint="enhance its file: kwaflux enhance")
-    _check_speed(name, item, count=end - start)
-    return Shot(item=item, uid=uid, media=media, start=start, count=end - start, left=left)
+def look(host: Host, item: TimelineItem, *, timeline: Timeline) -> Shot:
+    """Return what an item is, or refuse it."""
+    source = source_of(host, item.GetMediaPoolItem(), timeline=timeline)
+    attributes = {key: said(source.clip, key) for key in _PLAIN}
+    cut = Cut.of_media(
+        source.media,
+        span=(item.GetStart(), item.GetEnd()),
+        left=item.GetLeftOffset(),
+        shown=(item.GetSourceStartFrame(), item.GetSourceEndFrame()),
+        fps=rate_of(text_of(timeline.GetSetting("timelineFrameRate"))),
+        changed={key: v for key, v in attributes.items() if v.lower() not in ("", *_PLAIN[key])},
+    )
+    uid = text_of(item.GetUniqueId())
+    return Shot(source.clip, source.media, source.color, timeline, item, uid, cut)
 
 
-def media_of(clip: MediaPoolItem) -> Media | None:
-    """Return what a clip says of its media; None where it has none, or does not say it."""
-    keys = ("File Path", "Start", "End", "FPS", "Resolution")
-    path, first, last, fps, size = (text_of(clip.GetClipProperty(key)) for key in keys)
-    sides = re.fullmatch(r"(\d+)\s*x\s*(\d+)", size)
-    if not path or sides is None or not all(re.fullmatch(r"-?\d+", n) for n in (first, last)):
-        return None
-    return Media(
-        clip=clip,
-        name=clip.GetName(),
-        path=path,
-        first=int(first),
-        last=int(last),
-        fps=_rate(fps),
-        size_px=(int(sides[1]), int(sides[2])),
+def source_of(host: Host, clip: MediaPoolItem | None, *, timeline: Timeline) -> Source:
+    """Return what a clip of the media pool is, or refuse one without media."""
+    keys = {"path": "File Path", "first": "Start", "last": "End", "fps": "FPS"}
+    texts = {key: said(clip, theirs) for key, theirs in keys.items()}
+    name = "" if clip is None else clip.GetName()
+    media = Footage.of_texts(name, size=said(clip, "Resolution"), **texts)
+    found = cast("MediaPoolItem", clip)  # what has no clip has no media, and was refused
+    return Source(found, media, _color_of(found, host.project, timeline))
+
+
+def _color_of(clip: MediaPoolItem, project: Project, timeline: Timeline) -> Color:
+    """Return what Resolve says of a clip's color on a timeline, or refuse a science not known."""
+
+    def setting(name: str) -> str:
+        return text_of(timeline.GetSetting(name)) or text_of(project.GetSetting(name))
+
+    def space(name: str) -> str:
+        gamma = setting(f"{name}Gamma") if setting("separateColorSpaceAndGamma") == "1" else ""
+        return f"{setting(name)}/{gamma}" if gamma else setting(name)
+
+    science = setting("colorScienceMode")
+    is_aces = science.lower().startswith("aces")
+    if not (is_aces or science.startswith("davinciYRGB")):
+        raise HostError(f"the color science {science!r} is not known", hint="use DaVinci YRGB")
+    own = {name: said(clip, name) for name in _REAPPLIED}
+    source = own["IDT" if is_aces else "Input Color Space"]
+    default = setting("colorAcesIDT") if is_aces else space("colorSpaceInput")
+    output = setting("colorAcesODT") if is_aces else space("colorSpaceOutput")
+    return Color(
+        is_managed=science != "davinciYRGB",
+        source=said_or(source, default),
+        output=output and said_or(output, space("colorSpaceTimeline")),
+        tone_mapping=f"ACES, {output}" if is_aces else setting("colorSpaceOutputToneMapping"),
+        is_raw=is_camera_raw(said(clip, "File Path")),
+        names=names_of(__package__),
+        science=science,
+        own={name: value for name, value in own.items() if value},
+        level=said(clip, _LEVEL),
     )
 
 
-def _check_rate(media: Media, timeline: Timeline) -> None:
-    shown = _rate(text_of(timeline.GetSetting("timelineFrameRate")))
-    if not media.fps or abs(media.fps - shown) > _FPS_TOLERANCE:
-        raise _refused(
-            media.name,
-            f"has {media.fps:g} frames a second and its timeline {shown:g}: its frames are not "
-            "those of its media",
-            hint="put it on a timeline of its own rate, and enhance it there",
-        )
+def said(clip: MediaPoolItem | None, name: str) -> str:
+    """Return a property of a clip as text; what is not there is empty."""
+    return "" if clip is None else text_of(clip.GetClipProperty(name))
 
 
-def _check_plain(media: Media) -> None:
-    """Refuse clip attributes by which Resolve would change pixels on their way out."""
-    for name, plain in _PLAIN.items():
-        value = text_of(media.clip.GetClipProperty(name))
-        if value.lower() not in ("", *plain):
-            raise _refused(
-                media.name,
-                f"has {name} = {value}: Resolve would change its pixels on their way out",
-                hint="set it back in Clip Attributes, or enhance the graded composite",
-            )
-
-
-def _rate(text: str) -> float:
-    """Return the number that a rate begins with: ``29.97 DF``."""
-    found = re.match(r"[0-9.]+", text)
-    return float(found[0]) if found else 0.0
-
-
-def _check_speed(name: str, item: TimelineItem, *, count: int) -> None:
-    """Refuse retimes. No property tells the speed: the source's span against the record's does."""
-    begin, end = item.GetSourceStartFrame(), item.GetSourceEndFrame()
-    if begin is None or end is None or (begin == 0 == end and count > 1):
-        raise _refused(
-            name,
-            "does not tell which source frames it shows, as clips of an imported timeline",
-            hint="put it on the timeline anew from the media pool",
-        )
-    if begin > end:
-        raise _refused(name, "plays in reverse", hint="enhance it forward, then reverse the take")
-    if abs(end - begin - count) > _SPAN_TOLERANCE:
-        raise _refused(
-            name,
-            f"is retimed: {end - begin} source frames in {count}",
-            hint="enhance it at 100 %, then retime the result",
-        )
-
-
-def _refused(name: str, why: str, *, hint: str = "") -> HostError:
-    return HostError(f"{name or 'the item'} {why}", hint=hint or "choose a clip with media")
+def imported(host: Host, frames: Plates) -> MediaPoolItem:
+    """Import frames as one clip into our bin, which is the current one then; or not at all."""
+    pool, root = host.pool, host.pool.GetRootFolder()
+    ours = next((inner for inner in root.GetSubFolderList() if inner.GetName() == BIN), None)
+    ours = ours or pool.AddSubFolder(root, BIN)
+    if ours is None:
+        raise HostError(f"Resolve did not make the bin {BIN!r}", hint="make it by hand")
+    pool.SetCurrentFolder(ours)  # an import lands in the current bin, and nowhere else
+    info = {"FilePath": frames.pattern, "StartIndex": frames.first, "EndIndex": frames.last}
+    clips = list(pool.ImportMedia([info]) or [])
+    if len(clips) == 1 and said(clips[0], "Frames") == str(frames.count):
+        return clips[0]
+    pool.DeleteClips(clips)
+    why = f"Resolve imported {len(clips)} clips of {frames.pattern}, not one with all its frames"
+    raise HostError(why, hint="turn off Show Individual Frames in the media pool")

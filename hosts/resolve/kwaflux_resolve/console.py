@@ -1,50 +1,112 @@
-"""The same without a window: from Resolve's console, from a shell, under ``-nogui``.
+"""What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
 
-Owns the command line and the choice between window and console. Must not know how anything is done.
+Owns Resolve as ``kwaflux_core.hosting`` asks for it, and the choice between window and console.
 
     python -m kwaflux_resolve.console --flow "denoise(strength=0.6)" --mode take
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting import link
+from kwaflux_core.errors import KwafluxError
+from kwaflux_core.hosting.clip_work import ClipDesk
+from kwaflux_core.hosting.command_line import run_command
 from kwaflux_core.hosting.follow import drained
+from kwaflux_core.hosting.footage import Plates
 from kwaflux_core.hosting.layout import add_wheels
-from kwaflux_core.hosting.panel import Panel
-from kwaflux_resolve.back import made_in, revert
-from kwaflux_resolve.check import check_road
+from kwaflux_core.hosting.made import Made
+from kwaflux_core.hosting.read_back import text_of
+from kwaflux_core.hosting.wish import Wish, asked_of
+from kwaflux_resolve.back import bring_back, made_in, revert
+from kwaflux_resolve.clips import Shot, chosen_items, imported, look, source_of
+from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.shots import ASKED, Wish, enhance
+from kwaflux_resolve.render import render_composite, render_source
 
-__all__ = ["main", "menu"]
+if TYPE_CHECKING:
+    from kwaflux_resolve.api import Timeline, TimelineItem
 
-_NO_WINDOW = (
-    "There is no window here. In the console: from kwaflux_resolve.console import main; "
-    "main(['--flow', 'denoise'], names=globals())"
-)
+__all__ = ["ASKED", "ResolveDesk", "main", "menu"]
+
+ASKED = asked_of(__package__)
+"""What a person is asked beside the effect: rows of the window, options of the command line."""
+
+_TOLD = ("colorScienceMode", "colorSpaceTimeline", "colorSpaceOutput", "timelineFrameRate")
+
+
+@dataclass(frozen=True)
+class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
+    """Do in a Resolve what a person asks for in the window or on the console."""
+
+    host: Host
+    name = "Resolve"
+    asked = ASKED
+    accepted = ("alpha", "windows", "channels", "header")  # what an RGB EXR of Resolve's lacks
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        self.host.say(text)
+
+    def chosen(self) -> list[tuple[Timeline, TimelineItem]]:
+        """Return the clips that are meant, each with its timeline: another may be opened later."""
+        return [(self.host.timeline, item) for item in chosen_items(self.host)]
+
+    def look(self, item: tuple[Timeline, TimelineItem]) -> Shot:
+        """Return what a clip is, or refuse it."""
+        return look(self.host, item[1], timeline=item[0])
+
+    def render(self, shot: Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+        """Render what is wished of a clip."""
+        is_whole = wish.mode == "replace"
+        plan = partial(shot.cut.planned, handles=wish.handles, is_whole=is_whole)
+        with self.host.kept(shot.timeline):
+            if wish.is_graded:
+                return (yield from render_composite(self.host, shot, folder=folder))
+            return (yield from render_source(self.host, shot, plan, folder=folder))
+
+    def bring_back(self, shot: Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+        """Bring results into the project, or leave it as it was."""
+        mode, note = wish.mode, wish.flow
+        with self.host.kept(shot.timeline):
+            return bring_back(self.host, shot, mode=mode, job=job, results=results, note=note)
+
+    def made(self) -> list[Made]:
+        """Return what was made on the timeline that is open."""
+        return made_in(self.host.timeline)
+
+    def revert(self, made: Made) -> None:
+        """Take a result out of the project again."""
+        revert(self.host, made)
+
+    def about(self) -> dict[str, str]:
+        """Return Resolve's version and the project's colors."""
+        told = {name: text_of(self.host.project.GetSetting(name)) for name in _TOLD}
+        return {**told, "resolve": ".".join(map(str, self.host.version))}
+
+    def lead(self, chart: Plates, folder: str) -> Plates:
+        """Import the chart and render it as plates are."""
+        with self.host.kept():
+            clip = imported(self.host, chart)
+            try:
+                source = source_of(self.host, clip, timeline=self.host.timeline)
+                whole = source.media.whole
+                steps = render_source(self.host, source, lambda base: whole, folder=folder)
+                return drained(steps)
+            finally:
+                self.host.pool.DeleteClips([clip])
 
 
 def menu(names: Mapping[str, object]) -> None:
-    """Run from Workspace > Scripts: the window, or what is said instead of it.
-
-    Args:
-        names: The script's global names: Resolve puts ``resolve``, ``fusion`` and ``bmd`` there.
-    """
-    add_wheels()
+    """Run from Workspace > Scripts, with the script's global names: show the window, or say why."""
     try:
-        host = find_host(names, say=_say)
-        makers = host.window_makers()
-        if makers is None:
-            _say(_NO_WINDOW)
-            return
-        from kwaflux_resolve.dialog import Dialog
-
-        Dialog(host, _panel(), makers=makers).run()
+        desk = _desk(names)
+        makers = desk.host.window_makers()  # first: without a window, no server is needed
+        Dialog(desk, desk.panel(), makers=makers).run()
     except KwafluxError as error:
         _say(str(error))
 
@@ -52,63 +114,13 @@ def menu(names: Mapping[str, object]) -> None:
 def main(
     arguments: Sequence[str] | None = None, *, names: Mapping[str, object] | None = None
 ) -> int:
-    """Run from a command line; return 0 when all went well, 1 when not.
+    """Run from a command line, in Resolve's console with its ``globals()``; return 0 or 1."""
+    return run_command(lambda: _desk(names), arguments, asked=ASKED.controls, say=_say)
 
-    Args:
-        arguments: What was typed; None: this process's own.
-        names: As in ``menu``; None: Resolve is reached from outside.
-    """
-    parser = argparse.ArgumentParser("kwaflux_resolve", description="Enhance the selected clips.")
-    parser.add_argument("--flow", help="the effects; without it: what there is")
-    parser.add_argument(
-        "--revert", nargs="?", const="", metavar="JOB", help="undo a job or the last"
-    )
-    parser.add_argument("--check", action="store_true", help="send a chart down the whole road")
-    for control in ASKED:
-        how: dict[str, object] = {"dest": control.name, "help": control.help}
-        if control.kind == "boolean":
-            how["action"] = "store_true"
-        else:
-            how |= {"default": control.default, "choices": control.choices or None}
-            how["type"] = int if control.kind == "int" else str
-        parser.add_argument(f"--{control.name.removeprefix('is_')}", **how)  # type: ignore[arg-type]
-    asked = parser.parse_args(arguments)
+
+def _desk(names: Mapping[str, object] | None) -> ResolveDesk:
     add_wheels()
-    try:
-        is_good = _done(find_host(names, say=_say), asked)
-    except KwafluxError as error:
-        _say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        _say("Cancelled; nothing was brought back")
-        return 1
-    return 0 if is_good else 1
-
-
-def _done(host: Host, asked: argparse.Namespace) -> bool:
-    if asked.check:
-        return drained(check_road(host), say=_say)
-    if asked.revert is not None:
-        made = [one for one in made_in(host.timeline) if asked.revert in ("", one.job)]
-        if not made:
-            what = asked.revert or "Kwaflux"
-            raise HostError(f"nothing of {what} is on this timeline", hint="open its own")
-        revert(host, made[-1])
-        _say(f"{made[-1].job} is reverted; its files stay")
-        return True
-    if asked.flow is not None:
-        drained(enhance(host, Wish.of(asked.flow, vars(asked))), say=_say)
-        return True
-    for choice in _panel().choices:
-        _say(f"{choice.id:24} {choice.label}")
-    for one in made_in(host.timeline):
-        _say(f"{one.job}: a {one.mode} on this timeline")
-    return True
-
-
-def _panel() -> Panel:
-    with link.connect(say=_say, name="resolve") as client:
-        return Panel.from_server(client)
+    return ResolveDesk(find_host(names, say=_say))
 
 
 def _say(text: str) -> None:

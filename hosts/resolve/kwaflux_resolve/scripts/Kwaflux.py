@@ -7,23 +7,19 @@ runs has no ``__file__``, so the folders that the installation may have used are
 import os
 import sys
 
+_MODULES = "Fusion/Modules/Kwaflux"
 _FOLDERS = (
     ("KWAFLUX_RESOLVE_DIR", ""),
-    ("APPDATA", "Blackmagic Design/DaVinci Resolve/Support/Fusion/Modules/Kwaflux"),
-    ("PROGRAMDATA", "Blackmagic Design/DaVinci Resolve/Fusion/Modules/Kwaflux"),
-    (
-        "HOME",
-        "Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Modules/Kwaflux",
-    ),
-    ("HOME", ".local/share/DaVinciResolve/Fusion/Modules/Kwaflux"),
+    ("APPDATA", "Blackmagic Design/DaVinci Resolve/Support/" + _MODULES),
+    ("PROGRAMDATA", "Blackmagic Design/DaVinci Resolve/" + _MODULES),
+    ("HOME", "Library/Application Support/Blackmagic Design/DaVinci Resolve/" + _MODULES),
+    ("HOME", ".local/share/DaVinciResolve/" + _MODULES),
 )
 
 
 def _start(names):  # type: ignore[no-untyped-def]
     if sys.version_info < (3, 10):
-        print(
-            "Kwaflux needs Python 3.10 or later; Resolve runs Python %d.%d." % sys.version_info[:2]
-        )
+        print("Kwaflux needs Python 3.10; Resolve runs Python %d.%d." % sys.version_info[:2])
         return
     roots = [os.path.join(os.environ.get(name, ""), tail) for name, tail in _FOLDERS]
     found = [root for root in roots if os.path.isdir(os.path.join(root, "kwaflux_resolve"))]
@@ -32,10 +28,7 @@ def _start(names):  # type: ignore[no-untyped-def]
     try:
         from kwaflux_resolve.console import menu
     except ImportError as error:
-        print(
-            "Kwaflux is not installed for this Python (%s). In a terminal: kwaflux install resolve"
-            % error
-        )
+        print("Kwaflux is not installed here (%s). In a terminal: kwaflux install resolve" % error)
         return
     menu(names)
 

@@ -1,0 +1,223 @@
+"""Clips of a host through a server and back: out, enhanced, and brought back, one by one.
+
+Owns the order of these, and the versions of results: each has a folder, which is in use once what
+was brought back is written down in it. Must not know a host, a window or a console: ``enhance`` is
+a generator, so that whoever waits can draw, and can close it to cancel.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
+
+from kwaflux_core.errors import HostError
+from kwaflux_core.hosting import link
+from kwaflux_core.hosting.clip_color import ClipColor
+from kwaflux_core.hosting.follow import followed, one_by_one, told
+from kwaflux_core.hosting.footage import Footage, Plates
+from kwaflux_core.hosting.hop import HopFolder, frames_text, slashed
+from kwaflux_core.hosting.made import Made, new_job
+from kwaflux_core.hosting.panel import Choice, Panel
+from kwaflux_core.hosting.record import Order
+from kwaflux_core.hosting.road import check_road
+from kwaflux_core.hosting.wish import Wish
+from kwaflux_core.hosting.work import Work
+
+if TYPE_CHECKING:
+    from kwaflux_core.hosting.chart import Aspect
+    from kwaflux_core.hosting.work import OpenClient
+
+__all__ = ["ClipDesk", "ResultFolder", "ShotLike", "enhance"]
+
+_Item = TypeVar("_Item")
+_Shot = TypeVar("_Shot", bound="ShotLike")
+_DONE: Final = "brought_back.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFolder:
+    """Hold the folder of one version of results, and the name of its files before the number."""
+
+    path: str
+    stem: str
+
+    @classmethod
+    def next_of(cls, media: Footage, *, root: str = "") -> ResultFolder:
+        """Return the first version that is not in use.
+
+        One that was not brought back, for it failed or was cancelled, is used again.
+
+        Args:
+            media: What is enhanced.
+            root: Where the folders of all clips lie; empty: ``kwaflux`` beside the media.
+
+        Raises:
+            HostError: The media is itself a result.
+        """
+        beside = os.path.dirname(media.path)
+        if os.path.exists(os.path.join(beside, _DONE)):
+            raise HostError(
+                f"{media.name} is itself a result of Kwaflux",
+                hint="show the original take, or revert it, so that nothing is enhanced twice",
+            )
+        stem = os.path.splitext(media.name)[0].partition("[")[0].rstrip("._- ") or "clip"
+        home = os.path.join(root or os.path.join(beside, "kwaflux"), stem)
+        version = 1
+        while os.path.exists(os.path.join(home, f"v{version:03d}", _DONE)):
+            version += 1
+        return cls(slashed(os.path.join(home, f"v{version:03d}")), f"{stem}_v{version:03d}")
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of its files."""
+        return f"{self.path}/{self.stem}.%04d.exr"
+
+    def set_in_use(self, text: str) -> None:
+        """Write down what was brought back."""
+        with open(f"{self.path}/{_DONE}", "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+class ShotLike(Protocol):
+    """What must be known of a clip on a timeline."""
+
+    @property
+    def media(self) -> Footage:
+        """What it shows."""
+        ...
+
+    @property
+    def color(self) -> ClipColor:
+        """What its numbers mean."""
+        ...
+
+
+class ClipDesk(ABC, Generic[_Item, _Shot]):
+    """The ``Desk`` of a host with clips, made of what an adapter does with one clip.
+
+    All calls come from the thread that takes the steps of ``enhance`` and ``check``.
+
+    Attributes:
+        name: What the host is called; in lower case, the client's name.
+        asked: What is asked beside the effect.
+        accepted: Aspects of the chart that the host is known to change.
+    """
+
+    name: ClassVar[str]
+    asked: ClassVar[Choice]
+    accepted: ClassVar[tuple[Aspect, ...]]
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Show a sentence that is no step."""
+
+    @abstractmethod
+    def chosen(self) -> Sequence[_Item]:
+        """Return the clips that are meant; refuse where there is none."""
+
+    @abstractmethod
+    def look(self, item: _Item) -> _Shot:
+        """Return what a clip is, or refuse it."""
+
+    @abstractmethod
+    def render(self, shot: _Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+        """Render its frames into a folder; tell shares of 1; stop when closed."""
+
+    @abstractmethod
+    def bring_back(self, shot: _Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+        """Bring results into the project, or leave it as it was."""
+
+    @abstractmethod
+    def made(self) -> list[Made]:
+        """Return what was made where the person looks, in the order of time."""
+
+    @abstractmethod
+    def revert(self, made: Made) -> None:
+        """Undo it."""
+
+    @abstractmethod
+    def lead(self, chart: Plates, folder: str) -> Plates:
+        """Bring the chart into the host and render it, into a folder, as plates are."""
+
+    @abstractmethod
+    def about(self) -> dict[str, str]:
+        """Return what support is told of the host."""
+
+    def panel(self) -> Panel:
+        """Return what the server offers."""
+        with link.connect(say=self.say, name=self.name.lower()) as client:
+            return Panel.from_server(client)
+
+    def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:
+        """Enhance the chosen clips; tell how far it is; return what was made."""
+        return enhance(self, Wish.of(flow, values, asked=self.asked))
+
+    def check(self) -> Generator[str, None, bool]:
+        """Send the chart down the whole road; return whether all is well."""
+        return check_road(
+            self.name, self.lead, accepted=self.accepted, about=self.about(), say=self.say
+        )
+
+
+def enhance(
+    host: ClipDesk[_Item, _Shot], wish: Wish, *, open_client: OpenClient | None = None
+) -> Generator[str, None, list[Made]]:
+    """Enhance the chosen clips; a clip that is refused or fails does not end the others.
+
+    Args:
+        host: Where the clips are.
+        wish: What is asked for.
+        open_client: As of ``Work``.
+
+    Returns:
+        What was made; the steps are sentences, and closing them cancels.
+
+    Raises:
+        HostError: No clip could be enhanced; the message says why.
+    """
+
+    def one(item: _Item) -> Generator[str, None, Made]:
+        shot = host.look(item)
+        name, into = shot.media.name, ResultFolder.next_of(shot.media, root=wish.folder)
+        space = shot.color.of_composite if wish.is_graded else shot.color.of_source
+        order = Order(flow=wish.flow, colorspace=space(wish.colorspace))
+        results = yield from _enhanced(host, shot, wish, order, into=into, open_client=open_client)
+        made = host.bring_back(shot, wish, job=new_job(), results=results)
+        into.set_in_use(made.data)
+        yield f"{name}: brought back as a {wish.mode}, and found again after a save"
+        return made
+
+    return (yield from one_by_one(host.chosen(), one, say=host.say))
+
+
+def _enhanced(
+    host: ClipDesk[_Item, _Shot],
+    shot: _Shot,
+    wish: Wish,
+    order: Order,
+    *,
+    into: ResultFolder,
+    open_client: OpenClient | None,
+) -> Generator[str, None, Plates]:
+    """Render frames, have them enhanced, and remove the rendered ones; return the results."""
+    what = shot.media.name
+    with HopFolder.make(beside=os.path.dirname(into.path)) as hop:
+        frames = hop.pattern("plates")
+        os.mkdir(frames)
+        rendering = host.render(shot, wish, frames)
+        plates = yield from told(rendering, what=f"{what}: {host.name} renders")
+        work = Work(
+            order,
+            source=plates.pattern,
+            target=into.pattern,
+            frames=range(plates.first, plates.last + 1),
+            open_client=open_client,
+            name=host.name.lower(),
+        )
+        done = yield from followed(work, what=what)
+    if odd := done.in_state("attention"):
+        host.say(f"{what}: look at {frames_text(odd)}: {done.frames[odd[0]].reason}")
+    return replace(plates, pattern=into.pattern)

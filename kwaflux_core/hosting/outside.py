@@ -1,0 +1,71 @@
+"""A host's own Python module, reached from a Python outside the host.
+
+Owns the folder on the path, the try in a child, and what is said when it fails. Must not know which
+host it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from kwaflux_core.errors import HostError
+
+__all__ = ["outside_app"]
+
+_CHILD_S: Final = 30.0
+
+
+def outside_app(
+    name: str,
+    connect: Callable[[Any], object],
+    *,
+    host: str,
+    folder: str,
+    is_risky: bool,
+    missing: str,
+    misfit: str,
+    silent: str,
+) -> object:
+    """Return the host that a module of its own reaches.
+
+    Args:
+        name: Of the module.
+        connect: Gets the module and returns the host, or None where none answers.
+        host: What the host is called.
+        folder: Where it lies; it goes to the end of the path.
+        is_risky: Whether it may end the process where it does not fit this Python: then a child
+            tries it first.
+        missing: The hint where it does not import.
+        misfit: The hint where the child ended.
+        silent: The hint where no host answers.
+
+    Raises:
+        HostError: It does not import, does not fit this Python, or no host answers.
+    """
+    if folder not in sys.path:
+        sys.path.append(folder)
+    if is_risky:
+        _try_in_child(name, folder=folder, misfit=misfit)
+    try:
+        found = connect(importlib.import_module(name))
+    except ImportError as error:
+        raise HostError(
+            f"{name} does not import: {error}", hint=f"{missing}; tried {folder}"
+        ) from error
+    if found is None:
+        raise HostError(f"no {host} answers", hint=silent)
+    return found
+
+
+def _try_in_child(name: str, *, folder: str, misfit: str) -> None:
+    code = f"import sys; sys.path.append({folder!r}); import {name}"
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=_CHILD_S, check=False
+    )
+    if child.returncode != 0:
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise HostError(f"{name} does not load into this Python ({version})", hint=misfit)

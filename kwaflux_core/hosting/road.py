@@ -1,0 +1,58 @@
+"""The chart on the road that a host's clips take, told in steps.
+
+Owns the folders on the way, the bundle and the last sentence. What the chart is, and what a step
+did to it, ``check`` says; what renders it, the adapter.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Mapping
+
+from kwaflux_core.hosting.bundle import write_bundle
+from kwaflux_core.hosting.chart import Aspect
+from kwaflux_core.hosting.check import run_check
+from kwaflux_core.hosting.footage import Plates
+from kwaflux_core.hosting.hop import frame_path
+
+__all__ = ["check_road"]
+
+
+def check_road(
+    host: str,
+    render: Callable[[Plates, str], Plates],
+    *,
+    accepted: Iterable[Aspect],
+    about: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Generator[str, None, bool]:
+    """Send the chart through a host and the server; tell what became of it; return if all is well.
+
+    While the chart travels, which takes seconds, it does not yield.
+
+    Args:
+        host: Its name.
+        render: Brings frames into the host and renders them, into a folder, as plates are.
+        accepted: Aspects that the host is known to change.
+        about: What support is told of the host.
+        say: Gets a sentence before each step, and the report.
+    """
+    folder = tempfile.mkdtemp(prefix="kwaflux-check-")
+    yield f"A chart goes through {host}, the server, and {host} again"
+
+    def through(source: str, target: str, frames: tuple[int, ...]) -> None:
+        span = (frames[0], frames[-1])
+        rendered = tempfile.mkdtemp(dir=os.path.dirname(target))
+        chart = Plates(first=span[0], last=span[1], used=span, pattern=source)
+        plates = render(chart, rendered)
+        for frame in frames:
+            os.replace(frame_path(plates.pattern, frame), frame_path(target, frame))
+
+    report = run_check(
+        host.lower(), folder=folder, out=through, back=through, accepted=accepted, say=say
+    )
+    text = report.text()
+    say(text)
+    yield f"{text.splitlines()[-1]} {write_bundle(report, about=about)}"
+    return report.is_good

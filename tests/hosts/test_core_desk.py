@@ -1,0 +1,258 @@
+"""What a window and a command line make of a desk, without any host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kwaflux_core.errors import FlowError, HostError, ParamError
+from kwaflux_core.hosting.clip_work import ResultFolder
+from kwaflux_core.hosting.command_line import run_command
+from kwaflux_core.hosting.desk import Desk
+from kwaflux_core.hosting.footage import Footage
+from kwaflux_core.hosting.form import Form
+from kwaflux_core.hosting.made import Made, check_stays, new_job, read_made
+from kwaflux_core.hosting.panel import Choice, Control, Panel
+from kwaflux_core.hosting.wish import Wish
+from kwaflux_testing.effects import card
+
+ASKED = Choice(
+    id="Here",
+    label="Here",
+    help="",
+    controls=(
+        Control(name="is_graded", kind="boolean", label="G", help="g", default=False),
+        Control(name="handles", kind="int", label="H", help="h", default=0, minimum=0, maximum=9),
+        Control(name="gain", kind="double", label="D", help="d", default=1.0,
+                minimum=0, maximum=2),
+        Control(name="mode", kind="choice", label="M", help="m", default="take",
+                choices=("take", "track")),
+    ),
+)  # fmt: skip
+
+
+@dataclass
+class FakeDesk:
+    """Do nothing, and remember what was asked."""
+
+    steps: tuple[str, ...] = ("one", "two")
+    asked: Choice = ASKED
+    calls: list[object] = field(default_factory=list)
+    jobs: list[Made] = field(default_factory=list)
+    error: BaseException | None = None
+
+    def panel(self) -> Panel:
+        return Panel.from_descriptors((card("soften"),))
+
+    def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:
+        self.calls.append((flow, self.asked.checked(values)))
+        try:
+            yield from self.steps
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.calls.append("closed")
+        return self.jobs
+
+    def check(self) -> Generator[str, None, bool]:
+        yield "checked"
+        return self.error is None
+
+    def made(self) -> list[Made]:
+        return self.jobs
+
+    def revert(self, made: Made) -> None:
+        self.calls.append(made.job)
+        self.jobs.remove(made)
+
+
+class FakeForm(Form):
+    """A form whose widgets are a dict."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk, desk.panel())
+        self.said: list[str] = []
+        self.held = {name: control.default for name, control in self.rows.items()}
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def chosen(self) -> int:
+        return 0
+
+    def value(self, group: str, control: Control) -> object:
+        return self.held[f"{group}_{control.name}"]
+
+
+def _made(job: str) -> Made:
+    return Made(job=job, mode="take", item="x")
+
+
+def _typed(desk: FakeDesk, *arguments: str) -> tuple[int, list[str]]:
+    said: list[str] = []
+    find: Callable[[], Desk] = lambda: desk  # noqa: E731
+    return run_command(find, arguments, asked=ASKED.controls, say=said.append), said
+
+
+def test_options_are_what_the_controls_say() -> None:
+    desk = FakeDesk()
+    asked = ("--graded", "--handles", "3", "--gain", "0.5", "--mode", "track")
+    assert _typed(desk, "--flow", "soften", *asked) == (0, ["one", "two"])
+    assert desk.calls[0] == (
+        "soften", {"is_graded": True, "handles": 3, "gain": 0.5, "mode": "track"}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", [("--mode", "up"), ("--handles", "x")])
+def test_an_option_that_no_control_takes_is_refused_before_a_host_is_found(
+    typed: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        _typed(FakeDesk(), "--flow", "soften", *typed)
+    assert typed[0] in capsys.readouterr().err
+
+
+def test_a_value_out_of_range_is_said() -> None:
+    status, said = _typed(FakeDesk(), "--flow", "soften", "--handles", "10")
+    assert status == 1
+    assert "handles" in said[0]
+
+
+def test_ctrl_c_closes_the_work() -> None:
+    desk = FakeDesk(error=KeyboardInterrupt())
+    assert _typed(desk, "--flow", "soften") == (
+        1, ["one", "two", "Cancelled; nothing was brought back"]
+    )  # fmt: skip
+    assert desk.calls[-1] == "closed"
+
+
+def test_without_options_it_says_what_there_is_and_was_made() -> None:
+    status, said = _typed(FakeDesk(jobs=[_made("kw1")]))
+    assert status == 0
+    assert said[0].startswith("soften ")
+    assert said[-1] == "kw1: a take on this timeline"
+
+
+def test_the_last_job_or_a_named_one_is_reverted_and_no_other() -> None:
+    desk = FakeDesk(jobs=[_made("kw1"), _made("kw2"), _made("kw3")])
+    assert _typed(desk, "--revert")[0] == 0
+    assert _typed(desk, "--revert", "kw1")[0] == 0
+    assert desk.calls == ["kw3", "kw1"]
+    status, said = _typed(desk, "--revert", "kw9")
+    assert status == 1
+    assert "nothing of kw9" in said[0]
+
+
+def test_a_check_that_is_not_good_has_a_status() -> None:
+    assert _typed(FakeDesk(), "--check") == (0, ["checked"])
+    assert _typed(FakeDesk(error=HostError("it")), "--check")[0] == 1
+
+
+# --- the form -----------------------------------------------------------------------------------
+
+
+def test_a_form_goes_on_with_its_timer_and_does_one_thing_at_a_time() -> None:
+    desk = FakeDesk(jobs=[_made("kw1")])
+    form = FakeForm(desk)
+    form.buttons["Enhance"]()
+    form.tick()
+    form.buttons["Enhance"]()
+    form.buttons["Check"]()
+    form.buttons["Revert"]()
+    assert len(desk.jobs) == 1
+    form.tick()
+    form.tick()
+    form.tick()
+    assert form.said == ["one", "two"]
+    assert desk.calls == [("soften(strength=1.0)", form.asked()), "closed"]
+    form.buttons["Revert"]()
+    form.buttons["Revert"]()
+    assert form.said[2:] == ["kw1 is reverted", "There is nothing to revert"]
+
+
+@pytest.mark.parametrize("how", ["Cancel", "close"])
+def test_a_form_closes_what_goes_on(how: str) -> None:
+    desk = FakeDesk()
+    form = FakeForm(desk)
+    form.buttons["Enhance"]()
+    form.tick()
+    form.buttons["Cancel"]() if how == "Cancel" else form.close()
+    assert desk.calls[-1] == "closed"
+    assert form.said[1:] == (["Cancelled"] if how == "Cancel" else [""])
+    form.tick()
+    assert len(form.said) == 2
+
+
+def test_what_is_wrong_is_shown_and_the_form_can_go_on() -> None:
+    desk = FakeDesk(error=HostError("it broke", hint="mend it"))
+    form = FakeForm(desk)
+    form.held["Here_handles"] = 99
+    form.buttons["Enhance"]()
+    assert "handles" in _after(form, 1)[-1]
+    form.held["Here_handles"] = 1
+    form.buttons["Enhance"]()
+    assert "it broke" in _after(form, 3)[-1]
+    form.buttons["Check"]()
+    assert _after(form, 1)[-1] == "checked"
+
+
+def _after(form: FakeForm, ticks: int) -> list[str]:
+    for _ in range(ticks):
+        form.tick()
+    return form.said
+
+
+def test_the_rows_of_the_effect_are_shown_and_what_is_asked_beside() -> None:
+    form = FakeForm(FakeDesk())
+    assert [name for name in form.groups if form.is_shown(name)] == ["soften", "Here"]
+
+
+# --- wishes, results, records ---------------------------------------------------------------------
+
+
+def test_a_wish_is_checked_and_may_not_contradict_itself() -> None:
+    asked = Choice(id="Here", label="", help="", controls=ASKED.controls[:2])
+    assert Wish.of("soften", {"handles": 2.0, "other": 1}, asked=asked).handles == 2
+    with pytest.raises(ParamError):
+        Wish.of("soften", {"handles": -1}, asked=asked)
+    with pytest.raises(FlowError):
+        Wish(flow="|")
+    with pytest.raises(HostError, match="graded twice"):
+        Wish(flow="soften", is_graded=True)
+
+
+def test_a_version_is_in_use_once_it_was_brought_back(tmp_path: Path) -> None:
+    media = Footage(name="a_.[1-5].exr", path=f"{tmp_path}/a_.[1-5].exr", first=1, last=5, fps=24,
+                    size_px=(2, 2))  # fmt: skip
+    first = ResultFolder.next_of(media)
+    assert first.pattern == f"{tmp_path}/kwaflux/a/v001/a_v001.%04d.exr"
+    Path(first.path).mkdir(parents=True)
+    assert ResultFolder.next_of(media) == first
+    first.set_in_use("{}")
+    assert ResultFolder.next_of(media).stem == "a_v002"
+    assert ResultFolder.next_of(media, root=f"{tmp_path}/out").path == f"{tmp_path}/out/a/v001"
+    result = Footage(name="a_v001.exr", path=f"{first.path}/a.exr", first=1, last=1, fps=24,
+                     size_px=(2, 2))  # fmt: skip
+    with pytest.raises(HostError, match="itself a result"):
+        ResultFolder.next_of(result)
+
+
+def test_records_come_back_in_the_order_of_time_and_foreign_ones_do_not() -> None:
+    late, early = _made("kw20260102"), _made("kw20260101")
+    texts = [late.data, "", '{"other":1}', '{"kwaflux":1,', '{"kwaflux":2}', early.data]
+    assert read_made([*texts, '{"kwaflux":1,"from":"later"}']) == [early, late]
+    assert new_job() < "kw3"
+
+
+def test_a_result_is_looked_for_before_and_after_the_save() -> None:
+    calls: list[str] = []
+    found = iter((True, False))
+    with pytest.raises(HostError, match="after the project was saved"):
+        check_stays(lambda: next(found), save=lambda: calls.append("saved"))
+    assert calls == ["saved"]
+    with pytest.raises(HostError, match=r"on the timeline\. run"):
+        check_stays(lambda: False, save=lambda: calls.append("again"))
+    assert calls == ["saved"]
