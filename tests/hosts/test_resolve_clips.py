@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_resolve.clips import Shot, chosen_items, look
+from kwaflux_resolve.clips import Shot, chosen, look
 from kwaflux_resolve.host import find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -20,8 +20,8 @@ def _look(found: Scene, item: Placed | None = None) -> Shot:
     if item is not None:
         found.cut.tracks[0].items = [item]
         found.cut.selected = [item]
-    (chosen,) = chosen_items(host)
-    return look(host, chosen, timeline=host.timeline)
+    (item,) = chosen(host)
+    return look(host, item, timeline=host.timeline)
 
 
 def test_the_selected_clips_are_meant(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_selected_clips_are_meant(tmp_path: Path) -> None:
     other = Placed(found.clip, 0, 90000, 3)
     found.cut.tracks[0].items.append(other)
     found.cut.selected = [other, found.item]
-    items = chosen_items(find_host(found.names))
+    items = chosen(find_host(found.names))
     assert [item.GetUniqueId() for item in items] == [other.uid, found.item.uid]
 
 
@@ -45,7 +45,7 @@ def test_before_21_0_4_it_is_the_clip_under_the_playhead(
     host = find_host(found.names)
     assert "GetSelectedClips" not in dir(host.timeline)
     assert hasattr(host.timeline, "GetSelectedClips"), "hasattr is no proof of anything"
-    (item,) = chosen_items(host)
+    (item,) = chosen(host)
     assert item.GetUniqueId() == found.item.uid
 
 
@@ -53,7 +53,7 @@ def test_nothing_selected_and_nothing_under_the_playhead_is_said(tmp_path: Path)
     found = scene(tmp_path)
     found.cut.selected, found.cut.playhead = [], 99999
     with pytest.raises(HostError, match="no clip is selected"):
-        chosen_items(find_host(found.names))
+        chosen(find_host(found.names))
 
 
 def test_a_shot_knows_its_media_and_its_place(tmp_path: Path) -> None:

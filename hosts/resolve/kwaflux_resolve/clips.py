@@ -19,7 +19,7 @@ from kwaflux_resolve.host import Host
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem
 
-__all__ = ["BIN", "Shot", "Source", "chosen_items", "imported", "look", "said", "source_of"]
+__all__ = ["BIN", "Color", "Shot", "Source", "chosen", "imported", "look", "said", "source_of"]
 
 BIN = "Kwaflux"
 """What our bin is called, and our tracks."""
@@ -85,7 +85,7 @@ class Shot(Source):
     cut: Cut
 
 
-def chosen_items(host: Host) -> list[TimelineItem]:
+def chosen(host: Host) -> list[TimelineItem]:
     """Return the selected video clips, or the one under the playhead, or refuse."""
     timeline = host.timeline
     selected = timeline.GetSelectedClips() if "GetSelectedClips" in dir(timeline) else None

@@ -23,7 +23,7 @@ from kwaflux_core.hosting.made import Made
 from kwaflux_core.hosting.read_back import text_of
 from kwaflux_core.hosting.wish import Wish, asked_of
 from kwaflux_resolve.back import bring_back, made_in, revert
-from kwaflux_resolve.clips import Shot, chosen_items, imported, look, source_of
+from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.render import render_composite, render_source
@@ -54,7 +54,7 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
 
     def chosen(self) -> list[tuple[Timeline, TimelineItem]]:
         """Return the clips that are meant, each with its timeline: another may be opened later."""
-        return [(self.host.timeline, item) for item in chosen_items(self.host)]
+        return [(self.host.timeline, item) for item in chosen(self.host)]
 
     def look(self, item: tuple[Timeline, TimelineItem]) -> Shot:
         """Return what a clip is, or refuse it."""
