@@ -20,8 +20,8 @@ def _look(found: Scene, item: Placed | None = None) -> Shot:
     if item is not None:
         found.cut.tracks[0].items = [item]
         found.cut.selected = [item]
-    (item,) = chosen(host)
-    return look(host, item, timeline=host.timeline)
+    (shown,) = chosen(host)
+    return look(host, shown, timeline=host.timeline)
 
 
 def test_the_selected_clips_are_meant(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_before_21_0_4_it_is_the_clip_under_the_playhead(
     host = find_host(found.names)
     assert "GetSelectedClips" not in dir(host.timeline)
     assert hasattr(host.timeline, "GetSelectedClips"), "hasattr is no proof of anything"
-    (item,) = chosen(host)
-    assert item.GetUniqueId() == found.item.uid
+    (shown,) = chosen(host)
+    assert shown.GetUniqueId() == found.item.uid
 
 
 def test_nothing_selected_and_nothing_under_the_playhead_is_said(tmp_path: Path) -> None:

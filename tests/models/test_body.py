@@ -39,8 +39,8 @@ def test_the_radius_is_the_exact_bound_over_all_places_in_a_cell() -> None:
 
 def test_an_enlarging_networks_radius_is_the_exact_bound() -> None:
     torch.manual_seed(1)
-    made = UpscaleNetwork(2).double().eval()
-    for parameter in made.body[-1].parameters():
+    made = UpscaleNetwork().double().eval()
+    for parameter in made.body.last.parameters():
         torch.nn.init.normal_(parameter)
     side = 2 * UpscaleNetwork.RADIUS_PX + 7
     picture = torch.rand(1, 3, side, 4, dtype=torch.float64, requires_grad=True)
@@ -51,12 +51,10 @@ def test_an_enlarging_networks_radius_is_the_exact_bound() -> None:
     assert max(row - int(rows[0]), int(rows[-1]) - row) == UpscaleNetwork.RADIUS_PX
 
 
-def test_a_new_enlarging_network_adds_nothing() -> None:
+def test_a_new_network_that_is_trained_from_nothing_adds_nothing() -> None:
+    network = Restorer(is_residual=True)
     with torch.inference_mode():
-        parts = UpscaleNetwork(4)(torch.rand(1, 3, 8, 12), TOLD[:, :1])
-    for part in parts:
-        assert part.shape == (1, 3, 32, 48)
-        assert not part.any()
+        assert not network(torch.rand(1, 3, 8, 12), TOLD).any()
 
 
 def test_a_tile_with_its_halo_gives_the_pixels_of_the_whole() -> None:
@@ -77,8 +75,8 @@ def test_each_picture_of_a_batch_is_alone_and_told_its_own_levels() -> None:
         together = made(pictures, levels)
         alone = torch.cat([made(pictures[i : i + 1], levels[i : i + 1]) for i in range(3)])
         exchanged = made(pictures, levels.flip(0))
-    assert torch.allclose(together, alone, atol=1e-6)
-    assert not torch.allclose(together[0], exchanged[0], atol=1e-6)
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert not torch.allclose(together[0], exchanged[0], atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from kwaflux_core.card import Curve
 from kwaflux_core.resample import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.effect import Pictures, Value
 from kwaflux_models.upscale.effect import EFFECT
 from kwaflux_models.upscale.network import UpscaleNetwork, enlarged
 
-CURVE = "extended_srgb"
+CURVE: Curve = "extended_srgb"
 
 
 @pytest.fixture(name="network", scope="module")
