@@ -15,8 +15,9 @@ from kwaflux_models.restoring import Judgment, judged, judgment_of, levels
 
 __all__ = ["EFFECT", "Deblur"]
 
-_SHARP_PX = 0.45
-_SOFT_PX = 0.65
+_SHARP_PX, _SOFT_PX = 0.5, 1.0
+"""Softness that is beyond doubt, from nothing done to everything. What is soft by nature, as clouds
+are, is taken for soft focus all the same."""
 _BEYOND_PX = 2.4
 """Softer than this, detail is gone; what a network draws in its place is invented."""
 
