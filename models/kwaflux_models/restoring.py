@@ -17,6 +17,9 @@ from kwaflux_models.effect import Measured, Samples, Value
 
 __all__ = ["Judgment", "judged", "judgment_of", "levels"]
 
+_FLAT = 5e-4
+"""A sample that varies by less, working curve, says nothing of what happened to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
@@ -26,14 +29,16 @@ class Judgment:
         level: What the network is told, in the unit it was trained with.
         share: 0..1, how much of the network's correction is applied: 0 where there is nothing to
             mend, so that what is clean keeps its bits.
+        beyond_doubt: The level that the frame has at least.
     """
 
     level: float
     share: float
+    beyond_doubt: float = 0.0
 
 
 def judged(network: Restorer, samples: Samples, *, nothing: float, plenty: float) -> Judgment:
-    """Judge the level of a frame.
+    """Judge the level of a frame by the samples that hold something; an even frame has none.
 
     Args:
         network: The effect's network; its probe is asked.
@@ -42,9 +47,13 @@ def judged(network: Restorer, samples: Samples, *, nothing: float, plenty: float
         plenty: Where this is beyond doubt, the whole correction is applied.
     """
     first = next(network.probe.parameters())
-    found = network.probe(samples.pictures.to(first.dtype))
-    x = min(1.0, max(0.0, (found.at_least() - nothing) / (plenty - nothing)))
-    return Judgment(found.together(), x * x * (3.0 - 2.0 * x))
+    pictures = samples.pictures[samples.pictures.flatten(1).std(dim=1) > _FLAT]
+    if not len(pictures):
+        return Judgment(0.0, 0.0)
+    found = network.probe(pictures.to(first.dtype))
+    least = found.at_least()
+    x = min(1.0, max(0.0, (least - nothing) / (plenty - nothing)))
+    return Judgment(found.together(), x * x * (3.0 - 2.0 * x), least)
 
 
 def judgment_of(measured: Measured | None, told: float) -> Judgment:

@@ -32,9 +32,7 @@ class Deblur:
     def measure(
         self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
     ) -> Measured:
-        """Judge how soft the frame is, unless the person said it; refuse what is too soft."""
-        if float(values["softness"]) > 0.0:
-            return Measured()
+        """Judge how soft the frame is and show it; refuse what is too soft beyond doubt."""
         found = judged(
             cast(DeblurNetwork, network),
             samples,
@@ -43,7 +41,7 @@ class Deblur:
         )
         softness_px = found.level * SIGMA_UNIT_PX
         refusal = ""
-        if softness_px > _BEYOND_PX:
+        if found.beyond_doubt * SIGMA_UNIT_PX > _BEYOND_PX:
             found = Judgment(found.level, 0.0)
             refusal = (
                 f"beyond what can be recovered: the picture is soft by {softness_px:.1f} px "
