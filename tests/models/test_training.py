@@ -25,7 +25,7 @@ from kwaflux_models.training.losses import LossWeights, block_energy, restoratio
 from kwaflux_models.training.pool import Pool, open_pool, shard_seed
 from kwaflux_models.training.publish import publish
 from kwaflux_models.training.recipe import Recipe, read_recipe, recipe_path
-from kwaflux_models.training.start import fitted_state, shipped_weights
+from kwaflux_models.training.start import fitted_state, shipped_weights, start_tensors
 from kwaflux_models.training.tasks import find_task, trainable_effects
 
 EFFECTS = trainable_effects()
@@ -198,6 +198,17 @@ def test_a_start_with_fewer_inputs_leaves_the_further_ones_at_nothing() -> None:
     assert bool((state["body.0.weight"][:, :13] == 1.0).all())
     assert not state["body.0.weight"][:, 13:].any()
     assert bool((state["body.2.bias"] == 1.0).all())
+
+
+def test_a_level_begins_as_the_noise_level_that_the_recipe_names() -> None:
+    plain, moved = (start_tensors("ffdnet", slope=s, zero=z) for s, z in ((1.0, 0.0), (0.14, 0.5)))
+    level = 0.8
+
+    def answer(tensors: dict[str, torch.Tensor], told: float) -> torch.Tensor:
+        weight, bias = tensors["body.0.weight"][:, 12], tensors["body.0.bias"]
+        return told * weight.sum(dim=(1, 2)) + bias
+
+    torch.testing.assert_close(answer(moved, level), answer(plain, 0.14 * (level - 0.5)))
 
 
 def test_a_start_of_another_network_is_refused() -> None:

@@ -47,7 +47,8 @@ class Deblur:
                 f"beyond what can be recovered: the picture is soft by {softness_px:.1f} px "
                 f"(standard deviation), {_BEYOND_PX:g} px is the limit"
             )
-        return Measured({"softness": round(softness_px, 3)}, refusal, found)
+        name = "softness_judged" if float(values["softness"]) > 0.0 else "softness"
+        return Measured({name: round(softness_px, 3)}, refusal, found)
 
     def residual(
         self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
