@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # What runs in a host's own Python, which may be as old as 3.10.
-FOR_HOSTS := -p kwaflux_core.hosting -p kwaflux_core.protocol -p kwaflux_core.transport \
+FOR_HOSTS := -p kwaflux_hosting -p kwaflux_core.protocol -p kwaflux_core.transport \
 	-p kwaflux_nuke -p kwaflux_resolve \
 	-m kwaflux_core -m kwaflux_core.client -m kwaflux_core.settings -m kwaflux_core.tiling
 

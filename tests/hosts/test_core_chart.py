@@ -22,11 +22,11 @@ from kwaflux_core.client import Client
 from kwaflux_core.errors import HostError, ImageError
 from kwaflux_core.exr import read_exr, write_exr
 from kwaflux_core.geometry import Box
-from kwaflux_core.hosting.bundle import write_bundle
-from kwaflux_core.hosting.chart import ASPECTS, chart_bytes, compared, frame_in
-from kwaflux_core.hosting.check import FRAMES, CheckReport, run_check
-from kwaflux_core.hosting.hop import frame_path
-from kwaflux_core.hosting.plain_exr import read_header, read_plain
+from kwaflux_core.images.exr.pure_python import read_header, read_plain
+from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport, run_check
+from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
+from kwaflux_hosting.roundtrip_check.test_chart import ASPECTS, chart_bytes, compared, frame_in
 from kwaflux_testing.servers import RunningServer
 
 Plane: TypeAlias = npt.NDArray[np.float32]

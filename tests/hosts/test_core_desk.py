@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import FlowError, HostError, ParamError
-from kwaflux_core.hosting.clip_work import ResultFolder
-from kwaflux_core.hosting.command_line import run_command
-from kwaflux_core.hosting.desk import Desk
-from kwaflux_core.hosting.footage import Footage
-from kwaflux_core.hosting.form import Form
-from kwaflux_core.hosting.made import Made, check_stays, new_job, read_made
-from kwaflux_core.hosting.panel import Choice, Control, Panel
-from kwaflux_core.hosting.wish import Wish
+from kwaflux_hosting.panel.dialog_model import Form
+from kwaflux_hosting.panel.panel import Choice, Control, Panel
+from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.timeline_host.command_line import run_command
+from kwaflux_hosting.timeline_host.enhance import ResultFolder
+from kwaflux_hosting.timeline_host.media import Footage
+from kwaflux_hosting.timeline_host.result_marker import Made, check_stays, new_job, read_made
+from kwaflux_hosting.timeline_host.timeline_host import Desk
 from kwaflux_testing.effects import card
 
 ASKED = Choice(

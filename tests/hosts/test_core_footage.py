@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import HostError, UnknownColorspace
-from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, said_or
-from kwaflux_core.hosting.footage import Cut, Footage, Plates, first_file, rate_of
+from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor, is_camera_raw, said_or
+from kwaflux_hosting.timeline_host.media import Cut, Footage, Plates, first_file, rate_of
 
 MEDIA = Footage(name="a", path="/a.exr", first=1001, last=1012, fps=24.0, size_px=(24, 16))
 COLOR = ClipColor(

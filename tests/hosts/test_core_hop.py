@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
-from kwaflux_core.hosting.hop import (
+from kwaflux_hosting.exchange_folder import (
     Entry,
     HopFolder,
     Order,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import kwaflux_core.hosting
+import kwaflux_hosting
 
-_FOLDER = Path(kwaflux_core.hosting.__file__).parent
+_FOLDER = Path(kwaflux_hosting.__file__).parent
 _MODULES = sorted(path for path in _FOLDER.glob("*.py") if path.stem != "__init__")
 _PUBLIC = sorted(path.stem for path in _MODULES if not path.stem.startswith("_"))
 _COMPILED = ("zmq", "msgpack", "numpy", "OpenEXR", "OpenImageIO", "PyOpenColorIO", "torch")
@@ -24,7 +24,7 @@ def _loaded(module: str, tmp_path: Path) -> tuple[float, set[str]]:
     """Return the processor's seconds an import takes, and what it loaded."""
     code = (
         "import json, sys, time, importlib; start = time.process_time(); "
-        f"importlib.import_module('kwaflux_core.hosting.{module}'); "
+        f"importlib.import_module('kwaflux_hosting.{module}'); "
         "print(json.dumps([time.process_time() - start, sorted(sys.modules)]))"
     )
     environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}

@@ -14,17 +14,22 @@ from pathlib import Path
 import pytest
 import zmq.auth
 
+import kwaflux_core
 from kwaflux_core.errors import Cancelled, HostError, ProtocolError, Unavailable
-from kwaflux_core.hosting import link
-from kwaflux_core.hosting.layout import (
+from kwaflux_core.protocol import codec
+from kwaflux_hosting.install_layout import (
     INSTALL_FILE,
     WHEELS,
     add_wheels,
     installed_root,
     python_tag,
 )
-from kwaflux_core.hosting.link import clean_environ, connect, import_problem, server_command
-from kwaflux_core.protocol import codec
+from kwaflux_hosting.server_link.local_server import (
+    clean_environ,
+    connect,
+    import_problem,
+    server_command,
+)
 from kwaflux_testing.servers import Place, RunningServer
 
 _HOSTS_OWN = {
@@ -98,7 +103,7 @@ def test_without_leave_to_start_it_is_an_error_with_the_mend(place: Place) -> No
 def test_another_machines_server_is_never_started_here(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "_CONNECT_S", 0.3)
+    monkeypatch.setattr(connect, "_CONNECT_S", 0.3)
     for name in ("server", "client"):
         zmq.auth.create_certificates(tmp_path, name)
         (tmp_path / f"{name}.key_secret").chmod(0o600)
@@ -209,4 +214,4 @@ def test_a_python_is_called_alike_by_itself_and_by_who_installs_for_it(
     machine: str, tag: str
 ) -> None:
     assert python_tag(version=(3, 10), system="win32", machine=machine) == tag
-    assert installed_root() == Path(link.__file__).resolve().parents[2]
+    assert installed_root() == Path(kwaflux_core.__file__).resolve().parents[1]

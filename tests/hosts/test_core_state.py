@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.follow import drained, one_by_one, rendered
-from kwaflux_core.hosting.outside import outside_app
-from kwaflux_core.hosting.put_back import State, put_back
-from kwaflux_core.hosting.read_back import not_taken, refused, text_of
+from kwaflux_hosting.timeline_host.external_scripting import outside_app
+from kwaflux_hosting.timeline_host.restore_state import State, put_back
+from kwaflux_hosting.timeline_host.step_generators import drained, one_by_one, rendered
+from kwaflux_hosting.timeline_host.verified_settings import not_taken, refused, text_of
 
 
 class Deaf(dict[str, object]):

@@ -21,9 +21,9 @@ from kwaflux_core.errors import HostError
 from kwaflux_core.exr import read_exr, write_exr
 from kwaflux_core.files import write_failed
 from kwaflux_core.geometry import Box
-from kwaflux_core.hosting.record import Record
-from kwaflux_core.hosting.work import OpenClient, Order, Progress, Work
 from kwaflux_core.image import Image
+from kwaflux_hosting.batch.range_render import OpenClient, Order, Progress, Work
+from kwaflux_hosting.batch.results_index import Record
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, new_place, serving, wait_until
@@ -316,7 +316,7 @@ def test_a_folder_that_is_closed_to_us_fails_every_frame_in_words(
     def closed(target: str) -> AbstractContextManager[Path]:
         raise write_failed(target, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("kwaflux_core.hosting._roads.atomic_path", closed)
+    monkeypatch.setattr("kwaflux_hosting.batch.frame_transports.atomic_path", closed)
     progress = _ended(_work(blind, source, f"{tmp_path}/out/clean.%04d.exr"))
     assert progress.in_state("failed") == (1001, 1002, 1003)
     assert "free disk space" in progress.frames[1001].reason

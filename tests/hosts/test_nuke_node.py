@@ -12,7 +12,7 @@ import pytest
 from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError, ParamError
 from kwaflux_core.exr import read_exr
-from kwaflux_core.hosting.panel import Panel
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_nuke import commands, running
 from kwaflux_testing.nuke_scenes import nuke_scene
@@ -253,7 +253,7 @@ def test_a_script_opens_and_renders_its_results_where_kwaflux_is_not_installed(
     tmp_path: Path,
 ) -> None:
     with nuke_scene(tmp_path, frames=range(1, 4)) as scene:
-        from kwaflux_core.hosting.hop import Entry, Record, frame_path
+        from kwaflux_hosting.exchange_folder import Entry, Record, frame_path
         from kwaflux_nuke import buttons, knobs, results
 
         scene.set(kw_effect="Flow", kw_Flow_text="identity")

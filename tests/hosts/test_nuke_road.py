@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kwaflux_core.exr import read_exr
-from kwaflux_core.hosting import frame_by_frame
 from kwaflux_core.image import Image
+from kwaflux_hosting.node_host import enhance
 from kwaflux_testing.nuke_scenes import Scene, nuke_scene
 from kwaflux_testing.pictures import same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, wait_until
@@ -192,7 +192,7 @@ def test_frames_that_the_server_refuses_or_breaks_on_are_told_with_the_reason(
 def test_fifty_frames_are_cancelled_in_the_middle_and_the_rest_is_done_later(
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frame_by_frame, "_BATCH_FRAMES", 20)
+    monkeypatch.setattr(enhance, "_BATCH_FRAMES", 20)
     frames = range(1001, 1051)
     with nuke_scene(tmp_path, server=server, frames=frames) as scene:
         scene.set(kw_effect="Flow", kw_Flow_text='slow(seconds=0.03, log="", name="x")')

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import Cancelled, HostError
-from kwaflux_core.hosting.frame_by_frame import Asked, FrameByFrame, State
-from kwaflux_core.hosting.places import (
+from kwaflux_hosting.batch.results_index import Entry, Order, Record
+from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State
+from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,
     default_pattern,
@@ -20,7 +21,6 @@ from kwaflux_core.hosting.places import (
     step_keys,
     told,
 )
-from kwaflux_core.hosting.record import Entry, Order, Record
 
 
 def _value_at(keys: dict[int, int], frame: int) -> int:

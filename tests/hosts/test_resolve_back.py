@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.footage import Plates
-from kwaflux_core.hosting.made import Made
+from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.result_marker import Made
 from kwaflux_resolve.back import MODES, bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.host import Host, find_host

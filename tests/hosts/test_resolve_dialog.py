@@ -11,8 +11,8 @@ import pytest
 
 from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.panel import FREE_TEXT, Panel
-from kwaflux_core.hosting.wish import Wish
+from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
+from kwaflux_hosting.timeline_host.clip_request import Wish
 from kwaflux_resolve import console
 from kwaflux_resolve.back import MODES
 from kwaflux_resolve.console import ASKED, ResolveDesk
@@ -240,7 +240,7 @@ def test_ctrl_c_on_the_console_cancels(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("kwaflux_core.hosting.follow.time.sleep", interrupted)
+    monkeypatch.setattr("kwaflux_hosting.timeline_host.step_generators.time.sleep", interrupted)
     asked = ["--flow", "denoise", "--colorspace", "scene_linear"]
     assert console.main(asked, names=found.names) == 1
     assert spoken[-1] == "Cancelled; nothing was brought back"

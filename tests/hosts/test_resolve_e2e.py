@@ -14,10 +14,10 @@ import pytest
 from kwaflux_core.client import Client
 from kwaflux_core.errors import HostError
 from kwaflux_core.exr import read_exr
-from kwaflux_core.hosting.clip_work import enhance
-from kwaflux_core.hosting.made import Made
-from kwaflux_core.hosting.wish import Wish
-from kwaflux_core.hosting.work import OpenClient
+from kwaflux_hosting.batch.range_render import OpenClient
+from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.timeline_host.enhance import enhance
+from kwaflux_hosting.timeline_host.result_marker import Made
 from kwaflux_resolve import console
 from kwaflux_resolve.back import made_in, revert
 from kwaflux_resolve.console import ResolveDesk

@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, KwafluxError
-from kwaflux_core.hosting.footage import Plates
-from kwaflux_core.hosting.hop import frame_path
+from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.timeline_host.media import Plates
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.render import render_composite, render_source

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting.layout import INSTALL_FILE, WHEELS, python_tag
+from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS, python_tag
 from kwaflux_server.cli.main import app
 from kwaflux_server.install.block import has_block, put_block, remove_block
 from kwaflux_server.install.machine import Host, Machine
@@ -208,7 +208,7 @@ def test_the_installed_client_imports_in_the_hosts_bare_python(
     _run("install", "nuke", "--python", python, "--wheels", wheels)
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from kwaflux_core.hosting import link\n"
+        "from kwaflux_hosting import link\n"
         "assert link.import_problem() is None, link.import_problem()\n"
         "import kwaflux_core, kwaflux_core.client\n"
         "assert kwaflux_core.__file__.startswith(sys.argv[1])\n"

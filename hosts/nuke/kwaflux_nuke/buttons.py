@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting.bundle import write_bundle
-from kwaflux_core.hosting.check import run_check
-from kwaflux_core.hosting.frame_by_frame import opener
-from kwaflux_core.hosting.hop import expand_view, frames_text
-from kwaflux_core.hosting.link import connect
-from kwaflux_core.hosting.panel import Panel
-from kwaflux_core.hosting.places import next_version_of, told
+from kwaflux_hosting.exchange_folder import expand_view, frames_text
+from kwaflux_hosting.node_host.enhance import opener
+from kwaflux_hosting.node_host.result_files import next_version_of, told
+from kwaflux_hosting.panel.panel import Panel
+from kwaflux_hosting.roundtrip_check.compare import run_check
+from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
+from kwaflux_hosting.server_link.local_server import connect
 from kwaflux_nuke import knobs, results
 from kwaflux_nuke.enhance import Enhancement, frames_asked, running
 from kwaflux_nuke.host import beside, nuke, on_main, say

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.frame_by_frame import Asked, FrameByFrame, State, opener
-from kwaflux_core.hosting.hop import check_room, frames_of
+from kwaflux_hosting.exchange_folder import check_room, frames_of
+from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State, opener
 from kwaflux_nuke import knobs, results
 from kwaflux_nuke.host import beside, nuke, on_main
 from kwaflux_nuke.node import connect_mask

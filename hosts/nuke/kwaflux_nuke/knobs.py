@@ -12,8 +12,8 @@ import re
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting.hop import Order
-from kwaflux_core.hosting.panel import Choice, Control, Panel
+from kwaflux_hosting.exchange_folder import Order
+from kwaflux_hosting.panel.panel import Choice, Control, Panel
 from kwaflux_nuke.host import nuke, undo_off
 
 __all__ = [

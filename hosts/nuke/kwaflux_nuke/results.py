@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.hop import FrameStatus, Order, slashed
-from kwaflux_core.hosting.places import (
+from kwaflux_hosting.exchange_folder import FrameStatus, Order, slashed
+from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,
     default_pattern,

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.footage import Plates, first_file
-from kwaflux_core.hosting.made import Made, check_stays, read_made
-from kwaflux_core.hosting.read_back import not_taken, text_of
+from kwaflux_hosting.timeline_host.media import Plates, first_file
+from kwaflux_hosting.timeline_host.result_marker import Made, check_stays, read_made
+from kwaflux_hosting.timeline_host.verified_settings import not_taken, text_of
 from kwaflux_resolve.clips import BIN, Color, Shot, imported, said, source_of
 from kwaflux_resolve.host import Host
 

@@ -1,7 +1,7 @@
 """Which clips are meant, what Resolve says of them, and how results become clips.
 
 Owns the choice (selection, else playhead), and the reading and writing of items, clips and their
-colors. ``kwaflux_core.hosting`` says which frames are meant (``footage``), names colors by the
+colors. ``kwaflux_hosting`` says which frames are meant (``footage``), names colors by the
 table ``colorspaces.json`` (``clip_color``), and refuses. Must not know rendering.
 """
 
@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.clip_color import ClipColor, is_camera_raw, names_of, said_or
-from kwaflux_core.hosting.footage import Cut, Footage, Plates, rate_of
-from kwaflux_core.hosting.read_back import not_taken, refused, text_of
+from kwaflux_hosting.timeline_host.clip_colorspace import (
+    ClipColor,
+    is_camera_raw,
+    names_of,
+    said_or,
+)
+from kwaflux_hosting.timeline_host.media import Cut, Footage, Plates, rate_of
+from kwaflux_hosting.timeline_host.verified_settings import not_taken, refused, text_of
 from kwaflux_resolve.host import Host
 
 if TYPE_CHECKING:

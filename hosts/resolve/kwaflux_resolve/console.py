@@ -1,6 +1,6 @@
 """What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
 
-Owns Resolve as ``kwaflux_core.hosting`` asks for it, and the choice between window and console.
+Owns Resolve as ``kwaflux_hosting`` asks for it, and the choice between window and console.
 
     python -m kwaflux_resolve.console --flow "denoise(strength=0.6)" --mode take
 """
@@ -14,14 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.hosting.clip_work import ClipDesk
-from kwaflux_core.hosting.command_line import run_command
-from kwaflux_core.hosting.follow import drained
-from kwaflux_core.hosting.footage import Plates
-from kwaflux_core.hosting.layout import add_wheels
-from kwaflux_core.hosting.made import Made
-from kwaflux_core.hosting.read_back import text_of
-from kwaflux_core.hosting.wish import Wish, asked_of
+from kwaflux_hosting.install_layout import add_wheels
+from kwaflux_hosting.timeline_host.clip_request import Wish, asked_of
+from kwaflux_hosting.timeline_host.command_line import run_command
+from kwaflux_hosting.timeline_host.enhance import ClipDesk
+from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.timeline_host.step_generators import drained
+from kwaflux_hosting.timeline_host.verified_settings import text_of
 from kwaflux_resolve.back import bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
 from kwaflux_resolve.dialog import Dialog

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from kwaflux_core.hosting.desk import Desk
-from kwaflux_core.hosting.form import Form
-from kwaflux_core.hosting.panel import Control, Panel
+from kwaflux_hosting.panel.dialog_model import Form
+from kwaflux_hosting.panel.panel import Control, Panel
+from kwaflux_hosting.timeline_host.timeline_host import Desk
 
 __all__ = ["Dialog"]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.outside import outside_app
-from kwaflux_core.hosting.put_back import State, put_back
-from kwaflux_core.hosting.read_back import text_of
+from kwaflux_hosting.timeline_host.external_scripting import outside_app
+from kwaflux_hosting.timeline_host.restore_state import State, put_back
+from kwaflux_hosting.timeline_host.verified_settings import text_of
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPool, Project, Resolve, Timeline

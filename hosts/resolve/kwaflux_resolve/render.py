@@ -18,11 +18,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.arrived import arrived_pattern
-from kwaflux_core.hosting.follow import rendered
-from kwaflux_core.hosting.footage import Plates
-from kwaflux_core.hosting.read_back import not_taken, text_of
 from kwaflux_core.timecode import timecode
+from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.rendered_files import arrived_pattern
+from kwaflux_hosting.timeline_host.step_generators import rendered
+from kwaflux_hosting.timeline_host.verified_settings import not_taken, text_of
 from kwaflux_resolve.clips import Shot, Source
 from kwaflux_resolve.host import Host
 

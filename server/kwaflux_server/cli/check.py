@@ -14,9 +14,9 @@ from typing import Annotated, Final
 import typer
 
 from kwaflux_core.errors import HostError, from_wire
-from kwaflux_core.hosting.check_here import PREFIX
-from kwaflux_core.hosting.layout import INSTALL_FILE
-from kwaflux_core.hosting.link import clean_environ
+from kwaflux_hosting.install_layout import INSTALL_FILE
+from kwaflux_hosting.roundtrip_check.main import PREFIX
+from kwaflux_hosting.server_link.local_server import clean_environ
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.install import HostName, host_named
 from kwaflux_server.cli.options import AsJson
@@ -28,7 +28,7 @@ __all__ = ["check"]
 _PROGRAM: Final = """
 import sys
 sys.path.append(sys.argv[1])
-from kwaflux_core.hosting.check_here import main
+from kwaflux_hosting.roundtrip_check.main import main
 sys.exit(main(sys.argv[2:]))
 """
 _TIMEOUT_S: Final = 400.0

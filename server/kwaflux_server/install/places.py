@@ -86,7 +86,7 @@ def _nuke(machine: Machine, to: Path | None) -> Shape:
     return Shape(
         host="nuke",
         root=root,
-        packages=("kwaflux_core", "kwaflux_nuke"),
+        packages=("kwaflux_core", "kwaflux_hosting", "kwaflux_nuke"),
         beside={path.name: path for path in _files(plugin)},
         outside={},
         lines_in=machine.nuke_folder / "init.py" if to is None else None,
@@ -106,7 +106,7 @@ def _resolve(machine: Machine, to: Path | None) -> Shape:
     return Shape(
         host="resolve",
         root=root,
-        packages=("kwaflux_core", "kwaflux_resolve"),
+        packages=("kwaflux_core", "kwaflux_hosting", "kwaflux_resolve"),
         beside={},
         outside={menu / path.name: path for path in _files(scripts)},
         hints=tuple(hints),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.layout import python_tag
-from kwaflux_core.hosting.link import clean_environ
+from kwaflux_hosting.install_layout import python_tag
+from kwaflux_hosting.server_link.local_server import clean_environ
 
 __all__ = ["OLDEST", "HostPython", "asked", "said_by"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.link import clean_environ
+from kwaflux_hosting.server_link.local_server import clean_environ
 from kwaflux_server.install.pythons import HostPython, said_by
 
 __all__ = ["WANTED", "put_wheels"]

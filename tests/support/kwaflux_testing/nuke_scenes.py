@@ -18,8 +18,8 @@ from unittest import mock
 import numpy as np
 
 from kwaflux_core.exr import write_exr
-from kwaflux_core.hosting.panel import Panel
 from kwaflux_core.image import Image
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_testing.fake_nuke import FakeNuke, running
 from kwaflux_testing.fake_nuke.nodes import Node
 from kwaflux_testing.pictures import hard_floats, plate

@@ -25,9 +25,9 @@ from kwaflux_core.errors import (
     Unavailable,
 )
 from kwaflux_core.files import atomic_path
-from kwaflux_core.hosting.hop import frame_path, frames_text
-from kwaflux_core.hosting.record import Order
 from kwaflux_core.protocol.messages import JobEvent, Urgency
+from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.exchange_folder import frame_path, frames_text
 
 __all__ = ["BytesRoad", "Outcome", "PathRoad", "Report", "Road", "Route"]
 

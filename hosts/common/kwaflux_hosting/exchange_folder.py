@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Final
 
 from kwaflux_core.errors import HostError, ImageWriteFailed
-from kwaflux_core.hosting.record import Entry, FrameStatus, Order, Record, file_key
+from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Record, file_key
 
 __all__ = [
     "Entry",

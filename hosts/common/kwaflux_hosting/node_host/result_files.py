@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting.hop import (
+from kwaflux_hosting.exchange_folder import (
     FrameStatus,
     Order,
     Record,

@@ -20,7 +20,7 @@ from kwaflux_core._nearest import suggestion
 from kwaflux_core._param import Param
 from kwaflux_core.errors import FlowError, HostError
 from kwaflux_core.flow import Flow, Step
-from kwaflux_core.hosting._entries import Choice, Control, lenient, read_choice, written_choice
+from kwaflux_hosting.panel.controls import Choice, Control, lenient, read_choice, written_choice
 
 if TYPE_CHECKING:
     from kwaflux_core.card import Card

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from kwaflux_core.errors import KwafluxError, to_wire
-from kwaflux_core.hosting.bundle import write_bundle
-from kwaflux_core.hosting.check import run_check
-from kwaflux_core.hosting.link import connect
+from kwaflux_hosting.roundtrip_check.compare import run_check
+from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
+from kwaflux_hosting.server_link.local_server import connect
 
 __all__ = ["PREFIX", "main"]
 

@@ -28,7 +28,7 @@ from kwaflux_core.errors import (
     ProtocolError,
     Unavailable,
 )
-from kwaflux_core.hosting.layout import INSTALL_FILE, add_wheels, installed_root
+from kwaflux_hosting.install_layout import INSTALL_FILE, add_wheels, installed_root
 
 if TYPE_CHECKING:
     from kwaflux_core.client import Client

@@ -4,7 +4,7 @@ Owns names shared by ``kwaflux install``, which writes such a folder, and the ad
 
     <root>/                     on the host's sys.path
         kwaflux_install.json    what was installed, and the command that starts the server
-        kwaflux_core/  kwaflux_nuke/ (or kwaflux_resolve/)
+        kwaflux_core/  kwaflux_hosting/  kwaflux_nuke/ (or kwaflux_resolve/)
         init.py  menu.py        Nuke's only: what lies in kwaflux_nuke/plugin
         wheels/cp311-linux-x86_64/{zmq,msgpack,...}    for each Python that was asked
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
-from kwaflux_core.hosting.made import Made
-from kwaflux_core.hosting.panel import Choice, Panel
+from kwaflux_hosting.panel.panel import Choice, Panel
+from kwaflux_hosting.timeline_host.result_marker import Made
 
 __all__ = ["Desk"]
 

@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting.desk import Desk
-from kwaflux_core.hosting.follow import drained
-from kwaflux_core.hosting.panel import Control
+from kwaflux_hosting.panel.panel import Control
+from kwaflux_hosting.timeline_host.step_generators import drained
+from kwaflux_hosting.timeline_host.timeline_host import Desk
 
 __all__ = ["add_options", "run_command"]
 

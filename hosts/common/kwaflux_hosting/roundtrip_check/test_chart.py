@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.geometry import Box
-from kwaflux_core.hosting.plain_exr import PlainPicture, read_plain, written_plain
+from kwaflux_core.images.exr.pure_python import PlainPicture, read_plain, written_plain
 
 __all__ = ["ASPECTS", "DISPLAY", "Aspect", "Finding", "chart_bytes", "compared", "frame_in"]
 

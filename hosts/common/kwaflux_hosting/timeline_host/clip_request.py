@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flow import Flow
-from kwaflux_core.hosting.panel import Choice, Panel
+from kwaflux_hosting.panel.panel import Choice, Panel
 
 __all__ = ["Wish", "asked_of"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_core.hosting.work import Progress, Work
+from kwaflux_hosting.batch.range_render import Progress, Work
 
 __all__ = ["drained", "followed", "one_by_one", "rendered", "told"]
 

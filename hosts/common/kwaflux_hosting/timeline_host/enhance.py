@@ -14,21 +14,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.hosting import link
-from kwaflux_core.hosting.clip_color import ClipColor
-from kwaflux_core.hosting.follow import followed, one_by_one, told
-from kwaflux_core.hosting.footage import Footage, Plates
-from kwaflux_core.hosting.hop import HopFolder, frames_text, slashed
-from kwaflux_core.hosting.made import Made, new_job
-from kwaflux_core.hosting.panel import Choice, Panel
-from kwaflux_core.hosting.record import Order
-from kwaflux_core.hosting.road import check_road
-from kwaflux_core.hosting.wish import Wish
-from kwaflux_core.hosting.work import Work
+from kwaflux_hosting.batch.range_render import Work
+from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.exchange_folder import HopFolder, frames_text, slashed
+from kwaflux_hosting.panel.panel import Choice, Panel
+from kwaflux_hosting.roundtrip_check.timeline import check_road
+from kwaflux_hosting.server_link import local_server
+from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor
+from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.timeline_host.media import Footage, Plates
+from kwaflux_hosting.timeline_host.result_marker import Made, new_job
+from kwaflux_hosting.timeline_host.step_generators import followed, one_by_one, told
 
 if TYPE_CHECKING:
-    from kwaflux_core.hosting.chart import Aspect
-    from kwaflux_core.hosting.work import OpenClient
+    from kwaflux_hosting.batch.range_render import OpenClient
+    from kwaflux_hosting.roundtrip_check.test_chart import Aspect
 
 __all__ = ["ClipDesk", "ResultFolder", "ShotLike", "enhance"]
 
@@ -148,7 +148,7 @@ class ClipDesk(ABC, Generic[_Item, _Shot]):
 
     def panel(self) -> Panel:
         """Return what the server offers."""
-        with link.connect(say=self.say, name=self.name.lower()) as client:
+        with local_server.connect(say=self.say, name=self.name.lower()) as client:
             return Panel.from_server(client)
 
     def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kwaflux_core.errors import Cancelled, HostError, KwafluxError
-from kwaflux_core.hosting.hop import HopFolder, expand_view
-from kwaflux_core.hosting.record import Order
-from kwaflux_core.hosting.work import FrameProgress, FrameState, OpenClient, Progress, Work
+from kwaflux_hosting.batch.range_render import FrameProgress, FrameState, OpenClient, Progress, Work
+from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.exchange_folder import HopFolder, expand_view
 
 if TYPE_CHECKING:
     from kwaflux_core.client import Client
@@ -33,7 +33,7 @@ def opener(name: str, environ: Mapping[str, str]) -> OpenClient:
     """Return what opens a client for a work, with the settings of an environment."""
 
     def open_client(say: Callable[[str], None], cancel: threading.Event) -> Client:
-        from kwaflux_core.hosting.link import connect
+        from kwaflux_hosting.server_link.local_server import connect
 
         return connect(say=say, cancel=cancel, name=name, environ=environ)
 

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kwaflux_core.errors import Cancelled, HostError, ImageWriteFailed, KwafluxError
-from kwaflux_core.hosting._tally import (
+from kwaflux_hosting.batch.progress import (
     FrameProgress,
     FrameState,
     Progress,
@@ -30,14 +30,14 @@ from kwaflux_core.hosting._tally import (
     Tally,
     WorkState,
 )
-from kwaflux_core.hosting.hop import frame_path, has_frame_number, slashed
-from kwaflux_core.hosting.record import Entry, FrameStatus, Order, Record, file_key
+from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Record, file_key
+from kwaflux_hosting.exchange_folder import frame_path, has_frame_number, slashed
 
 if TYPE_CHECKING:
     from kwaflux_core.client import Client
     from kwaflux_core.flow import BoundFlow
-    from kwaflux_core.hosting._roads import Outcome, Road
     from kwaflux_core.protocol.messages import Urgency
+    from kwaflux_hosting.batch.frame_transports import Outcome, Road
 
 __all__ = [
     "FrameProgress",
@@ -206,8 +206,8 @@ class Work:
             return "missing"  # the road will say so, in its own words
 
     def _chosen_road(self, client: Client, flow: BoundFlow) -> Road:
-        from kwaflux_core.hosting._probe import sees_our_disk
-        from kwaflux_core.hosting._roads import BytesRoad, PathRoad, Route
+        from kwaflux_hosting.batch.frame_transports import BytesRoad, PathRoad, Route
+        from kwaflux_hosting.server_link.shared_disk import sees_our_disk
 
         folders = [os.path.dirname(path) or os.curdir for path in (self.source, self.target)]
         _make_folder(folders[1])
@@ -259,7 +259,7 @@ class Work:
 
 def _opener(name: str) -> OpenClient:
     def open_client(say: Callable[[str], None], cancel: threading.Event) -> Client:
-        from kwaflux_core.hosting.link import connect
+        from kwaflux_hosting.server_link.local_server import connect
 
         return connect(say=say, cancel=cancel, name=name)
 

@@ -10,11 +10,11 @@ import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 
-from kwaflux_core.hosting.bundle import write_bundle
-from kwaflux_core.hosting.chart import Aspect
-from kwaflux_core.hosting.check import run_check
-from kwaflux_core.hosting.footage import Plates
-from kwaflux_core.hosting.hop import frame_path
+from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.roundtrip_check.compare import run_check
+from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
+from kwaflux_hosting.roundtrip_check.test_chart import Aspect
+from kwaflux_hosting.timeline_host.media import Plates
 
 __all__ = ["check_road"]
 

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from kwaflux_core.hosting.desk import Desk
-from kwaflux_core.hosting.panel import Choice, Control, Panel
-from kwaflux_core.hosting.stepper import Stepper
+from kwaflux_hosting.panel.panel import Choice, Control, Panel
+from kwaflux_hosting.timeline_host.task_runner import Stepper
+from kwaflux_hosting.timeline_host.timeline_host import Desk
 
 __all__ = ["Form"]
 

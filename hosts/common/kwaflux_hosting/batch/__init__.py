@@ -1,0 +1,1 @@
+"""Render a range of frames through the server and index the results."""

@@ -1,0 +1,1 @@
+"""Controls of a host's panel, made from the effects' cards."""

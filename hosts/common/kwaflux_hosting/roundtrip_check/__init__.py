@@ -1,0 +1,1 @@
+"""Send a test chart through a host and report what changed pixels."""

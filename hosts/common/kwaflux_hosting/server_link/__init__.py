@@ -1,0 +1,1 @@
+"""Find, start and reach the server from a host."""

@@ -1,0 +1,1 @@
+"""What a host of clips (Resolve) adds: clips, media, results in the timeline."""

@@ -1,0 +1,1 @@
+"""OpenEXR files: read, write, header, attributes."""
