@@ -23,9 +23,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # What runs in a host's own Python, which may be as old as 3.10.
-FOR_HOSTS := -p kwaflux_hosting -p kwaflux_core.protocol -p kwaflux_core.transport \
+FOR_HOSTS := -p kwaflux_hosting -p kwaflux_core.client -p kwaflux_core.flows -p kwaflux_core.protocol \
+	-p kwaflux_core.settings -p kwaflux_core.transport \
 	-p kwaflux_nuke -p kwaflux_resolve \
-	-m kwaflux_core -m kwaflux_core.client -m kwaflux_core.settings -m kwaflux_core.tiling
+	-m kwaflux_core -m kwaflux_core.tiling
 
 .PHONY: demo test check fmt bench docs clean setup
 

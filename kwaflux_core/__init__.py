@@ -12,15 +12,14 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # typing's own takes longer to import than all the rest here
 if TYPE_CHECKING:
-    from kwaflux_core.card import Card
-    from kwaflux_core.client import Client, FileResult, Job, RenderResult
+    from kwaflux_core.client.client import Client, FileResult, Job, RenderResult
     from kwaflux_core.errors import KwafluxError
-    from kwaflux_core.files import read_image, write_image
-    from kwaflux_core.flow import Flow
+    from kwaflux_core.flows.card import Card
+    from kwaflux_core.flows.flow import Flow
     from kwaflux_core.geometry import Box
-    from kwaflux_core.image import Image
-
-    __version__: str
+    from kwaflux_core.images.image import Image
+    from kwaflux_core.images.io import read_image, write_image
+    from kwaflux_core.version import __version__
 
 __all__ = [
     "Box",
@@ -37,41 +36,30 @@ __all__ = [
     "write_image",
 ]
 
-_HOME = {
+_MODULE_OF = {
     "Box": "geometry",
-    "Card": "card",
-    "Client": "client",
-    "FileResult": "client",
-    "Flow": "flow",
-    "Image": "image",
-    "Job": "client",
+    "Card": "flows.card",
+    "Client": "client.client",
+    "FileResult": "client.client",
+    "Flow": "flows.flow",
+    "Image": "images.image",
+    "Job": "client.client",
     "KwafluxError": "errors",
-    "RenderResult": "client",
-    "read_image": "files",
-    "write_image": "files",
+    "RenderResult": "client.client",
+    "__version__": "version",
+    "read_image": "images.io",
+    "write_image": "images.io",
 }
 
 
 def __getattr__(name: str) -> object:
     """Return a public name from the module it lives in."""
-    if name == "__version__":
-        found: object = _version()
-    elif name in _HOME:
-        found = getattr(import_module(f"kwaflux_core.{_HOME[name]}"), name)
-    else:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"kwaflux_core.{_MODULE_OF[name]}"), name)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("kwaflux")
-    except PackageNotFoundError:  # copied into a host's folder, or never installed
-        return "0+unknown"

@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 import msgpack
 
 from kwaflux_core.errors import ProtocolError
-from kwaflux_core.protocol._shapes import Mismatch, reader_of, writer_of
+from kwaflux_core.protocol.dataclass_codec import Mismatch, reader_of, writer_of
 from kwaflux_core.protocol.messages import MESSAGES, PROTOCOL_VERSION, Message
 
 __all__ = ["CodecLimits", "Envelope", "WirePart", "decode", "encode"]

@@ -32,7 +32,7 @@ from kwaflux_core.protocol.pixels import (
     Timings,
     Window,
 )
-from kwaflux_core.protocol.server import Limits, WorkerInfo
+from kwaflux_core.protocol.server_info import Limits, WorkerInfo
 
 __all__ = [
     "MESSAGES",

@@ -21,8 +21,8 @@ import stat
 from pathlib import Path
 
 from kwaflux_core.errors import ProtocolError, ResourceError
-from kwaflux_core.transport._ring_dirs import RingDir, host_id, ram_backed_dir, sweep
-from kwaflux_core.transport._slabs import SlabAllocator, slab_planes
+from kwaflux_core.transport.ring_dirs import RingDir, host_id, ram_backed_dir, sweep
+from kwaflux_core.transport.slab_allocator import SlabAllocator, slab_planes
 
 __all__ = [
     "Ring",

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_core.card import Working
-from kwaflux_core.color import ColorConfig, Converter
+from kwaflux_core.color.config import ColorConfig, Converter
+from kwaflux_core.flows.card import Working
 from kwaflux_models import domain
 
 __all__ = ["Domain", "Prepared"]

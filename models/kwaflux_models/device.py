@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import SettingsError
+from kwaflux_core.flows.card import Card
 
 __all__ = ["Device", "Gather", "Precision", "Upload", "choose_precision", "timed"]
 

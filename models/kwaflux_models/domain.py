@@ -26,7 +26,7 @@ import math
 import torch
 from torch import Tensor
 
-from kwaflux_core.card import Curve
+from kwaflux_core.flows.card import Curve
 
 __all__ = ["STEEPNESS", "decode", "encode"]
 

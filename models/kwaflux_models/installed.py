@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwaflux_core._nearest import suggestion
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError, WeightsInvalid
-from kwaflux_core.lora import LORA_NAME, LORA_PARAM, LoraUse, lora_error
-from kwaflux_core.settings import load_models_dir, settings_file
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.lora_spec import LORA_NAME, LORA_PARAM, LoraUse, lora_error
+from kwaflux_core.flows.suggestions import suggestion
+from kwaflux_core.settings.settings import load_models_dir, settings_file
 from kwaflux_models.safetensors_header import Header, parse_header, read_bytes
 
 __all__ = [

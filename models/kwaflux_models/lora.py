@@ -29,8 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import WeightsInvalid
+from kwaflux_core.flows.card import Card
 from kwaflux_models.installed import LORA_FORMAT, base_hash, check_lora_notes
 from kwaflux_models.safetensors_header import in_one_order, parse_header
 

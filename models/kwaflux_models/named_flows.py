@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import FlowError, ModelError
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.preset import Preset
 
 __all__ = ["PRESETS_FOLDER", "read_presets"]
 

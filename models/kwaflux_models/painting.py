@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.flow import BoundStep
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.flows.flow import BoundStep
 from kwaflux_core.geometry import Box
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_core.tiling import Tile, mirrored_indices, plan_tiles
 from kwaflux_models.contract import Domain, Prepared
 from kwaflux_models.device import Device, Precision, Upload

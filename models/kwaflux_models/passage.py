@@ -17,12 +17,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from kwaflux_core.card import Card
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing, OutOfMemory
-from kwaflux_core.flow import BoundFlow, BoundStep
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow, BoundStep
+from kwaflux_core.frames.sequence import temporal_window
 from kwaflux_core.geometry import Box
-from kwaflux_core.sequence import temporal_window
 from kwaflux_models.contract import Domain
 from kwaflux_models.device import Device, Precision
 from kwaflux_models.effect import (

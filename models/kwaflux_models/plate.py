@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kwaflux_core.errors import ImageUnsupported
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Image, Layer
+from kwaflux_core.images.image import Channel, Image, Layer
 
 __all__ = ["Plate"]
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError, UnknownEffect, WeightsInvalid
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.preset import Preset
 from kwaflux_models.installed import OwnModels, own_models
 from kwaflux_models.named_flows import read_presets
 

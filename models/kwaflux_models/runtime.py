@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing, RequestError
-from kwaflux_core.flow import BoundFlow
+from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_models.device import Device, Precision

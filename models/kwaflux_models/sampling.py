@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_core.geometry import Box
 from kwaflux_core.tiling import mirrored_indices
 from kwaflux_models.contract import Domain

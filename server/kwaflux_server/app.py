@@ -20,10 +20,10 @@ from typing import Literal, TypeAlias
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import DeadlineExceeded, ResourceError, SettingsError, Unavailable
 from kwaflux_core.protocol.codec import CodecLimits
-from kwaflux_core.settings import ServerSettings, runtime_dir
+from kwaflux_core.settings.settings import ServerSettings, runtime_dir
 from kwaflux_core.transport.shared_memory import RingDir, host_id, ram_backed_dir
 from kwaflux_core.transport.zeromq import (
     CurveServerKeys,

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from kwaflux_core.errors import Cancelled, KwafluxError, ProtocolError, WorkerError
-from kwaflux_core.flow import BoundFlow
+from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     Beat,

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ProtocolError, Unavailable
-from kwaflux_core.flow import BoundFlow, Flow
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow, Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -37,9 +37,9 @@ from kwaflux_core.protocol.messages import (
     Submit,
     Welcome,
 )
-from kwaflux_core.settings import ServerSettings
+from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_core.transport.shared_memory import RingDir
-from kwaflux_server import __version__
+from kwaflux_core.version import __version__
 from kwaflux_server.auth import PathGuard, check_render
 from kwaflux_server.dispatch import Dispatcher
 from kwaflux_server.jobs.desk import JobDesk

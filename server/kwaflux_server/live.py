@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kwaflux_core.flow import BoundFlow
+from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.protocol.messages import Failed, InlinePixels, Render, Rendered, ShmPixels
 from kwaflux_server.switchboard import Parts
 

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kwaflux_core.card import Card, Param
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.preset import Preset
-from kwaflux_core.settings import OTHER_VARIABLES, SettingRow, settings_table
+from kwaflux_core.flows.card import Card, Param
+from kwaflux_core.flows.preset import Preset
+from kwaflux_core.settings.settings import OTHER_VARIABLES, SettingRow, settings_table
 from kwaflux_models.registry import Registry
 
 __all__ = ["effects_page", "errors_page", "main", "pages", "settings_page"]

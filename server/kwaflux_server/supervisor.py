@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kwaflux_core.protocol.messages import WorkerInfo, WorkerReady
-from kwaflux_core.settings import ServerSettings
+from kwaflux_core.settings.settings import ServerSettings
 
 __all__ = ["CANNOT_START", "LostWorker", "Supervisor"]
 

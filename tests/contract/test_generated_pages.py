@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import all_errors
-from kwaflux_core.settings import settings_table
+from kwaflux_core.settings.settings import settings_table
 from kwaflux_server.reference import main, pages
 from kwaflux_testing.packages import REPOSITORY
 

@@ -13,8 +13,8 @@ import tomllib
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.settings import OTHER_VARIABLES, settings_table
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.settings.settings import OTHER_VARIABLES, settings_table
 from kwaflux_server.cli.main import app
 from kwaflux_testing.packages import REPOSITORY
 

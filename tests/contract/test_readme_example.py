@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core.files import read_image, write_image
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import read_image, write_image
 from kwaflux_testing.packages import REPOSITORY
 
 FRAMES = range(1001, 1005)

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import kwaflux_core.card
-from kwaflux_core.card import Card, Clip, ParamRef
+import kwaflux_core.flows.card
 from kwaflux_core.errors import ModelError, ParamError
+from kwaflux_core.flows.card import Card, Clip, ParamRef
 
 Raw = dict[str, object]
-CORE = Path(kwaflux_core.card.__file__).parent
+CORE = Path(kwaflux_core.flows.card.__file__).parent
 CARDS = sorted((CORE.parent / "models" / "kwaflux_models").glob("*/card.json"))
 
 MINIMAL: Raw = {

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Client, Flow, Image
-from kwaflux_core._client_session import failure_of
+from kwaflux_core.client.session import failure_of
 from kwaflux_core.errors import DeadlineExceeded, ProtocolError, RequestError, Unavailable
-from kwaflux_core.exr import exr_to_bytes, read_exr
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     PathPixels,

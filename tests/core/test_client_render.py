@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Box, Client, Flow, Image
-from kwaflux_core.client import Transport
+from kwaflux_core.client.client import Transport
 from kwaflux_core.errors import (
     FlowError,
     FrameTooLarge,
@@ -19,7 +19,7 @@ from kwaflux_core.errors import (
     RequestError,
     UnknownEffect,
 )
-from kwaflux_core.image import Channel, Part
+from kwaflux_core.images.image import Channel, Part
 from kwaflux_core.protocol.messages import (
     Render,
 )

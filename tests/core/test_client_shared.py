@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Box, Client, Image
-from kwaflux_core.client import Transport
+from kwaflux_core.client.client import Transport
 from kwaflux_core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -21,7 +21,7 @@ from kwaflux_core.errors import (
     ResourceError,
     Unavailable,
 )
-from kwaflux_core.image import Part
+from kwaflux_core.images.image import Part
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     InlinePixels,
@@ -33,7 +33,7 @@ from kwaflux_core.protocol.messages import (
     ShmTarget,
     Timings,
 )
-from kwaflux_core.transport._ring_pool import RingPool
+from kwaflux_core.transport.ring_pool import RingPool
 from kwaflux_core.transport.shared_memory import Ring
 from kwaflux_testing.fake_server import LIMITS, FakeServer, wait_until
 

@@ -13,14 +13,14 @@ import numpy.typing as npt
 import PyOpenColorIO
 import pytest
 
-from kwaflux_core._primaries import PRIMARIES
-from kwaflux_core.color import (
+from kwaflux_core.color.config import (
     BUILTIN_CONFIG,
     SRGB_ENCODED,
     ColorConfig,
     Converter,
     colorspace_of_attributes,
 )
+from kwaflux_core.color.primaries import PRIMARIES
 from kwaflux_core.errors import ImageError, RequestError, SettingsError, UnknownColorspace
 
 Planes = npt.NDArray[np.float32]
@@ -108,7 +108,7 @@ def test_without_opencolorio_the_error_says_what_to_install(
 def test_the_module_is_imported_without_numpy_and_opencolorio() -> None:
     code = "import sys; sys.modules['numpy'] = sys.modules['PyOpenColorIO'] = None\n"
     subprocess.run(
-        [sys.executable, "-c", code + "import kwaflux_core.color"],
+        [sys.executable, "-c", code + "import kwaflux_core.color.config"],
         timeout=60,
         check=True,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import ImageUnsupported, RequestError
-from kwaflux_core.exr import (
+from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.read import (
     COMPRESSIONS,
     exr_to_bytes,
     read_exr,
@@ -23,8 +24,7 @@ from kwaflux_core.exr import (
     set_exr_threads,
     write_exr,
 )
-from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Image, Part
+from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_testing.pictures import (
     EVERY_ATTRIBUTE,
     ODD_ATTRIBUTES,

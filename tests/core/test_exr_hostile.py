@@ -16,8 +16,6 @@ import numpy.typing as npt
 import OpenEXR
 import pytest
 
-from kwaflux_core import _exr_write
-from kwaflux_core._quiet import printed_text
 from kwaflux_core.errors import (
     FrameMissing,
     ImageError,
@@ -26,9 +24,11 @@ from kwaflux_core.errors import (
     ImageWriteFailed,
     KwafluxError,
 )
-from kwaflux_core.exr import exr_to_bytes, read_exr, read_exr_header, write_exr
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image, Part
+from kwaflux_core.images.exr import write
+from kwaflux_core.images.exr.captured_stdout import printed_text
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr, read_exr_header, write_exr
+from kwaflux_core.images.image import Image, Part
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import RawAttribute, deep_exr, noise, plate, raw_exr, subsampled_exr
 
@@ -230,7 +230,7 @@ def test_a_window_too_large_to_hold_is_an_error_and_takes_no_memory() -> None:
         import resource, sys
         from kwaflux_testing.pictures import RawAttribute, noise, raw_exr
         from kwaflux_core.errors import ImageUnreadable
-        from kwaflux_core.exr import read_exr
+        from kwaflux_core.images.exr.read import read_exr
         import struct
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for window in ((0, 0, 2**31 - 2, 3), (0, 0, 3, 2**31 - 2), (-2**30, -2**30, 2**30, 2**30)):
@@ -302,7 +302,7 @@ def test_a_write_that_the_library_calls_done_and_is_not_is_an_error(
         def write(self, path: str) -> None:
             Path(path).write_bytes(data[:-lost_bytes])
 
-    monkeypatch.setattr(_exr_write, "_file_of", lambda *_, **__: (CutsOff(), []))
+    monkeypatch.setattr(write, "_file_of", lambda *_, **__: (CutsOff(), []))
     path = tmp_path / "a.exr"
     path.write_bytes(b"old")
     with pytest.raises(ImageWriteFailed, match="not written whole"):

@@ -18,7 +18,8 @@ from kwaflux_core.errors import (
     RequestError,
     UnknownColorspace,
 )
-from kwaflux_core.files import (
+from kwaflux_core.images.image import SCENE_LINEAR, Image
+from kwaflux_core.images.io import (
     MOVIE_SUFFIXES,
     TEMPORARY_PREFIX,
     atomic_path,
@@ -30,7 +31,6 @@ from kwaflux_core.files import (
     same_file,
     write_image,
 )
-from kwaflux_core.image import SCENE_LINEAR, Image
 from kwaflux_testing.pictures import RawAttribute, noise, plate, raw_exr, same_bits
 
 

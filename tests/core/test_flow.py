@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kwaflux_core import flow as flow_module
 from kwaflux_core.errors import FlowError
-from kwaflux_core.flow import Flow, Step, Value
+from kwaflux_core.flows import flow as flow_module
+from kwaflux_core.flows.flow import Flow, Step, Value
 
 # --- what is read ---------------------------------------------------------------------------
 

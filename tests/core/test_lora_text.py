@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ParamError
-from kwaflux_core.flow import Flow
-from kwaflux_core.lora import LORAS_MAX, LoraUse, parse_loras
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.flows.lora_spec import LORAS_MAX, LoraUse, parse_loras
 
 CARD = Card.from_json(
     json.dumps(

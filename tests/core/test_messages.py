@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kwaflux_core.protocol import messages
-from kwaflux_core.protocol._shapes import reader_of, writer_of
+from kwaflux_core.protocol.dataclass_codec import reader_of, writer_of
 from kwaflux_core.protocol.messages import MESSAGES, Message, PixelRef, Target
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kwaflux_core.card import Param
 from kwaflux_core.errors import ModelError, ParamError
+from kwaflux_core.flows.card import Param
 
 Raw = dict[str, object]
 

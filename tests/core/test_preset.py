@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from kwaflux_core.errors import FlowError, ModelError, ParamError, UnknownEffect
-from kwaflux_core.flow import Flow
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_testing.effects import card
 
 RAW = {
@@ -97,7 +97,7 @@ def test_an_effect_that_touches_no_pixel_reads_no_neighbors() -> None:
 def test_presets_are_read_without_numpy_and_torch() -> None:
     code = (
         "import sys\n"
-        "import kwaflux_core.preset\n"
+        "import kwaflux_core.flows.preset\n"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

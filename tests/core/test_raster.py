@@ -16,11 +16,11 @@ from kwaflux_core.errors import (
     ImageWriteFailed,
     RequestError,
 )
-from kwaflux_core.exr import exr_to_bytes, read_exr
-from kwaflux_core.files import write_image
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Image, Part
-from kwaflux_core.raster import read_raster, write_raster
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
+from kwaflux_core.images.image import Channel, Image, Part
+from kwaflux_core.images.io import write_image
+from kwaflux_core.images.raster.read import read_raster, write_raster
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.rasters import reported, write_png, write_with_library

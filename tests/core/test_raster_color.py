@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core._raster_tags import INTEROP_ID_OF_NAME
 from kwaflux_core.errors import UnknownColorspace
-from kwaflux_core.files import read_image
-from kwaflux_core.image import Image
-from kwaflux_core.raster import write_raster
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import read_image
+from kwaflux_core.images.raster.color_tags import INTEROP_ID_OF_NAME
+from kwaflux_core.images.raster.read import write_raster
 from kwaflux_testing.pictures import noise
 from kwaflux_testing.rasters import REC709_CHRM as CHRM
 from kwaflux_testing.rasters import Tags, reported, write_png, write_with_library

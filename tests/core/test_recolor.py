@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kwaflux_core.color import SRGB_ENCODED, ColorConfig
+from kwaflux_core.color.config import SRGB_ENCODED, ColorConfig
+from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import UnknownColorspace
-from kwaflux_core.image import SCENE_LINEAR, Image
-from kwaflux_core.recolor import recolored
+from kwaflux_core.images.image import SCENE_LINEAR, Image
 
 CONFIG = ColorConfig.default()
 

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Image, Layer, Part
-from kwaflux_core.resample import READ_RADIUS_PX, is_filtered, lanczos_upscale, scaled_image
+from kwaflux_core.images.image import Channel, Image, Layer, Part
+from kwaflux_core.images.lanczos import READ_RADIUS_PX, is_filtered, lanczos_upscale, scaled_image
 
 Planes = npt.NDArray[np.float32]
 SCALES = [2, 3, 4, 8]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import ResourceError
-from kwaflux_core.transport import _ring_dirs
+from kwaflux_core.transport import ring_dirs
 from kwaflux_core.transport.shared_memory import (
     Ring,
     RingDir,
@@ -90,7 +90,7 @@ def test_a_place_that_is_not_in_memory_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {str(tmp_path / "disk"): "ext4", str(tmp_path / "ram"): "tmpfs"}
-    monkeypatch.setattr(_ring_dirs, "_file_system", lambda place, mounts: kinds[str(place)])
+    monkeypatch.setattr(ring_dirs, "_file_system", lambda place, mounts: kinds[str(place)])
     for name in ("disk", "ram"):
         (tmp_path / name).mkdir()
     candidates = [tmp_path / "disk", tmp_path / "ram"]
@@ -106,7 +106,7 @@ def test_a_place_that_is_not_in_memory_is_passed_over(
 def test_a_directory_that_others_could_reach_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
 ) -> None:
-    monkeypatch.setattr(_ring_dirs, "_file_system", lambda place, mounts: "tmpfs")
+    monkeypatch.setattr(ring_dirs, "_file_system", lambda place, mounts: "tmpfs")
     root = tmp_path / f"kwaflux-{os.geteuid()}"
     if hostile == "link":
         (tmp_path / "elsewhere").mkdir(mode=0o700)
@@ -127,7 +127,7 @@ def test_the_innermost_mount_decides_what_a_place_is(tmp_path: Path) -> None:
         "4 1 0:7 / /run/user\\0401 rw - tmpfs tmpfs rw\n"
         "5 1 0:8\n"
     )
-    file_system = _ring_dirs._file_system
+    file_system = ring_dirs._file_system
     assert file_system(Path("/dev/shm/kwaflux"), mounts) == "tmpfs"
     assert file_system(Path("/dev/shmoo"), mounts) == "devtmpfs"
     assert file_system(Path("/nowhere"), mounts) == "ext4"

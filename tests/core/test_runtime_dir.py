@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.settings import (
+from kwaflux_core.settings.settings import (
     default_endpoint,
     load_client_settings,
     load_server_settings,

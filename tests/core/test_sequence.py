@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, RequestError
-from kwaflux_core.sequence import (
+from kwaflux_core.frames.sequence import (
     MAX_FRAMES,
     FrameRange,
     FrameTask,
@@ -447,7 +447,7 @@ def test_a_collision_of_a_single_frame_is_found_across_paddings(tmp_path: Path) 
 def test_a_host_without_numpy_and_fileseq_has_the_window_in_time() -> None:
     code = (
         "import sys; sys.modules['numpy'] = sys.modules['fileseq'] = None\n"
-        "from kwaflux_core.sequence import temporal_window\n"
+        "from kwaflux_core.frames.sequence import temporal_window\n"
         "assert temporal_window(1, radius=1, first=1, last=2) == (2, 1, 2)"
     )
     environ = {"PYTHONPATH": str(Path(__file__).parents[2])}

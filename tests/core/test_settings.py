@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.settings import (
+from kwaflux_core.settings.settings import (
     OTHER_VARIABLES,
     ClientSettings,
     ModelsSettings,

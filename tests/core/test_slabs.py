@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from kwaflux_core.errors import ResourceError
-from kwaflux_core.transport._ring_pool import RingPool
+from kwaflux_core.transport.ring_pool import RingPool
 from kwaflux_core.transport.shared_memory import (
     Ring,
     SlabAllocator,

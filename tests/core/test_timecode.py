@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kwaflux_core.timecode import timecode
+from kwaflux_core.frames.timecode import timecode
 
 
 @pytest.mark.parametrize(

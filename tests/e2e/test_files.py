@@ -13,7 +13,7 @@ import pytest
 from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.errors import ImageWriteFailed, RequestError
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Part
+from kwaflux_core.images.image import Channel, Part
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import noise, plate, same_bits
 from kwaflux_testing.rasters import write_png

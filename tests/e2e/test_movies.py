@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from kwaflux_core import read_image
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import (
     Cancelled,
     FrameMissing,

@@ -13,9 +13,9 @@ import pytest
 
 from kwaflux_core import Client, read_image, write_image
 from kwaflux_core.errors import PathNotAllowed, SettingsError, Unavailable
-from kwaflux_core.exr import exr_to_bytes, read_exr
-from kwaflux_core.settings import load_server_settings
-from kwaflux_core.transport._curve import make_keys
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
+from kwaflux_core.settings.settings import load_server_settings
+from kwaflux_core.transport.curve import make_keys
 from kwaflux_testing.pictures import plate, same_bits
 from kwaflux_testing.servers import Place, RunningServer, new_place, serving
 

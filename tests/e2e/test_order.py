@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Image, write_image
-from kwaflux_core.client import RenderResult
+from kwaflux_core.client.client import RenderResult
 from kwaflux_core.errors import Cancelled, DeadlineExceeded, TooManyRequests
 from kwaflux_core.protocol.messages import Urgency
 from kwaflux_testing.pictures import plate

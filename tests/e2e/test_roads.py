@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from kwaflux_core import Image, read_image, write_image
-from kwaflux_core.client import Client, Transport
+from kwaflux_core.client.client import Client, Transport
 from kwaflux_core.errors import ResourceError
-from kwaflux_core.exr import exr_to_bytes, read_exr
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Part
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
+from kwaflux_core.images.image import Part
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer

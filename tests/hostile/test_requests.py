@@ -21,7 +21,7 @@ from kwaflux_core.errors import (
     UnknownColorspace,
     UnknownEffect,
 )
-from kwaflux_core.exr import exr_to_bytes
+from kwaflux_core.images.exr.read import exr_to_bytes
 from kwaflux_core.protocol.messages import (
     Cancel,
     ExrPixels,

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError, ImageError
-from kwaflux_core.exr import read_exr, write_exr
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.pure_python import read_header, read_plain
+from kwaflux_core.images.exr.read import read_exr, write_exr
 from kwaflux_hosting.exchange_folder import frame_path
 from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport, run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle

@@ -105,7 +105,7 @@ def test_frames_survive_as_text(frames: set[int]) -> None:
 
 
 def test_the_range_of_the_server_means_the_same() -> None:
-    from kwaflux_core.sequence import FrameRange
+    from kwaflux_core.frames.sequence import FrameRange
 
     text = frames_text([1001, 1002, 1003, 1010, -4, -3])
     assert tuple(FrameRange.parse(text)) == frames_of(text)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import FlowError, HostError, ParamError
-from kwaflux_core.flow import Flow
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_hosting.panel.panel import FREE_TEXT, Control, Panel
 from kwaflux_models.registry import Registry
 from kwaflux_testing.servers import RunningServer

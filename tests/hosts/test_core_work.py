@@ -16,12 +16,12 @@ from typing import Final
 import numpy as np
 import pytest
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError
-from kwaflux_core.exr import read_exr, write_exr
-from kwaflux_core.files import write_failed
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image
+from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import write_failed
 from kwaflux_hosting.batch.range_render import OpenClient, Order, Progress, Work
 from kwaflux_hosting.batch.results_index import Record
 from kwaflux_testing.disks import small_disk

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kwaflux_core.exr import read_exr
+from kwaflux_core.images.exr.read import read_exr
 from kwaflux_testing.fake_nuke import FakeNuke, running
 from kwaflux_testing.pictures import plate
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError, ParamError
-from kwaflux_core.exr import read_exr
+from kwaflux_core.flows.card import Card
+from kwaflux_core.images.exr.read import read_exr
 from kwaflux_hosting.panel.panel import Panel
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_nuke import commands, running

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core.exr import read_exr
-from kwaflux_core.image import Image
+from kwaflux_core.images.exr.read import read_exr
+from kwaflux_core.images.image import Image
 from kwaflux_hosting.node_host import enhance
 from kwaflux_testing.nuke_scenes import Scene, nuke_scene
 from kwaflux_testing.pictures import same_bits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import HostError, UnknownColorspace
 from kwaflux_resolve.clips import Color, source_of
 from kwaflux_resolve.host import find_host

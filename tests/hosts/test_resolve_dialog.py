@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import HostError
+from kwaflux_core.flows.card import Card
 from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
 from kwaflux_hosting.timeline_host.clip_request import Wish
 from kwaflux_resolve import console

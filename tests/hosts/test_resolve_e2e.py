@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError
-from kwaflux_core.exr import read_exr
+from kwaflux_core.images.exr.read import read_exr
 from kwaflux_hosting.batch.range_render import OpenClient
 from kwaflux_hosting.timeline_host.clip_request import Wish
 from kwaflux_hosting.timeline_host.enhance import enhance

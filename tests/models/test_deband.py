@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_models import domain
 from kwaflux_models.deband.coding import CODES, Coding
 from kwaflux_models.deband.effect import EFFECT

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models.device import Device
 from kwaflux_models.plate import Plate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kwaflux_core.card import Curve
+from kwaflux_core.flows.card import Curve
 from kwaflux_models import domain
 
 CURVES: tuple[Curve, ...] = ("signed_log1p", "extended_srgb", "none")

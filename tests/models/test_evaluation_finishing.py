@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_models import domain
 from kwaflux_models.evaluation import finishing
 from kwaflux_models.evaluation.finishing import (

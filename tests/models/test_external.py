@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models import domain
 from kwaflux_models.device import Device

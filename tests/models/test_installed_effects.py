@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import nn
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError
-from kwaflux_core.flow import Flow, Step
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.geometry import Box
 from kwaflux_models import domain
 from kwaflux_models.effect import (

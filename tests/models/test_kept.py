@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from torch import Tensor
 
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.flow import Flow
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models.device import Device
 from kwaflux_models.effect import Measured, Pictures, Samples, Value

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import (
     FrameMissing,
     ImageError,
@@ -24,8 +24,8 @@ from kwaflux_core.errors import (
     RequestError,
     UnknownEffect,
 )
-from kwaflux_core.files import write_image
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import write_image
 from kwaflux_models.device import Device
 from kwaflux_models.effect import Measured, Pictures, Samples, Value
 from kwaflux_models.installed import LoraFile, base_hash

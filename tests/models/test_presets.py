@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.preset import Preset
 from kwaflux_models.named_flows import PRESETS_FOLDER, read_presets
 from kwaflux_models.registry import Registry
 from kwaflux_testing.effects import card

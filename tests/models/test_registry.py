@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import ModelError, ParamError, WeightsInvalid
-from kwaflux_core.lora import LoraUse
+from kwaflux_core.flows.lora_spec import LoraUse
 from kwaflux_models.installed import OwnModels
 from kwaflux_models.registry import EXTERNAL_PACKAGE, Registry
 from kwaflux_testing.effects import card

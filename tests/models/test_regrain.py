@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from kwaflux_core.geometry import Box
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.effect import Measured, MeasuringEffect, Pictures, Samples, Value, no_network
 from kwaflux_models.evaluation.grain import (

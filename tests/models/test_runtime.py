@@ -11,7 +11,7 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import (
     FrameMissing,
     ModelError,
@@ -19,7 +19,7 @@ from kwaflux_core.errors import (
     RequestError,
     UnknownColorspace,
 )
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models.device import Device
 from kwaflux_models.plate import Plate

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from kwaflux_core.card import Curve
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.flows.card import Curve
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.effect import Pictures, Value
 from kwaflux_models.upscale.effect import EFFECT

@@ -12,10 +12,10 @@ from kwaflux_testing.packages import REPOSITORY, bare_environment, build, run_in
 
 FOR_HOSTS = (
     "kwaflux_core",
-    "kwaflux_core.card",
-    "kwaflux_core.client",
+    "kwaflux_core.flows.card",
+    "kwaflux_core.client.client",
     "kwaflux_core.errors",
-    "kwaflux_core.flow",
+    "kwaflux_core.flows.flow",
     "kwaflux_core.geometry",
     "kwaflux_hosting.roundtrip_check.support_bundle",
     "kwaflux_hosting.roundtrip_check.compare",
@@ -25,7 +25,7 @@ FOR_HOSTS = (
     "kwaflux_hosting.batch.range_render",
     "kwaflux_core.protocol.codec",
     "kwaflux_core.protocol.messages",
-    "kwaflux_core.settings",
+    "kwaflux_core.settings.settings",
     "kwaflux_core.tiling",
     "kwaflux_core.transport.shared_memory",
     "kwaflux_core.transport.zeromq",

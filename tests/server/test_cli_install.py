@@ -210,7 +210,7 @@ def test_the_installed_client_imports_in_the_hosts_bare_python(
         "import sys; sys.path.append(sys.argv[1])\n"
         "from kwaflux_hosting import link\n"
         "assert link.import_problem() is None, link.import_problem()\n"
-        "import kwaflux_core, kwaflux_core.client\n"
+        "import kwaflux_core, kwaflux_core.client.client\n"
         "assert kwaflux_core.__file__.startswith(sys.argv[1])\n"
         "print(kwaflux_core.__version__, link.server_command({})[0])\n"
     )

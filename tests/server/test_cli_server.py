@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import Unavailable
 from kwaflux_testing.outside import EFFECT_IDS
 from kwaflux_testing.servers import Place, RunningServer, wait_until

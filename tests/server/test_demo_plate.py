@@ -10,9 +10,9 @@ import OpenEXR
 import pytest
 
 from kwaflux_core.errors import ImageWriteFailed, RequestError, WorkerError
-from kwaflux_core.exr import read_exr
-from kwaflux_core.files import read_image
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.read import read_exr
+from kwaflux_core.images.io import read_image
 from kwaflux_models.training.degrade import display_encode
 from kwaflux_server.demo import movie
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders, Sequence

@@ -14,9 +14,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import ParamError, Unavailable
-from kwaflux_core.files import read_image
+from kwaflux_core.images.io import read_image
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_server.cli.console import OUT
 from kwaflux_server.demo.report import Check, Report, Run, as_fields, as_table

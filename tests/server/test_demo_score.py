@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 
 from kwaflux_core.errors import FrameMissing, ImageError
-from kwaflux_core.files import write_image
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Channel, Image, Part
+from kwaflux_core.images.image import Channel, Image, Part
+from kwaflux_core.images.io import write_image
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_models.training.degrade import display_decode
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders

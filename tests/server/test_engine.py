@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from kwaflux_core import read_image, write_image
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.flow import Flow
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.protocol.messages import (
     Failed,
     InlinePixels,

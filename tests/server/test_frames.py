@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from kwaflux_core import Image, read_image, write_image
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import (
     FrameMissing,
     FrameTooLarge,
@@ -20,9 +20,9 @@ from kwaflux_core.errors import (
     ProtocolError,
     RequestError,
 )
-from kwaflux_core.exr import exr_to_bytes, read_exr
-from kwaflux_core.flow import BoundFlow, Flow
+from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,

@@ -14,10 +14,10 @@ import pytest
 import zmq
 
 from kwaflux_core import Client, Image, write_image
-from kwaflux_core.client import RenderResult
+from kwaflux_core.client.client import RenderResult
 from kwaflux_core.errors import Cancelled, ParamError, Unavailable, WorkerError, all_errors
-from kwaflux_core.flow import Flow
-from kwaflux_core.preset import Preset
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode, encode
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -31,7 +31,7 @@ from kwaflux_core.protocol.messages import (
     Timings,
     WorkerReady,
 )
-from kwaflux_core.settings import ServerSettings
+from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_core.transport.zeromq import bind_router
 from kwaflux_server.gateway import Gateway
 from kwaflux_server.supervisor import CANNOT_START, Supervisor

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import KwafluxError, RequestError, SettingsError
+from kwaflux_core.frames.sequence import FrameTask, temporal_window
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
@@ -23,7 +24,6 @@ from kwaflux_core.protocol.messages import (
     Submit,
     Timings,
 )
-from kwaflux_core.sequence import FrameTask, temporal_window
 from kwaflux_server.jobs.plan import JobFeed, neighbor_frames
 
 RECEIPT = RangeReceipt(0.0, 1.0, 0.0, 1.0, 0.0, 0, 0)

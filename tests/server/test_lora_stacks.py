@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import ParamError, WeightsInvalid
-from kwaflux_core.files import read_image, write_image
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.images.io import read_image, write_image
 from kwaflux_core.protocol.messages import (
     Failed,
     PathPixels,

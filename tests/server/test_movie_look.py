@@ -19,7 +19,7 @@ from kwaflux_core.errors import (
     PathNotAllowed,
     RequestError,
 )
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.protocol.messages import Submit
 from kwaflux_server.auth import PathGuard
 from kwaflux_server.jobs import desk

@@ -242,7 +242,7 @@ def test_only_tags_that_name_a_colorspace_are_believed(
 
 
 def test_every_colorspace_that_tags_can_name_is_in_the_built_in_config() -> None:
-    from kwaflux_core.color import BUILTIN_CONFIG, ColorConfig
+    from kwaflux_core.color.config import BUILTIN_CONFIG, ColorConfig
 
     config = ColorConfig.load(f"ocio://{BUILTIN_CONFIG}")
     names = {interop_id(ColorTags(p, t, 1, 1)) for p in range(23) for t in range(20)} - {""}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import (
     FrameMissing,
     FrameTooLarge,
@@ -21,7 +21,7 @@ from kwaflux_core.errors import (
     RequestError,
     UnknownColorspace,
 )
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
 from kwaflux_server.movie.index import KeyPicture
 from kwaflux_server.movie.picture import DECODED, picture_of
 from kwaflux_server.movie.reader import Movie

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing
 from kwaflux_server.movie.picture import frame_digest
 from kwaflux_server.movie.reader import Movie

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Image, read_image, write_image
-from kwaflux_core.card import Card
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
-from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import (
     PathPixels,
     PathTarget,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import OutOfMemory, WeightsInvalid
+from kwaflux_core.flows.card import Card
 from kwaflux_models.device import Device, choose_precision
 from kwaflux_models.effect import Effect, Pictures, Value
 from kwaflux_models.registry import InstalledEffect, Registry

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Image, read_image, write_image
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
-from kwaflux_core.flow import Flow
-from kwaflux_core.image import Layer
+from kwaflux_core.flows.flow import Flow
+from kwaflux_core.images.image import Layer
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Source
 from kwaflux_models.device import Device
 from kwaflux_models.plate import Plate

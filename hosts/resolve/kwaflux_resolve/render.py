@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.timecode import timecode
+from kwaflux_core.frames.timecode import timecode
 from kwaflux_hosting.timeline_host.media import Plates
 from kwaflux_hosting.timeline_host.rendered_files import arrived_pattern
 from kwaflux_hosting.timeline_host.step_generators import rendered

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import KwafluxError, ModelError, UnknownEffect
+from kwaflux_core.flows.card import Card
 from kwaflux_models.evaluation.cardscores import write_card_scores
 from kwaflux_models.evaluation.cases import CASES, find_case
 from kwaflux_models.evaluation.gate import Gate

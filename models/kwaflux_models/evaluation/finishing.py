@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_models import domain
 from kwaflux_models.effect import Pictures, Value, no_network
 from kwaflux_models.evaluation.cases import find_case

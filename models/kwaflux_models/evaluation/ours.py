@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kwaflux_core.card import Card
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.flow import BoundFlow, Flow, Step, Value
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
 from kwaflux_core.geometry import Box
 from kwaflux_models import domain
 from kwaflux_models.device import Device

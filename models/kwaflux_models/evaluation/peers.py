@@ -28,7 +28,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 from kwaflux_core.errors import ModelError
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.evaluation.cases import Case, Group
 from kwaflux_models.evaluation.ffdnet import load_ffdnet, package_file
 from kwaflux_models.evaluation.measures import Scores, psnr_db, score, shown

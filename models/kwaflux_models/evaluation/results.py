@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.evaluation.cases import Case, cases_of
 from kwaflux_models.evaluation.finishing import FINISHING
 from kwaflux_models.evaluation.gate import Gate

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid, to_wire
-from kwaflux_core.lora import LORA_NAME
+from kwaflux_core.flows.lora_spec import LORA_NAME
 from kwaflux_models.display import Encoding
 from kwaflux_models.external.architectures import Descriptor, describe, read_tensors
 from kwaflux_models.external.card_text import Findings, card_of

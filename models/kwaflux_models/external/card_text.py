@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_models.external.effect import Habits
 from kwaflux_models.external.reach import Reach
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kwaflux_core.errors import WeightsInvalid
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.display import Encoding, decode_display, encode_display
 from kwaflux_models.effect import Pictures, Value

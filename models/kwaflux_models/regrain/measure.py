@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_core.resample import READ_RADIUS_PX, lanczos_upscale
+from kwaflux_core.images.lanczos import READ_RADIUS_PX, lanczos_upscale
 from kwaflux_models.effect import Samples
 from kwaflux_models.regrain.leftover import left_per_removed
 from kwaflux_models.regrain.spectrum import (

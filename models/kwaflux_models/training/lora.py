@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, to_wire
-from kwaflux_core.lora import LORA_NAME
+from kwaflux_core.flows.lora_spec import LORA_NAME
 from kwaflux_models.device import Device
 from kwaflux_models.installed import OwnModels
 from kwaflux_models.lora import merged, parse_lora, spelled_lora

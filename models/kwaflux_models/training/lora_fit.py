@@ -19,8 +19,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError
+from kwaflux_core.flows.card import Card
 from kwaflux_models import domain
 from kwaflux_models.display import encode_display
 from kwaflux_models.effect import (

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kwaflux_core.card import Card
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing, ImageError
-from kwaflux_core.files import read_image
-from kwaflux_core.resample import lanczos_upscale
-from kwaflux_core.sequence import Sequence, temporal_window
+from kwaflux_core.flows.card import Card
+from kwaflux_core.frames.sequence import Sequence, temporal_window
+from kwaflux_core.images.io import read_image
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models import domain
 
 __all__ = ["Area", "Clip", "Pair", "read_pairs", "split"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kwaflux_core.resample import lanczos_upscale
+from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models import domain
 from kwaflux_models.body import DEPTH, SkippingBody, conditioned
 

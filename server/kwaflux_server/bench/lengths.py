@@ -14,10 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.files import read_image, write_image
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import read_image, write_image
 from kwaflux_server.bench.rows import Row
 from kwaflux_server.bench.setting import LocalRenderer, noisy_planes, plate_image
 

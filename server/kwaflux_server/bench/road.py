@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kwaflux_core.client import Client
-from kwaflux_core.image import SCENE_LINEAR
+from kwaflux_core.client.client import Client
+from kwaflux_core.images.image import SCENE_LINEAR
 from kwaflux_core.tiling import plan_tiles
 from kwaflux_models.contract import Domain
 from kwaflux_models.painting import gather

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.client import Client
-from kwaflux_core.color import ColorConfig
-from kwaflux_core.flow import BoundFlow, Flow
+from kwaflux_core.client.client import Client
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import SCENE_LINEAR, Image
+from kwaflux_core.images.image import SCENE_LINEAR, Image
 from kwaflux_models.device import Device
 from kwaflux_models.plate import Plate
 from kwaflux_models.registry import Registry

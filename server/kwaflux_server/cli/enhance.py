@@ -23,10 +23,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import KwafluxError, RequestError
 from kwaflux_core.protocol.messages import JobDone, JobEvent, Submit
-from kwaflux_core.settings import load_server_settings, settings_file
+from kwaflux_core.settings.settings import load_server_settings, settings_file
 from kwaflux_server.app import ensure_server
 from kwaflux_server.cli.console import OUT, say_error, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kwaflux_core.errors import KwafluxError
-from kwaflux_server import __version__
+from kwaflux_core.version import __version__
 from kwaflux_server.cli.bench import bench
 from kwaflux_server.cli.check import check
 from kwaflux_server.cli.console import OUT, say_error

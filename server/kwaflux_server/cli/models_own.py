@@ -14,8 +14,8 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 
-from kwaflux_core._nearest import suggestion
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid
+from kwaflux_core.flows.suggestions import suggestion
 from kwaflux_models.external.pull import Pull, pull
 from kwaflux_models.installed import LoraFile, OwnModels, base_hash
 from kwaflux_models.registry import Registry

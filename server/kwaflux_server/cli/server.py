@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import DeadlineExceeded, Unavailable
-from kwaflux_core.settings import load_server_settings, settings_file
+from kwaflux_core.settings.settings import load_server_settings, settings_file
 from kwaflux_server.app import ensure_server, log_file
 from kwaflux_server.app import serve as run_server
 from kwaflux_server.cli.console import OUT, log_to_stderr, say_json

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from kwaflux_core.errors import ImageError
-from kwaflux_core.files import atomic_path
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.io import atomic_path
 from kwaflux_server.demo.score import shown
 
 __all__ = ["Panel", "draw_before_after"]

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import OpenEXR
 
-from kwaflux_core.exr import write_exr
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image, Part
+from kwaflux_core.images.exr.read import write_exr
+from kwaflux_core.images.image import Image, Part
 from kwaflux_models.training.degrade import (
     Sensor,
     add_sensor_noise,

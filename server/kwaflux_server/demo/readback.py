@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kwaflux_core.errors import FrameMissing
-from kwaflux_core.files import read_image
+from kwaflux_core.images.io import read_image
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
 from kwaflux_server.demo.report import Check
 from kwaflux_server.demo.score import COLOR, altered, color_of, differing_channels

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
 from kwaflux_core.errors import ImageError
-from kwaflux_core.image import Channel, Image
+from kwaflux_core.images.image import Channel, Image
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_models.training.degrade import display_encode
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from kwaflux_core.client import Client, Transport
+from kwaflux_core.client.client import Client, Transport
 from kwaflux_core.errors import (
     DeadlineExceeded,
     KwafluxError,
@@ -20,7 +20,7 @@ from kwaflux_core.errors import (
     Unavailable,
     from_wire,
 )
-from kwaflux_core.files import read_image
+from kwaflux_core.images.io import read_image
 from kwaflux_core.protocol.messages import Failed, RangeReceipt
 from kwaflux_server.app import ensure_server
 from kwaflux_server.demo.folders import Folders, Sequence

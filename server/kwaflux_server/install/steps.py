@@ -19,7 +19,7 @@ from typing import Final
 
 import kwaflux_core
 from kwaflux_core.errors import HostError, ImageWriteFailed, KwafluxError
-from kwaflux_core.files import atomic_path, write_failed
+from kwaflux_core.images.io import atomic_path, write_failed
 from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS
 from kwaflux_server.install.block import has_block, put_block, remove_block
 from kwaflux_server.install.places import Shape, package_folder

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import RequestError
-from kwaflux_core.exr import COMPRESSIONS
-from kwaflux_core.files import check_source, check_target, is_movie
-from kwaflux_core.flow import BoundFlow
+from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.frames.sequence import Sequence, plan
+from kwaflux_core.images.exr.read import COMPRESSIONS
+from kwaflux_core.images.io import check_source, check_target, is_movie
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
@@ -22,7 +23,6 @@ from kwaflux_core.protocol.messages import (
     Rendered,
     Submit,
 )
-from kwaflux_core.sequence import Sequence, plan
 from kwaflux_server.auth import PathGuard, check_render
 from kwaflux_server.jobs.plan import AnyPath, JobFeed
 from kwaflux_server.movie.look import Look, MovieFacts

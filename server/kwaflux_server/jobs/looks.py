@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.flow import BoundFlow
+from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.protocol.messages import Submit
 from kwaflux_server.movie.look import Look, MovieFacts
 

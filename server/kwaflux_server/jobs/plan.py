@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
-from kwaflux_core._neighbors import neighbor_frames
 from kwaflux_core.errors import Cancelled, KwafluxError, RequestError, SettingsError
+from kwaflux_core.frames.neighbors import neighbor_frames
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
@@ -34,7 +34,7 @@ _State: TypeAlias = Literal["started", "failed", "cancelled"]
 
 
 class FrameTask(Protocol):
-    """One frame of a job, as ``kwaflux_core.sequence`` plans it."""
+    """One frame of a job, as ``kwaflux_core.frames.sequence`` plans it."""
 
     @property
     def frame(self) -> int:

@@ -10,9 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image, Part
+from kwaflux_core.images.image import Image, Part
 from kwaflux_server.movie.planes import Layout, Levels, code_values, rgb_of_codes
 from kwaflux_server.movie.reader import Movie
 from kwaflux_server.movie.tags import (

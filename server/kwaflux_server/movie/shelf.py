@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
 from kwaflux_server.movie.picture import frame_digest, picture_of
 from kwaflux_server.movie.reader import Movie
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from kwaflux_core.errors import RequestError
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_core.protocol.messages import (
     Cancel,
     Failed,

@@ -20,12 +20,12 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
-from kwaflux_core.card import Card
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import Cancelled, KwafluxError, OutOfMemory, WorkerError
-from kwaflux_core.flow import BoundFlow, Flow
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow, Flow
+from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
-from kwaflux_core.preset import Preset
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
 from kwaflux_models.device import Device
 from kwaflux_models.installed import OwnModels

@@ -15,12 +15,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.color import SRGB_ENCODED, ColorConfig
+from kwaflux_core.color.config import SRGB_ENCODED, ColorConfig
+from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import RequestError
-from kwaflux_core.exr import exr_to_bytes
-from kwaflux_core.files import write_image
-from kwaflux_core.flow import BoundFlow
-from kwaflux_core.image import Image, Layer
+from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.images.exr.read import exr_to_bytes
+from kwaflux_core.images.image import Image, Layer
+from kwaflux_core.images.io import write_image
+from kwaflux_core.images.lanczos import scaled_image
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
@@ -37,8 +39,6 @@ from kwaflux_core.protocol.messages import (
     Source,
     Timings,
 )
-from kwaflux_core.recolor import recolored
-from kwaflux_core.resample import scaled_image
 from kwaflux_models.plate import Plate
 from kwaflux_models.runtime import RenderedFrame
 from kwaflux_server.worker.buffers import PlanePool

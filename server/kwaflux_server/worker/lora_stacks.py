@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from kwaflux_core.card import Card
 from kwaflux_core.errors import ModelError
-from kwaflux_core.flow import BoundFlow
-from kwaflux_core.lora import LORA_PARAM, LoraUse, parse_loras
+from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.flows.lora_spec import LORA_PARAM, LoraUse, parse_loras
 from kwaflux_models.effect import Value
 from kwaflux_models.installed import LoraFile, OwnModels
 from kwaflux_models.lora import Lora, merged, parse_lora

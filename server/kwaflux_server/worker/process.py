@@ -21,9 +21,9 @@ from typing import TypeAlias
 import torch
 import zmq
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import KwafluxError, ProtocolError
-from kwaflux_core.exr import set_exr_threads
+from kwaflux_core.images.exr.read import set_exr_threads
 from kwaflux_core.protocol.codec import CodecLimits, decode, encode
 from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
@@ -33,10 +33,10 @@ from kwaflux_core.protocol.messages import (
     Shutdown,
     WorkerReady,
 )
+from kwaflux_core.version import __version__
 from kwaflux_models.device import Device
 from kwaflux_models.registry import Registry
 from kwaflux_models.runtime import FrameRenderer
-from kwaflux_server import __version__
 from kwaflux_server.supervisor import CANNOT_START
 from kwaflux_server.worker.buffers import PlanePool
 from kwaflux_server.worker.engine import Engine

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable, UnknownColorspace
-from kwaflux_core.exr import stored_pixels
-from kwaflux_core.files import read_image
-from kwaflux_core.flow import BoundFlow
-from kwaflux_core.image import Image
+from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.images.exr.read import stored_pixels
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import read_image
 from kwaflux_core.protocol.messages import ExrTarget, PathPixels, PathTarget, RangeReceipt, Render
 from kwaflux_models.device import Device
 from kwaflux_models.runtime import RenderedFrame

@@ -13,12 +13,13 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from kwaflux_core.color import ColorConfig
+from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
-from kwaflux_core.exr import read_exr, read_exr_header
-from kwaflux_core.files import is_movie, picture_bytes, read_image
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import SCENE_LINEAR, Image
+from kwaflux_core.images.exr.read import read_exr, read_exr_header
+from kwaflux_core.images.image import SCENE_LINEAR, Image
+from kwaflux_core.images.io import is_movie, picture_bytes, read_image
 from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
     ExrPixels,
@@ -31,7 +32,6 @@ from kwaflux_core.protocol.messages import (
     Source,
     Target,
 )
-from kwaflux_core.recolor import recolored
 from kwaflux_models.plate import Plate
 from kwaflux_server.movie.shelf import MovieShelf
 from kwaflux_server.worker.source_files import Decoded, SourceFile, SourceFiles

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_models.device import Device, choose_precision, timed
 from kwaflux_models.effect import NO_VALUES, Effect, Value
 from kwaflux_models.lora import changed_bytes

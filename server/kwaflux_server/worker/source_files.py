@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
-from kwaflux_core.image import Image, Layer
+from kwaflux_core.images.image import Image, Layer
 from kwaflux_models.plate import Plate
 from kwaflux_server.worker.provenance import file_digest
 

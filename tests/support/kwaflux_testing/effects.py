@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_models.effect import NO_VALUES, Measured, Pictures, Samples, Value, no_network
 from kwaflux_models.painting import LoadedEffect
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
     ExrPixels,
@@ -166,7 +166,7 @@ def _answer(request: Render, pixels: PixelRef) -> Rendered:
 
 
 def _exr_planes(data: bytes) -> tuple[Planar, Window]:
-    from kwaflux_core.exr import read_exr
+    from kwaflux_core.images.exr.read import read_exr
 
     image = read_exr(data)
     layer = image.find_layer()
@@ -175,9 +175,9 @@ def _exr_planes(data: bytes) -> tuple[Planar, Window]:
 
 
 def _exr(color: Planar, window: Window) -> bytes:
-    from kwaflux_core.exr import exr_to_bytes
     from kwaflux_core.geometry import Box
-    from kwaflux_core.image import Image, Part
+    from kwaflux_core.images.exr.read import exr_to_bytes
+    from kwaflux_core.images.image import Image, Part
 
     box = Box(*window)
     return exr_to_bytes(Image((Part(dict(zip("RGB", color, strict=True)), box, box),)))

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kwaflux_core.card import Card
+from kwaflux_core.flows.card import Card
 from kwaflux_models.effect import Effect, Pictures, Value
 from kwaflux_models.installed import OwnModels
 from kwaflux_models.lora import spelled_lora

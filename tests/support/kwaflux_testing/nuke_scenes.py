@@ -17,8 +17,8 @@ from unittest import mock
 
 import numpy as np
 
-from kwaflux_core.exr import write_exr
-from kwaflux_core.image import Image
+from kwaflux_core.images.exr.read import write_exr
+from kwaflux_core.images.image import Image
 from kwaflux_hosting.panel.panel import Panel
 from kwaflux_testing.fake_nuke import FakeNuke, running
 from kwaflux_testing.fake_nuke.nodes import Node

@@ -20,6 +20,7 @@ SHELVES = {
     "kwaflux_core": ".",
     "kwaflux_models": "models",
     "kwaflux_server": "server",
+    "kwaflux_hosting": "hosts/common",
     "kwaflux_nuke": "hosts/nuke",
     "kwaflux_resolve": "hosts/resolve",
 }

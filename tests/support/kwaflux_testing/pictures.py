@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenEXR
 
-from kwaflux_core.image import Channel, Image
+from kwaflux_core.images.image import Channel, Image
 
 __all__ = [
     "EVERY_ATTRIBUTE",

@@ -23,10 +23,10 @@ from typing import Protocol
 
 import pytest
 
-from kwaflux_core.client import Client, Transport
+from kwaflux_core.client.client import Client, Transport
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.protocol.messages import ServerStatus
-from kwaflux_core.settings import default_endpoint
+from kwaflux_core.settings.settings import default_endpoint
 from kwaflux_testing.outside import install
 from kwaflux_testing.packages import REPOSITORY, SHELVES
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from kwaflux_core._neighbors import neighbor_frames
-from kwaflux_core.client import Client, ExrRequest
+from kwaflux_core.client.client import Client, ExrRequest
 from kwaflux_core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -24,7 +23,8 @@ from kwaflux_core.errors import (
     KwafluxError,
     Unavailable,
 )
-from kwaflux_core.files import atomic_path
+from kwaflux_core.frames.neighbors import neighbor_frames
+from kwaflux_core.images.io import atomic_path
 from kwaflux_core.protocol.messages import JobEvent, Urgency
 from kwaflux_hosting.batch.results_index import Order
 from kwaflux_hosting.exchange_folder import frame_path, frames_text

@@ -34,8 +34,8 @@ from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Recor
 from kwaflux_hosting.exchange_folder import frame_path, has_frame_number, slashed
 
 if TYPE_CHECKING:
-    from kwaflux_core.client import Client
-    from kwaflux_core.flow import BoundFlow
+    from kwaflux_core.client.client import Client
+    from kwaflux_core.flows.flow import BoundFlow
     from kwaflux_core.protocol.messages import Urgency
     from kwaflux_hosting.batch.frame_transports import Outcome, Road
 
@@ -287,7 +287,7 @@ def _check(source: str, target: str, frames: tuple[int, ...]) -> None:
 
 def _bound(client: Client, flow: str) -> BoundFlow:
     """Return the flow with the server's effects; a flow that it cannot do is refused here, once."""
-    from kwaflux_core.flow import Flow
+    from kwaflux_core.flows.flow import Flow
 
     cards = {card.id: card for card in client.effects()}
     presets = {preset.id: preset for preset in client.presets()}

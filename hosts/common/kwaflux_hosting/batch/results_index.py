@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
-from kwaflux_core.files import atomic_path
+from kwaflux_core.images.io import atomic_path
 
 __all__ = ["Entry", "FrameStatus", "Order", "Record", "file_key"]
 

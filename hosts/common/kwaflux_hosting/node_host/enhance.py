@@ -18,7 +18,7 @@ from kwaflux_hosting.batch.results_index import Order
 from kwaflux_hosting.exchange_folder import HopFolder, expand_view
 
 if TYPE_CHECKING:
-    from kwaflux_core.client import Client
+    from kwaflux_core.client.client import Client
 
 __all__ = ["Asked", "FrameByFrame", "RenderFrame", "State", "opener"]
 

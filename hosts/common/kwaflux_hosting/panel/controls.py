@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import cast
 
-from kwaflux_core._json_object import JsonObject, Value
-from kwaflux_core._nearest import suggestion
-from kwaflux_core._param import Param, ParamType
 from kwaflux_core.errors import HostError, KwafluxError, ParamError
+from kwaflux_core.flows.json_reader import JsonObject, Value
+from kwaflux_core.flows.param import Param, ParamType
+from kwaflux_core.flows.suggestions import suggestion
 
 __all__ = ["Choice", "Control", "lenient", "read_choice", "written_choice"]
 

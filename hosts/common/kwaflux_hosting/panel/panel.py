@@ -15,17 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kwaflux_core._json_object import parse_json
-from kwaflux_core._nearest import suggestion
-from kwaflux_core._param import Param
 from kwaflux_core.errors import FlowError, HostError
-from kwaflux_core.flow import Flow, Step
+from kwaflux_core.flows.flow import Flow, Step
+from kwaflux_core.flows.json_reader import parse_json
+from kwaflux_core.flows.param import Param
+from kwaflux_core.flows.suggestions import suggestion
 from kwaflux_hosting.panel.controls import Choice, Control, lenient, read_choice, written_choice
 
 if TYPE_CHECKING:
-    from kwaflux_core.card import Card
-    from kwaflux_core.client import Client
-    from kwaflux_core.preset import Preset
+    from kwaflux_core.client.client import Client
+    from kwaflux_core.flows.card import Card
+    from kwaflux_core.flows.preset import Preset
 
 __all__ = ["FREE_TEXT", "Choice", "Control", "Panel"]
 

@@ -31,7 +31,7 @@ from kwaflux_core.errors import (
 from kwaflux_hosting.install_layout import INSTALL_FILE, add_wheels, installed_root
 
 if TYPE_CHECKING:
-    from kwaflux_core.client import Client
+    from kwaflux_core.client.client import Client
 
 __all__ = ["clean_environ", "connect", "import_problem", "server_command"]
 
@@ -78,7 +78,7 @@ def connect(
     problem = import_problem()
     if problem is not None:
         raise problem
-    from kwaflux_core.client import Client
+    from kwaflux_core.client.client import Client
     from kwaflux_core.transport.zeromq import parse_endpoint
 
     try:
@@ -241,7 +241,7 @@ def _last_words(output: str) -> str:
 
 
 def _endpoint(endpoint: str | None, environ: Mapping[str, str]) -> str:
-    from kwaflux_core.settings import load_client_settings, settings_file
+    from kwaflux_core.settings.settings import load_client_settings, settings_file
 
     return load_client_settings(
         environ=environ, file=settings_file(environ), flags={"endpoint": endpoint}

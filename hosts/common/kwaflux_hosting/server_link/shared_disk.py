@@ -16,7 +16,7 @@ import struct
 import threading
 from pathlib import Path
 
-from kwaflux_core.client import Client
+from kwaflux_core.client.client import Client
 from kwaflux_core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -24,7 +24,7 @@ from kwaflux_core.errors import (
     ProtocolError,
     Unavailable,
 )
-from kwaflux_core.flow import Flow, Step
+from kwaflux_core.flows.flow import Flow, Step
 
 __all__ = ["exr_of_one_pixel", "sees_our_disk"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.flow import Flow
+from kwaflux_core.flows.flow import Flow
 from kwaflux_hosting.panel.panel import Choice, Panel
 
 __all__ = ["Wish", "asked_of"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 
-from kwaflux_core._exr_layout import read_layout
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
+from kwaflux_core.images.exr.header import read_layout
 from kwaflux_hosting.exchange_folder import frames_text
 
 __all__ = ["arrived_pattern"]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from kwaflux_core.errors import ImageError
-from kwaflux_core.exr import read_exr, write_exr
 from kwaflux_core.geometry import Box
-from kwaflux_core.image import Image
+from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.image import Image
 from kwaflux_testing.fake_nuke.nodes import Node
 
 __all__ = ["expanded", "read_frame", "span_of", "write_frame"]

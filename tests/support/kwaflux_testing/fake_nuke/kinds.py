@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kwaflux_core.image import Image, Part
+from kwaflux_core.images.image import Image, Part
 from kwaflux_testing.fake_nuke.files import read_frame, span_of
 from kwaflux_testing.fake_nuke.knobs import Knob
 from kwaflux_testing.fake_nuke.nodes import Node

@@ -12,7 +12,7 @@ from kwaflux_testing.fake_nuke.knobs import KNOBS, Knob
 from kwaflux_testing.fake_nuke.rules import rules
 
 if TYPE_CHECKING:
-    from kwaflux_core.image import Image
+    from kwaflux_core.images.image import Image
     from kwaflux_testing.fake_nuke.kinds import Kind
     from kwaflux_testing.fake_nuke.session import FakeNuke
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kwaflux_core.image import Image
+from kwaflux_core.images.image import Image
 from kwaflux_testing.fake_nuke import api
 from kwaflux_testing.fake_nuke.files import write_frame
 from kwaflux_testing.fake_nuke.kinds import KINDS

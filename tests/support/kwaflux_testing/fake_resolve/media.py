@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kwaflux_core.exr import read_exr_header
+from kwaflux_core.images.exr.read import read_exr_header
 from kwaflux_testing.fake_resolve.model import Bin, Clip, Cut, Placed, Track, World
 from kwaflux_testing.fake_resolve.remote import Remote
 from kwaflux_testing.fake_resolve.timeline import Timeline, TimelineItem

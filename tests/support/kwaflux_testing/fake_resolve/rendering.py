@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.exr import read_exr, write_exr
-from kwaflux_core.image import Image
+from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.image import Image
 from kwaflux_testing.fake_resolve.fusion import CompModel, ToolModel, descends_from_media_in
 from kwaflux_testing.fake_resolve.model import Cut, Job, Placed, World
 

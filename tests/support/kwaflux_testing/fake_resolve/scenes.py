@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kwaflux_core.exr import read_exr, write_exr
-from kwaflux_core.image import Channel, Image
+from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.image import Channel, Image
 from kwaflux_testing.fake_resolve.application import Resolve
 from kwaflux_testing.fake_resolve.model import Clip, Cut, Placed, Quirks, World
 

@@ -1,0 +1,1 @@
+"""The client: requests, jobs, pixel transfers."""

@@ -1,0 +1,197 @@
+"""What a render gives back to the caller, and how its color is put into a picture.
+
+Owns the result types and the put-back: everything but the color stays the plate's own. Must not
+know sockets or where pixels lay; numpy is imported only where pixels are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
+
+from kwaflux_core.errors import ImageError, ProtocolError
+from kwaflux_core.geometry import Box
+from kwaflux_core.protocol.messages import (
+    PathPixels,
+    RangeReceipt,
+    Rendered,
+    Timings,
+)
+
+if TYPE_CHECKING:
+    from kwaflux_core.client.pixel_transfers import ColorPlanes, Plane
+    from kwaflux_core.images.image import Image, Layer
+
+__all__ = ["FileResult", "RenderResult", "file_result", "put_back"]
+
+_PREFIX = "kwaflux/"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderResult:
+    """Hold a rendered frame.
+
+    Args:
+        image: The plate with new color; its header says under ``kwaflux/`` how it was made. Color
+            is float32, and may lie in shared memory that is freed with its last view.
+        receipt: What happened to the range of the color channels.
+        provenance: Flow, hashes, device and so on, as a file's header gets them.
+        timings: Seconds the worker spent.
+        warnings: What could not be kept, one sentence each.
+        measured: What effects found out about the frame, under ``effect.name``.
+        attention: Why an effect left the frame as it came, one sentence each.
+    """
+
+    image: Image
+    receipt: RangeReceipt
+    provenance: Mapping[str, str]
+    timings: Timings
+    warnings: tuple[str, ...]
+    measured: Mapping[str, float]
+    attention: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """Hold what came of rendering a frame from a file to a file.
+
+    Args:
+        path: The file that stands there now.
+        state: ``skipped`` when the file that stood there already was kept.
+        receipt: What happened to the range of the color channels.
+        provenance: As it stands in the file's header.
+        timings: Seconds the worker spent.
+        warnings: What the file could not hold, one sentence each.
+        measured: As in ``RenderResult``.
+        attention: As in ``RenderResult``.
+    """
+
+    path: str
+    state: Literal["done", "skipped"]
+    receipt: RangeReceipt
+    provenance: Mapping[str, str]
+    timings: Timings
+    warnings: tuple[str, ...]
+    measured: Mapping[str, float]
+    attention: tuple[str, ...]
+
+
+def file_result(rendered: Rendered) -> FileResult:
+    """Return what a caller is told of a rendered file.
+
+    Raises:
+        ProtocolError: The answer names no file.
+    """
+    if not isinstance(rendered.pixels, PathPixels):
+        raise ProtocolError(f"the result came by {rendered.pixels.by!r}, a file was due")
+    return FileResult(
+        rendered.pixels.path,
+        rendered.state,
+        rendered.receipt,
+        dict(rendered.provenance),
+        rendered.timings,
+        rendered.warnings,
+        dict(rendered.measured),
+        rendered.attention,
+    )
+
+
+def _scale(asked: Box, got: Box) -> int:
+    """Return output size / input size.
+
+    Raises:
+        ProtocolError: The result's window is no whole multiple of what was asked for.
+    """
+    scale = got.width // asked.width
+    if scale < 1 or got != asked.scaled(scale):
+        raise ProtocolError(
+            f"the server returned the window {got.as_tuple()} for {asked.as_tuple()}"
+        )
+    return scale
+
+
+def put_back(
+    plate: Image,
+    layer: Layer,
+    color: ColorPlanes,
+    *,
+    region: Box | None,
+    out: Image | None,
+    rendered: Rendered,
+) -> RenderResult:
+    """Return the plate with new color.
+
+    Args:
+        plate: The picture that was sent.
+        layer: Which of its channels were.
+        color: What came back: the region or the whole data window, times the flow's scale.
+        region: The part that was asked for; the result then holds that part's color alone.
+        out: A picture whose color planes the result is copied into.
+        rendered: What the server says of it.
+
+    Raises:
+        ProtocolError: The result's window is none that was asked for.
+        ImageError: ``out`` is not of the result's size, or not float32.
+    """
+    whole = plate.parts[layer.part].data_window
+    scale = _scale(region or whole, color.window)
+    planes = color.planes if out is None else _copied(color, out, layer)
+    record = {_PREFIX + name: text for name, text in rendered.provenance.items()}
+    if region is not None and region != whole:
+        plate, layer = _cropped(plate, layer, region)
+    if scale == 1:
+        image = plate.with_color(layer, planes, attributes=record)
+    else:
+        from kwaflux_core.images.lanczos import scaled_image
+
+        image = scaled_image(plate, layer, planes, scale=scale)
+        first = image.parts[0]
+        first = replace(first, attributes={**first.attributes, **record})
+        image = replace(image, parts=(first, *image.parts[1:]))
+    notes = tuple(note for note in image.notes if note not in plate.notes)
+    return RenderResult(
+        image,
+        rendered.receipt,
+        dict(rendered.provenance),
+        rendered.timings,
+        rendered.warnings + notes,
+        dict(rendered.measured),
+        rendered.attention,
+    )
+
+
+def _cropped(plate: Image, layer: Layer, region: Box) -> tuple[Image, Layer]:
+    """Return a picture of the region's color (and alpha) alone, views of the plate's planes."""
+    from kwaflux_core.images.image import Layer
+
+    part = plate.parts[layer.part]
+    inside = region.shifted(-part.data_window.x0, -part.data_window.y0)
+    rows, columns = slice(inside.y0, inside.y1), slice(inside.x0, inside.x1)
+    names = [*layer.color, *([layer.alpha] if layer.alpha else [])]
+    channels = {name: part.channels[name][rows, columns] for name in names}
+    cropped = replace(part, channels=channels, data_window=region)
+    return replace(plate, parts=(cropped,)), Layer(0, layer.color, layer.alpha)
+
+
+def _copied(color: ColorPlanes, out: Image, layer: Layer) -> tuple[Plane, Plane, Plane]:
+    import numpy as np
+
+    try:
+        channels = out.parts[layer.part].channels
+        red, green, blue = (channels[name] for name in layer.color)
+    except (IndexError, KeyError) as error:
+        raise ImageError(
+            "the picture for the result lacks the color channels of the plate",
+            hint=f"it needs {', '.join(layer.color)}",
+        ) from error
+    planes = cast("tuple[Plane, Plane, Plane]", (red, green, blue))
+    for plane, source in zip(planes, color.planes, strict=True):
+        if plane.shape != source.shape or plane.dtype != np.float32 or not plane.flags.writeable:
+            raise ImageError(
+                f"the picture for the result holds {plane.dtype} of {plane.shape}, "
+                f"the result is float32 of {source.shape}",
+                hint="give float32 planes of the result's size that can be written",
+            )
+        np.copyto(plane, source)
+    return planes

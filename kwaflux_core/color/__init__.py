@@ -1,0 +1,1 @@
+"""Colorspaces by OpenColorIO."""

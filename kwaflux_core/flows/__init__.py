@@ -1,0 +1,1 @@
+"""Flows, cards, params and presets."""

@@ -1,0 +1,1 @@
+"""Frame numbers: sequences, ranges, neighbors, timecode."""

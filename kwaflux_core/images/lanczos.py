@@ -1,0 +1,311 @@
+"""Enlarging the rest of a picture when an effect scales its color.
+
+Owns the enlargement filter, and which channels it is good for. Must not know effects or files.
+
+Every pixel becomes a block of ``scale`` by ``scale`` pixels, so that all windows are multiplied
+exactly and nothing shifts. What is measured as light (color, alpha, luminance) is filtered. What
+names or measures something else (depth, positions, normals, motion, identifiers, cryptomatte, and
+every channel whose meaning is not known) takes the value of its block's pixel: a filter would
+make up depths and identifiers that are nowhere in the scene.
+
+Motion vectors keep their values too, and so are in pixels of the *source*: their unit is not
+written in a file, and a passed-through channel is not rewritten on a guess. ``Image.notes`` says
+so where there are any.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from kwaflux_core.errors import ImageError
+from kwaflux_core.images.image import Channel, Image, Layer, Part
+from kwaflux_core.tiling import mirrored_indices
+
+__all__ = ["READ_RADIUS_PX", "is_filtered", "lanczos_upscale", "scaled_image"]
+
+READ_RADIUS_PX = 4
+"""How far a result reads around its pixel of the source: three lobes, and a neighbor of a NaN."""
+
+_LOBES = 3
+_TAPS = 2 * _LOBES + 1
+_STRIP_ROWS = 32
+"""Rows computed at a time, so that what is between the two passes stays in the cache."""
+_LARGEST = 2.0**124
+"""Beyond it an overshoot could leave float32; such values are held out as Inf is."""
+_LARGEST_HALF = 65504.0
+
+_LIGHT = frozenset(
+    {*("r", "g", "b", "a", "y", "ar", "ag", "ab"), *("red", "green", "blue", "alpha", "luminance")}
+)
+_MOTION = frozenset(
+    {
+        *("forward", "backward", "motion", "mv", "velocity", "vector", "vectors"),
+        *("motionvector", "motionvectors", "disparity"),
+    }
+)
+_MEASURES = _MOTION | {
+    *("z", "zback", "depth", "deep", "p", "pos", "position", "point", "pref", "pworld"),
+    *("n", "normal", "normals", "nworld", "uv", "st", "crypto", "cryptomatte"),
+    *("worldposition", "worldnormal", "worldnormals"),
+}
+_IDENTIFIER = re.compile(
+    r"(?:^|[._-])(?:obj|object|mat|material|inst|instance|asset|geometry|primitive|puzzle)?"
+    r"(?:id|ID|Id)s?(?=$|[0-9A-Z._-])"
+    r"|[a-z]I[Dd]s?(?=$|[0-9A-Z._-])"
+)
+_CRYPTOMATTE_NAME = re.compile(r"cryptomatte/[^/]+/name")
+
+
+def scaled_image(
+    image: Image, layer: Layer, color: tuple[Channel, Channel, Channel], *, scale: int
+) -> Image:
+    """Return the picture at a multiple of its size, with new color in one layer.
+
+    Args:
+        image: The picture.
+        layer: Whose red, green and blue are replaced.
+        color: Red, green, blue: (H * scale, W * scale) of the layer's part.
+        scale: From 1; at 1 every other channel is the same object.
+
+    Returns:
+        A picture whose windows, in every part, are multiplied by ``scale``, and whose other
+        channels are enlarged in their own type. Headers and pixel aspect stay; motion vectors
+        give a note.
+
+    Raises:
+        ImageError: A scale below 1, or color of another size.
+    """
+    _check_scale(scale)
+    if scale == 1:
+        return image.with_color(layer, color)
+    crypto = tuple(_cryptomatte_names(image.parts))
+    parts = []
+    for index, part in enumerate(image.parts):
+        is_layers = index == layer.part
+        given = dict(zip(layer.color, color, strict=True)) if is_layers else {}
+        light = {
+            name
+            for name in part.channels
+            if (is_layers and name == layer.alpha)
+            or is_filtered(name, part, cryptomatte_names=crypto)
+        }
+        parts.append(_scaled_part(part, given, light, scale))
+    notes = image.notes + _motion_notes(image, scale)
+    return replace(image, parts=tuple(parts), notes=notes)
+
+
+def is_filtered(name: str, part: Part, *, cryptomatte_names: tuple[str, ...] = ()) -> bool:
+    """Tell whether a channel holds light, which a filter may blend, and not a measure or a name.
+
+    Args:
+        name: The channel's full name.
+        part: The part it is in: the channel's type, and its layer's other channels, tell too.
+        cryptomatte_names: The layers that the headers declare to be cryptomattes.
+    """
+    *layers, last = name.split(".")
+    if part.channels[name].dtype == np.uint32 or last.lower() not in _LIGHT:
+        return False
+    if any(re.match(rf"{re.escape(known)}[0-9]*\.", name) for known in cryptomatte_names):
+        return False
+    # A layer or a part's name in any case, without a count: depth, Position01, crypto_object.
+    for word in (*layers, part.name):
+        if _words(word) & _MEASURES or "cryptomatte" in word.lower():
+            return False
+    if any(_IDENTIFIER.search(word) for word in (*layers, part.name)):
+        return False
+    # The Y beside an X is no luminance.
+    return not (last in ("y", "Y") and ".".join((*layers, chr(ord(last) - 1))) in part.channels)
+
+
+def _words(name: str) -> set[str]:
+    """Return what a layer is called, and the words it is made of, without case and count."""
+    plain = re.sub(r"[0-9]+$", "", name).lower()
+    return {plain, plain.replace("_", ""), *re.split(r"[_\s-]", plain)}
+
+
+def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[np.float32]:
+    """Return planes enlarged by a Lanczos filter of three lobes.
+
+    The middle of a pixel stays the middle of its block (half-pixel alignment). The weights are
+    corrected so that constants and ramps are kept; the plain kernel ripples by 2 % of a ramp's
+    step. Edges are mirrored as tiles are, not repeating the edge pixel, and every result depends
+    on its own neighborhood alone, so that a tile that is read with ``READ_RADIUS_PX`` more
+    gives the very bits of the whole.
+
+    NaN, Inf and magnitudes above 2**124 are held out, with the mean of their neighbors in their
+    place, and put back as the whole block of their pixel. Nothing is clamped: beside an edge the
+    filter overshoots, alpha included.
+
+    Source: K. Turkowski, "Filters for Common Resampling Tasks", Graphics Gems I, 1990.
+
+    Args:
+        planes: (C, H, W), float32.
+        scale: From 1.
+
+    Returns:
+        (C, H * scale, W * scale), float32; ``planes`` itself at scale 1.
+
+    Raises:
+        ImageError: Planes of another shape or type, or a scale below 1.
+    """
+    _check_planes(planes, scale)
+    if scale == 1:
+        return planes
+    count, height, width = planes.shape
+    is_held = ~(np.abs(planes) <= _LARGEST)
+    has_held = bool(is_held.any())
+    source = _with_neighbors_for(planes, is_held) if has_held else planes
+    result = np.empty((count, height * scale, width * scale), np.float32)
+    for plane, target in zip(source, result, strict=True):
+        _enlarge(plane, target, scale)
+    if has_held:
+        channel, y, x = np.nonzero(is_held)
+        blocks = result.reshape(count, height, scale, width, scale)
+        blocks[channel, y, :, x, :] = planes[channel, y, x][:, None, None]
+    return result
+
+
+def _scaled_part(part: Part, given: Mapping[str, Channel], light: set[str], scale: int) -> Part:
+    channels = dict(given)
+    for name, pixels in part.channels.items():
+        if name not in given:
+            enlarged = _filtered if name in light else _repeated
+            channels[name] = enlarged(pixels, scale)
+    return replace(
+        part,
+        channels={name: channels[name] for name in part.channels},
+        data_window=part.data_window.scaled(scale),
+        display_window=part.display_window.scaled(scale),
+    )
+
+
+def _enlarge(plane: npt.NDArray[np.float32], target: npt.NDArray[np.float32], scale: int) -> None:
+    """Fill ``target`` (H * scale, W * scale) from ``plane`` (H, W), strip by strip."""
+    height, width = plane.shape
+    weights = _weights(scale)
+    columns = mirrored_indices(-_LOBES, width + _LOBES, width)
+    for y0 in range(0, height, _STRIP_ROWS):
+        y1 = min(y0 + _STRIP_ROWS, height)
+        rows = mirrored_indices(y0 - _LOBES, y1 + _LOBES, height)
+        strip = plane[rows][:, columns]
+        wide = np.empty((len(rows), width * scale), np.float32)
+        for phase, taps in enumerate(weights):
+            wide[:, phase::scale] = _weighted_sum(
+                taps, [strip[:, tap : tap + width] for tap in range(_TAPS)]
+            )
+        for phase, taps in enumerate(weights):
+            target[y0 * scale + phase : y1 * scale : scale] = _weighted_sum(
+                taps, [wide[tap : tap + y1 - y0] for tap in range(_TAPS)]
+            )
+
+
+def _weighted_sum(
+    weights: tuple[np.float32, ...], arrays: list[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    total: npt.NDArray[np.float32] | None = None
+    product = np.empty(arrays[0].shape, np.float32)
+    for weight, array in zip(weights, arrays, strict=True):
+        if weight == 0:
+            continue
+        if total is None:
+            total = weight * array
+        else:
+            np.multiply(array, weight, out=product)
+            total += product
+    return product if total is None else total
+
+
+@functools.lru_cache(maxsize=8)
+def _weights(scale: int) -> tuple[tuple[np.float32, ...], ...]:
+    """Return the seven weights of each phase, for the pixels 3 before to 3 behind.
+
+    A straight line times the lobes' size is added that makes their sum 1 and their center 0.
+    """
+    taps = np.arange(-_LOBES, _LOBES + 1)
+    phases = []
+    for phase in range(scale):
+        x = taps - ((phase + 0.5) / scale - 0.5)
+        lobes = np.sinc(x) * np.sinc(x / _LOBES) * (np.abs(x) < _LOBES)
+        lobes[np.abs(lobes) < 1e-12] = 0.0  # what is exactly a pixel stays that pixel
+        size = np.abs(lobes)
+        known = [[size.sum(), (size * x).sum()], [(size * x).sum(), (size * x * x).sum()]]
+        line = np.linalg.lstsq(known, [1.0 - lobes.sum(), -(lobes * x).sum()])[0]
+        corrected = lobes + size * (line[0] + line[1] * x)
+        phases.append(tuple(np.float32(weight) for weight in corrected))
+    return tuple(phases)
+
+
+def _with_neighbors_for(
+    planes: npt.NDArray[np.float32], is_held: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return a copy in which held pixels are the mean of their eight neighbors that are not."""
+    _, height, width = planes.shape
+    margin = ((0, 0), (1, 1), (1, 1))
+    values = np.pad(np.where(is_held, 0.0, planes), margin)
+    counts = np.pad(~is_held, margin)
+    total = np.zeros(planes.shape, np.float64)
+    count = np.zeros(planes.shape, np.int8)
+    for dy in range(3):
+        for dx in range(3):
+            total += values[:, dy : dy + height, dx : dx + width]
+            count += counts[:, dy : dy + height, dx : dx + width]
+    return np.where(is_held, total / np.maximum(count, 1), planes).astype(np.float32)
+
+
+def _filtered(pixels: Channel, scale: int) -> Channel:
+    wide: npt.NDArray[np.float32]
+    wide = lanczos_upscale(pixels.astype(np.float32, copy=False)[None], scale)[0]
+    if pixels.dtype != np.float16:
+        return wide
+    # An overshoot beyond the largest half would become Inf, and there was none.
+    is_beyond = np.isfinite(wide) & (np.abs(wide) > _LARGEST_HALF)
+    wide[is_beyond] = np.copysign(np.float32(_LARGEST_HALF), wide[is_beyond])
+    half: npt.NDArray[np.float16] = wide.astype(np.float16)
+    return half
+
+
+def _repeated(pixels: Channel, scale: int) -> Channel:
+    height, width = pixels.shape
+    result = np.empty((height, scale, width, scale), pixels.dtype)
+    result[:] = pixels[:, None, :, None]
+    repeated: Channel = result.reshape(height * scale, width * scale)
+    return repeated
+
+
+def _motion_notes(image: Image, scale: int) -> tuple[str, ...]:
+    layers = {name.rpartition(".")[0] for part in image.parts for name in part.channels}
+    motion = sorted(layer for layer in layers if any(_words(w) & _MOTION for w in layer.split(".")))
+    if not motion:
+        return ()
+    return (
+        f"the vectors of {', '.join(motion)} are still in pixels of the source: multiply them by"
+        f" {scale} where pixels of the result are meant",
+    )
+
+
+def _cryptomatte_names(parts: Iterable[Part]) -> Iterable[str]:
+    """Yield the layers declared in headers as ``cryptomatte/<key>/name`` (Cryptomatte 1.2)."""
+    for part in parts:
+        for key, value in part.attributes.items():
+            if _CRYPTOMATTE_NAME.fullmatch(key) and isinstance(value, str) and value:
+                yield value
+
+
+def _check_planes(planes: npt.NDArray[np.float32], scale: int) -> None:
+    _check_scale(scale)
+    if planes.ndim != 3 or planes.size == 0 or planes.dtype != np.float32:
+        raise ImageError(
+            f"planes to enlarge are {planes.dtype} {planes.shape}",
+            hint="give float32 planes as (channels, height, width)",
+        )
+
+
+def _check_scale(scale: int) -> None:
+    if scale < 1:
+        raise ImageError(f"a picture cannot be enlarged {scale} times", hint="give 1 or more")

@@ -1,0 +1,1 @@
+"""PNG, TIFF, DPX and JPEG files by OpenImageIO."""

@@ -1,0 +1,1 @@
+"""Settings of client and server, and the folders they live in."""
