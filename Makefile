@@ -51,7 +51,7 @@ bench: $(STAMP)
 	$(BIN)/kwaflux bench
 
 docs: $(STAMP)
-	$(BIN)/python -m kwaflux_server.reference docs
+	$(BIN)/python docs/reference_pages.py docs
 
 clean:
 	rm -rf $(VENV) build dist demo .bench .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

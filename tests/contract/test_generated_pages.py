@@ -8,8 +8,8 @@ import pytest
 
 from kwaflux_core.errors import all_errors
 from kwaflux_core.settings.settings import settings_table
-from kwaflux_server.reference import main, pages
 from kwaflux_testing.packages import REPOSITORY
+from reference_pages import main, pages
 
 DOCS = REPOSITORY / "docs"
 
@@ -31,6 +31,6 @@ def test_every_error_setting_and_effect_has_its_place() -> None:
     assert all(f"| `{code}` |" in made["errors.md"] for code in all_errors())
     rows = settings_table()
     assert all(f"| `{row.name}` | `{row.variable}` |" in made["settings.md"] for row in rows)
-    cards = list((REPOSITORY / "models" / "kwaflux_models").glob("*/card.json"))
+    cards = list((REPOSITORY / "models" / "kwaflux_models").glob("effects/*/card.json"))
     assert cards
     assert all(f"\n## {card.parent.name}\n" in made["effects.md"] for card in cards)

@@ -22,7 +22,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.protocol.messages import Cancel, Failed, JobEvent, Ping, Pong, Submit
 from kwaflux_server.movie.reader import Movie
-from kwaflux_server.movie.shelf import MovieShelf
+from kwaflux_server.movie.reader_pool import MovieShelf
 from kwaflux_server.worker.embedded import EmbeddedJob
 from kwaflux_server.worker.process import WorkerOptions
 from kwaflux_testing.movies import Shot, drawn_number, read_planes, write_movie

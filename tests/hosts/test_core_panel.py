@@ -12,7 +12,7 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
 from kwaflux_hosting.panel.panel import FREE_TEXT, Control, Panel
-from kwaflux_models.registry import Registry
+from kwaflux_models.catalog.registry import Registry
 from kwaflux_testing.servers import RunningServer
 
 _PARAMS: list[dict[str, object]] = [

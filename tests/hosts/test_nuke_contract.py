@@ -221,7 +221,7 @@ def test_starting_costs_under_20_milliseconds_and_imports_nothing_compiled() -> 
 def test_the_adapters_modules_import_where_nothing_compiled_is_installed() -> None:
     code = _START.split("nuke = types")[0].replace(', "kwaflux_nuke"', "") + (
         "nuke = types.ModuleType('nuke'); nuke.GUI = True; sys.modules['nuke'] = nuke\n"
-        "import kwaflux_nuke.buttons\n"
+        "import kwaflux_nuke.callbacks\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

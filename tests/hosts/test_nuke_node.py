@@ -114,7 +114,7 @@ def test_a_node_is_one_step_of_undo_and_stands_below_what_was_selected(tmp_path:
 
 def test_the_hop_is_32_bit_float_with_every_channel_and_the_whole_header(tmp_path: Path) -> None:
     with nuke_scene(tmp_path, frames=range(7, 8)) as scene:
-        from kwaflux_nuke.render import render_frame
+        from kwaflux_nuke.write_frames import render_frame
 
         scene.nuke.root["proxy"].setValue(True)
         scene.nuke.root["colorManagement"].setValue("OCIO")
@@ -137,7 +137,7 @@ def test_a_nuke_that_cannot_write_losslessly_is_refused_and_nothing_is_left(
     lossy = {**kinds._EXR_KNOBS, "datatype": ("Enumeration_Knob", ["16 bit half"])}
     monkeypatch.setattr(kinds, "_EXR_KNOBS", lossy)
     with nuke_scene(tmp_path, frames=range(1, 2)) as scene:
-        from kwaflux_nuke.render import render_frame
+        from kwaflux_nuke.write_frames import render_frame
 
         children = list(scene.node._children)
         with pytest.raises(HostError, match="datatype 32 bit float"):
@@ -172,18 +172,18 @@ def test_a_script_that_was_never_saved_or_cannot_be_written_to_has_results_at_ho
     home.mkdir()
     shot.mkdir()
     with nuke_scene(shot) as scene:
-        from kwaflux_nuke import results
+        from kwaflux_nuke import read_nodes
 
         monkeypatch.setattr(Path, "home", lambda: home)
-        assert results.output_of(scene.node) == (
+        assert read_nodes.output_of(scene.node) == (
             f"{shot.as_posix()}/kwaflux/shot/Kwaflux1_v001/Kwaflux1_v001.%04d.exr"
         )
         scene.set(kw_output="")
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shot)
-        assert results.output_of(scene.node).startswith(f"{home.as_posix()}/kwaflux/shot/")
+        assert read_nodes.output_of(scene.node).startswith(f"{home.as_posix()}/kwaflux/shot/")
         scene.nuke.root._knobs["name"]._value = ""
         scene.set(kw_output="")
-        assert results.output_of(scene.node).startswith(f"{home.as_posix()}/kwaflux/unsaved/")
+        assert read_nodes.output_of(scene.node).startswith(f"{home.as_posix()}/kwaflux/unsaved/")
         scene.press("version_up")
         assert scene.node["kw_output"].value().endswith("Kwaflux1_v002/Kwaflux1_v002.%04d.exr")
 
@@ -228,7 +228,7 @@ def test_a_working_space_that_is_not_linear_is_refused_and_the_config_is_handed_
 
 def test_calls_reach_the_main_thread_and_errors_come_back_from_there() -> None:
     with running() as session:
-        from kwaflux_nuke.host import on_main
+        from kwaflux_nuke.nuke_api import on_main
 
         outcomes: list[object] = []
 
@@ -254,18 +254,18 @@ def test_a_script_opens_and_renders_its_results_where_kwaflux_is_not_installed(
 ) -> None:
     with nuke_scene(tmp_path, frames=range(1, 4)) as scene:
         from kwaflux_hosting.exchange_folder import Entry, Record, frame_path
-        from kwaflux_nuke import buttons, knobs, results
+        from kwaflux_nuke import callbacks, knobs, read_nodes
 
         scene.set(kw_effect="Flow", kw_Flow_text="identity")
-        pattern, order = results.output_of(scene.node), knobs.order_of(scene.node)
-        graph, record = results.remember_graph(scene.node), Record.load(pattern)
+        pattern, order = read_nodes.output_of(scene.node), knobs.order_of(scene.node)
+        graph, record = read_nodes.remember_graph(scene.node), Record.load(pattern)
         target = frame_path(pattern, 2)
         Path(target).parent.mkdir(parents=True)
         Path(target).write_bytes((tmp_path / "plate.0003.exr").read_bytes())
         entry = Entry(state="good", order_key=order.key, source_key=graph).of_file(target)
         record.note(2, entry, order=order)
         record.save()
-        buttons._reload(scene.node)
+        callbacks._reload(scene.node)
         text = scene.nuke.text()
     assert scene.status == "2 ready"
     with running() as bare:

@@ -157,9 +157,9 @@ def test_what_is_out_of_date_shows_the_plate_and_only_that_is_done_again(
 
 def _idle(scene: Scene) -> None:
     """Let Nuke update its windows, when the adapter is ready to look again."""
-    from kwaflux_nuke import buttons
+    from kwaflux_nuke import callbacks
 
-    buttons._looked_s.clear()
+    callbacks._looked_s.clear()
     scene.nuke.idle()
 
 

@@ -11,9 +11,9 @@ import pytest
 from kwaflux_core.errors import HostError
 from kwaflux_hosting.timeline_host.media import Plates
 from kwaflux_hosting.timeline_host.result_marker import Made
-from kwaflux_resolve.back import MODES, bring_back, made_in, revert
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.import_results import MODES, bring_back, made_in, revert
+from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene

@@ -10,7 +10,7 @@ import pytest
 
 from kwaflux_core.errors import HostError
 from kwaflux_resolve.clips import Shot, chosen, look
-from kwaflux_resolve.host import find_host
+from kwaflux_resolve.resolve_api import find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
@@ -186,7 +186,7 @@ def _scripting(folder: Path, code: str) -> None:
 def _outside(folder: Path, *, code: str = "pass") -> str:
     """Return what is said in a Python of its own that reaches for Resolve from outside."""
     script = (
-        f"import sys; {code}; from kwaflux_resolve.host import find_host\n"
+        f"import sys; {code}; from kwaflux_resolve.resolve_api import find_host\n"
         "from kwaflux_core.errors import HostError\n"
         "try:\n    find_host()\nexcept HostError as error:\n    print(error)\n"
     )

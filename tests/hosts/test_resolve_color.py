@@ -11,7 +11,7 @@ import pytest
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import HostError, UnknownColorspace
 from kwaflux_resolve.clips import Color, source_of
-from kwaflux_resolve.host import find_host
+from kwaflux_resolve.resolve_api import find_host
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
 MANAGED = "davinciYRGBColorManagedv2"

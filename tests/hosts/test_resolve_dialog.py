@@ -13,11 +13,11 @@ from kwaflux_core.errors import HostError
 from kwaflux_core.flows.card import Card
 from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
 from kwaflux_hosting.timeline_host.clip_request import Wish
-from kwaflux_resolve import console
-from kwaflux_resolve.back import MODES
-from kwaflux_resolve.console import ASKED, ResolveDesk
+from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog
-from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.entry_points import ASKED, ResolveDesk
+from kwaflux_resolve.import_results import MODES
+from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -190,42 +190,42 @@ def test_a_refusal_is_shown_and_the_window_stays(tmp_path: Path) -> None:
 @pytest.fixture
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    monkeypatch.setattr(console, "_say", found.append)
+    monkeypatch.setattr(entry_points, "_say", found.append)
     monkeypatch.setattr(ResolveDesk, "panel", lambda self: _panel())
     return found
 
 
 def test_the_menu_opens_the_window(tmp_path: Path, spoken: list[str]) -> None:
     user = FakeUser([FakeUser.close])
-    console.menu(_names(scene(tmp_path), user))
+    entry_points.menu(_names(scene(tmp_path), user))
     assert len(user.windows) == 1
     assert spoken == []
 
 
 def test_without_a_window_the_menu_says_how_else(tmp_path: Path, spoken: list[str]) -> None:
     found = scene(tmp_path, quirks=Quirks(has_ui=False))
-    console.menu(_names(found, FakeUser()))
+    entry_points.menu(_names(found, FakeUser()))
     assert "main(['--flow', 'denoise'], names=globals())" in spoken[0]
 
 
 def test_the_menu_says_why_and_never_raises(tmp_path: Path, spoken: list[str]) -> None:
     found = scene(tmp_path)
     found.world.product = "DaVinci Resolve"
-    console.menu(_names(found, FakeUser()))
+    entry_points.menu(_names(found, FakeUser()))
     assert "Kwaflux needs DaVinci Resolve Studio" in spoken[0]
 
 
 @pytest.mark.parametrize("has_ui", [True, False])
 def test_the_console_lists_what_there_is(tmp_path: Path, spoken: list[str], has_ui: bool) -> None:
     found = scene(tmp_path, quirks=Quirks(has_ui=has_ui))
-    assert console.main([], names=found.names) == 0
+    assert entry_points.main([], names=found.names) == 0
     assert any(line.startswith("all_kinds ") for line in spoken)
 
 
 def test_the_console_fails_with_a_reason_and_a_status(tmp_path: Path, spoken: list[str]) -> None:
-    assert console.main(["--flow", "denoise"], names=scene(tmp_path).names) == 1
+    assert entry_points.main(["--flow", "denoise"], names=scene(tmp_path).names) == 1
     assert "colorspace is not known" in spoken[-1]
-    assert console.main(["--revert"], names=scene(tmp_path / "b").names) == 1
+    assert entry_points.main(["--revert"], names=scene(tmp_path / "b").names) == 1
     assert "nothing of Kwaflux is on this timeline" in spoken[-1]
 
 
@@ -242,7 +242,7 @@ def test_ctrl_c_on_the_console_cancels(
 
     monkeypatch.setattr("kwaflux_hosting.timeline_host.step_generators.time.sleep", interrupted)
     asked = ["--flow", "denoise", "--colorspace", "scene_linear"]
-    assert console.main(asked, names=found.names) == 1
+    assert entry_points.main(asked, names=found.names) == 1
     assert spoken[-1] == "Cancelled; nothing was brought back"
     assert found.world.rendering == []
     assert [cut.name for cut in found.world.cuts] == ["edit"]
@@ -263,7 +263,7 @@ def test_the_menu_script_needs_no_file_of_its_own(
 ) -> None:
     given: list[object] = []
     opened: Callable[[object], None] = given.append
-    monkeypatch.setattr(console, "menu", opened)
+    monkeypatch.setattr(entry_points, "menu", opened)
     _run_script({"resolve": "it"}, tmp_path, monkeypatch)
     (names,) = given
     assert isinstance(names, dict)
@@ -274,7 +274,7 @@ def test_the_menu_script_needs_no_file_of_its_own(
 def test_the_menu_script_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "kwaflux_resolve.console", None)
+    monkeypatch.setitem(__import__("sys").modules, "kwaflux_resolve.entry_points", None)
     _run_script({}, tmp_path, monkeypatch)
     assert "kwaflux install resolve" in capsys.readouterr().out
 

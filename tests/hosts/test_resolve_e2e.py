@@ -18,10 +18,10 @@ from kwaflux_hosting.batch.range_render import OpenClient
 from kwaflux_hosting.timeline_host.clip_request import Wish
 from kwaflux_hosting.timeline_host.enhance import enhance
 from kwaflux_hosting.timeline_host.result_marker import Made
-from kwaflux_resolve import console
-from kwaflux_resolve.back import made_in, revert
-from kwaflux_resolve.console import ResolveDesk
-from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve import entry_points
+from kwaflux_resolve.entry_points import ResolveDesk
+from kwaflux_resolve.import_results import made_in, revert
+from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -232,7 +232,7 @@ def _at_home(monkeypatch: pytest.MonkeyPatch, server: RunningServer, folder: Pat
             monkeypatch.setenv(name, value)
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     said: list[str] = []
-    monkeypatch.setattr(console, "_say", said.append)
+    monkeypatch.setattr(entry_points, "_say", said.append)
     return said
 
 
@@ -242,7 +242,7 @@ def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
     said = _at_home(monkeypatch, server, tmp_path)
     found = scene(tmp_path)
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
-    assert console.main(["--check"], names=found.names) == 0, said
+    assert entry_points.main(["--check"], names=found.names) == 0, said
     assert "good  resolve: out" in "\n".join(said)
     assert said[-1].startswith("Every step gave back what it got.")
     with zipfile.ZipFile(said[-1].split()[-1]) as archive:
@@ -260,7 +260,7 @@ def test_the_chart_tells_what_resolve_did_to_colors(
     monkeypatch.setattr("kwaflux_resolve.clips.Color.keep_numbers", lambda self, timeline: None)
     found = scene(tmp_path)
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
-    assert console.main(["--check"], names=found.names) == 1
+    assert entry_points.main(["--check"], names=found.names) == 1
     assert "The first step that changed something: resolve: out" in "\n".join(said)
 
 
@@ -277,12 +277,12 @@ def test_the_console_does_all_of_it_under_nogui(
         "--folder",
         str(tmp_path / "out"),
     ]
-    assert console.main(asked, names=found.names) == 0
+    assert entry_points.main(asked, names=found.names) == 0
     assert said[-1] == (
         "plate.[1001-1012].exr: brought back as a take, and found again after a save"
     )
     assert _shown(found, 86500).parent == tmp_path / "out" / "plate" / "v001"
-    assert console.main(["--revert"], names=found.names) == 0
+    assert entry_points.main(["--revert"], names=found.names) == 0
     assert found.item.takes == []
-    assert console.main([], names=found.names) == 0
+    assert entry_points.main([], names=found.names) == 0
     assert any(line.startswith("denoise ") for line in said)

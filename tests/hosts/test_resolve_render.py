@@ -13,8 +13,8 @@ from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, Kwafl
 from kwaflux_hosting.exchange_folder import frame_path
 from kwaflux_hosting.timeline_host.media import Plates
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.render import render_composite, render_source
+from kwaflux_resolve.render_frames import render_composite, render_source
+from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import SIZE_PX, Scene, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -146,7 +146,7 @@ def test_a_render_that_is_not_what_was_asked_for_is_refused_and_all_is_put_back(
 def test_a_render_that_stands_still_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kwaflux_resolve.render._STALL_S", 0.02)
+    monkeypatch.setattr("kwaflux_resolve.render_frames._STALL_S", 0.02)
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     before = _state(found.world)
     with pytest.raises(HostError, match="stands still at 40 %"):

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 import kwaflux_models
 from kwaflux_core.errors import WeightsInvalid
-from kwaflux_models.body import Restorer, load_weights
-from kwaflux_models.upscale.network import UpscaleNetwork
+from kwaflux_models.effects.restorer_network import Restorer, load_weights
+from kwaflux_models.effects.upscale.network import UpscaleNetwork
 
 TOLD = torch.tensor([0.1, 0.5]).reshape(1, 2, 1, 1)
 SHIPPED = sorted((Path(kwaflux_models.__file__).parent / "weights").glob("*.safetensors"))

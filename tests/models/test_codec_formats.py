@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import RequestError
-from kwaflux_models.training import planes, quantizer
-from kwaflux_models.training.planes import Codec
+from kwaflux_models.training.degradations import codec_level, ycbcr_planes
+from kwaflux_models.training.degradations.ycbcr_planes import Codec
 
 pytest.importorskip("av")
 
-from kwaflux_models.training.codec import CODECS, Encode, round_trip
+from kwaflux_models.training.degradations.video_codecs import CODECS, Encode, round_trip
 
 
 def textured_clip(frames: int = 3, height: int = 96, width: int = 96) -> NDArray[np.float32]:
@@ -83,13 +83,13 @@ def test_the_step_foretells_the_error_across_codecs() -> None:
 
 
 def test_steps_are_those_of_the_standards() -> None:
-    assert quantizer.quantizer_step("h264", 4) == pytest.approx(1.0, rel=0.01)
-    assert quantizer.quantizer_step("h265", 34) == pytest.approx(32.0, rel=0.01)
-    assert quantizer.quantizer_step("mpeg4", 7) == 14.0
-    twice = quantizer.quantizer_step("jpeg", 25) / quantizer.quantizer_step("jpeg", 50)
+    assert codec_level.quantizer_step("h264", 4) == pytest.approx(1.0, rel=0.01)
+    assert codec_level.quantizer_step("h265", 34) == pytest.approx(32.0, rel=0.01)
+    assert codec_level.quantizer_step("mpeg4", 7) == 14.0
+    twice = codec_level.quantizer_step("jpeg", 25) / codec_level.quantizer_step("jpeg", 50)
     assert twice == pytest.approx(2.0)
     with pytest.raises(KeyError):
-        quantizer.quantizer_step("cinepak", 4)
+        codec_level.quantizer_step("cinepak", 4)
 
 
 def test_a_still_keeps_the_color_that_its_chroma_has_room_for() -> None:
@@ -145,8 +145,8 @@ def test_a_clip_smaller_than_a_codec_likes_comes_back_in_its_size(name: str) -> 
 def test_planes_come_back_out_of_their_mirror_images(layout: str) -> None:
     codec = Codec("", "", layout)
     picture = textured_clip(frames=1, height=24, width=40)[0]
-    made = planes.planes_from_rgb(picture, codec, is_bt601=True)
-    large, (top, left) = planes.mirror_planes(made, codec, (64, 96))
+    made = ycbcr_planes.planes_from_rgb(picture, codec, is_bt601=True)
+    large, (top, left) = ycbcr_planes.mirror_planes(made, codec, (64, 96))
     rows, columns = codec.chroma_px
     assert large[0].shape == (64, 96)
     assert large[1].shape == (64 // rows, 96 // columns)

@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.color.config import ColorConfig
-from kwaflux_models import domain
-from kwaflux_models.deband.coding import CODES, Coding
-from kwaflux_models.deband.effect import EFFECT
-from kwaflux_models.deband.gradients import MAX_RADIUS_PX, REACH_PX, contour_correction
-from kwaflux_models.effect import Pictures, no_network
-from kwaflux_models.evaluation.contours import (
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.deband.coding import CODES, Coding
+from kwaflux_models.effects.deband.effect import EFFECT
+from kwaflux_models.effects.deband.gradients import MAX_RADIUS_PX, REACH_PX, contour_correction
+from kwaflux_models.evaluation.metrics.contours import (
     contour_reduction,
     false_contour_energy,
     smooth_areas,
 )
-from kwaflux_models.registry import Registry
-from kwaflux_models.training.codec import Encode, round_trip
-from kwaflux_models.training.degrade import display_decode, display_encode
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import Pictures, no_network
+from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
+from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 
 CARD = Registry.discover().cards["deband"]
 DEFAULTS = {param.name: param.default for param in CARD.params}
@@ -34,12 +34,12 @@ Array = npt.NDArray[np.float32]
 def debanded(code: Array, **values: str | float) -> Array:
     """Run the effect at strength 1 on an (H, W, 3) picture of the sRGB code."""
     linear = torch.from_numpy(display_decode(code, "srgb").transpose(2, 0, 1).copy())[None]
-    pictures = Pictures(partial(_alone, domain.encode(linear)), center=0)
+    pictures = Pictures(partial(_alone, working_curves.encode(linear)), center=0)
     with torch.inference_mode():
         residual = EFFECT.residual(no_network(), pictures, {**DEFAULTS, **values})
     if residual is None:
         return code
-    moved = linear + (domain.decode(domain.encode(linear) + residual) - linear)
+    moved = linear + (working_curves.decode(working_curves.encode(linear) + residual) - linear)
     shown = display_encode(moved[0].permute(1, 2, 0).numpy(), "srgb")
     is_kept = residual[0].permute(1, 2, 0).numpy() == 0
     return np.where(is_kept, code, shown).astype(np.float32)

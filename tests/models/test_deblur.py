@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from kwaflux_models.deblur.effect import EFFECT
-from kwaflux_models.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
-from kwaflux_models.effect import Measured, Pictures, Samples
-from kwaflux_models.probe import Judged, LevelProbe
+from kwaflux_models.effects.deblur.effect import EFFECT
+from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
+from kwaflux_models.effects.level_probe import Judged, LevelProbe
+from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples
 
 
 class Judge(LevelProbe):

@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import RequestError
-from kwaflux_models.training import degrade
-from kwaflux_models.training.degrade import CASES, Case, Sensor
-from kwaflux_models.training.sources import pictures
+from kwaflux_models.training.degradations import sensor_noise
+from kwaflux_models.training.degradations.sensor_noise import CASES, Case, Sensor
+from kwaflux_models.training.pictures.sources import pictures
 
 av = pytest.importorskip("av")
 
-from kwaflux_models.training import codec  # noqa: E402  (needs PyAV)
-from kwaflux_models.training.codec import CODECS, Encode  # noqa: E402
+from kwaflux_models.training.degradations import video_codecs  # noqa: E402
+from kwaflux_models.training.degradations.video_codecs import CODECS, Encode  # noqa: E402
 
 
 def moving_clip(frames: int = 5, side: int = 96) -> NDArray[np.float32]:
@@ -30,7 +30,7 @@ def moving_clip(frames: int = 5, side: int = 96) -> NDArray[np.float32]:
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_the_same_seed_gives_the_same_pairs(case: Case) -> None:
     first, second = (
-        degrade.degrade_clip(moving_clip(), case, np.random.default_rng(5)) for _ in range(2)
+        sensor_noise.degrade_clip(moving_clip(), case, np.random.default_rng(5)) for _ in range(2)
     )
     assert len(first) == len(second) > 0
     for one, other in zip(first, second, strict=True):
@@ -42,9 +42,9 @@ def test_the_same_seed_gives_the_same_pairs(case: Case) -> None:
 
 @pytest.mark.parametrize("name", sorted(CODECS))
 def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
-    clip = degrade.display_encode(moving_clip(), "bt709")
+    clip = sensor_noise.display_encode(moving_clip(), "bt709")
     best = {"prores": 3, "h264": 12, "h265": 12, "jpeg": 90}.get(name, 2)
-    back = codec.round_trip(clip, Encode(name, best, preset="veryfast"))
+    back = video_codecs.round_trip(clip, Encode(name, best, preset="veryfast"))
     assert back.shape == clip.shape
     distance = np.abs(back[:, None] - clip[None]).mean(axis=(2, 3, 4))
     assert list(distance.argmin(axis=1)) == list(range(clip.shape[0]))
@@ -52,9 +52,10 @@ def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
 
 
 def test_a_worse_quality_is_worse() -> None:
-    clip = degrade.display_encode(moving_clip(), "bt709")
+    clip = sensor_noise.display_encode(moving_clip(), "bt709")
     good, bad = (
-        float(np.abs(codec.round_trip(clip, Encode("h264", crf)) - clip).mean()) for crf in (16, 36)
+        float(np.abs(video_codecs.round_trip(clip, Encode("h264", crf)) - clip).mean())
+        for crf in (16, 36)
     )
     assert good < bad
 
@@ -62,37 +63,37 @@ def test_a_worse_quality_is_worse() -> None:
 def test_an_unknown_codec_and_an_odd_side_are_refused() -> None:
     clip = moving_clip(2)
     with pytest.raises(RequestError, match="no codec named"):
-        codec.round_trip(clip, Encode("h266", 20))
+        video_codecs.round_trip(clip, Encode("h266", 20))
     with pytest.raises(RequestError, match="even sides"):
-        codec.round_trip(clip[:, :95], Encode("h264", 20))
+        video_codecs.round_trip(clip[:, :95], Encode("h264", 20))
 
 
 @pytest.mark.parametrize("is_bt601", [False, True])
 def test_planes_keep_gray_neutral_and_color_close(is_bt601: bool) -> None:
     how = Encode("h264", 20, is_bt601=is_bt601)
     gray = np.full((8, 8, 3), 0.5, dtype=np.float32)
-    planes = codec.planes_from_rgb(gray, CODECS["h264"], is_bt601=is_bt601)
+    planes = video_codecs.planes_from_rgb(gray, CODECS["h264"], is_bt601=is_bt601)
     assert int(planes[0][0, 0]) == round(16 + 219 * 0.5)
     assert set(planes[1].ravel().tolist()) == {128}
     red = np.zeros((8, 8, 3), dtype=np.float32)
     red[..., 0] = 0.8
-    planes = codec.planes_from_rgb(red, CODECS["h264"], is_bt601=is_bt601)
-    back = codec.rgb_from_planes(planes, CODECS["h264"], how)
+    planes = video_codecs.planes_from_rgb(red, CODECS["h264"], is_bt601=is_bt601)
+    back = video_codecs.rgb_from_planes(planes, CODECS["h264"], how)
     assert np.abs(back - red).max() < 0.01
 
 
 @pytest.mark.parametrize("curve", ["srgb", "bt709", "gamma24", "log"])
-def test_display_curves_come_back_and_are_odd(curve: degrade.Curve) -> None:
+def test_display_curves_come_back_and_are_odd(curve: sensor_noise.Curve) -> None:
     linear = np.linspace(-2.0, 8.0, 500).astype(np.float32)
-    code = degrade.display_encode(linear, curve)
-    assert np.allclose(degrade.display_decode(code, curve), linear, atol=1e-3, rtol=1e-3)
-    assert np.allclose(degrade.display_encode(-linear, curve), -code)
+    code = sensor_noise.display_encode(linear, curve)
+    assert np.allclose(sensor_noise.display_decode(code, curve), linear, atol=1e-3, rtol=1e-3)
+    assert np.allclose(sensor_noise.display_encode(-linear, curve), -code)
 
 
 def test_three_sensors_without_a_mosaic_have_the_noise_that_is_asked_for() -> None:
     flat = np.full((128, 128, 3), 0.18, dtype=np.float32)
     sensor = Sensor(shot=0.004, read=0.01, mosaic=-1)
-    noise = degrade.add_sensor_noise(flat, sensor, np.random.default_rng(1)) - flat
+    noise = sensor_noise.add_sensor_noise(flat, sensor, np.random.default_rng(1)) - flat
     expected = np.sqrt(0.004 * 0.18 + 0.01**2)
     assert float(noise.std()) == pytest.approx(float(expected), rel=0.03)
     assert abs(float(noise.mean())) < 0.001
@@ -102,7 +103,7 @@ def test_shot_noise_grows_with_light() -> None:
     sensor = Sensor(shot=0.002, read=0.001, mosaic=-1)
     dark, bright = (
         float(
-            degrade.add_sensor_noise(
+            sensor_noise.add_sensor_noise(
                 np.full((96, 96, 3), level, dtype=np.float32), sensor, np.random.default_rng(2)
             ).std()
         )
@@ -115,22 +116,22 @@ def test_shot_noise_grows_with_light() -> None:
 @pytest.mark.parametrize("is_linear", [False, True])
 def test_a_demosaic_keeps_a_flat_color(phase: int, is_linear: bool) -> None:
     color = np.array([0.7, 0.4, 0.2], dtype=np.float32)
-    mask = degrade._bayer_mask(16, 16, phase)
+    mask = sensor_noise._bayer_mask(16, 16, phase)
     raw = (mask * color).sum(axis=2)
-    found = degrade.demosaic(raw, mask, is_linear=is_linear)
+    found = sensor_noise.demosaic(raw, mask, is_linear=is_linear)
     assert np.allclose(found[4:-4, 4:-4], color, atol=1e-5)
 
 
 def test_highlights_past_white_survive_a_sensor() -> None:
     bright = np.full((32, 32, 3), 6.0, dtype=np.float32)
     sensor = Sensor(shot=1e-4, read=1e-3, gains=(2.0, 1.5), crosstalk=0.5)
-    found = degrade.add_sensor_noise(bright, sensor, np.random.default_rng(3))
+    found = sensor_noise.add_sensor_noise(bright, sensor, np.random.default_rng(3))
     assert float(found.mean()) == pytest.approx(6.0, rel=0.01)
 
 
 def test_clean_is_clean() -> None:
     clip = moving_clip() * 8.0
-    (pair,) = degrade.degrade_clip(clip, "clean", np.random.default_rng(0))
+    (pair,) = sensor_noise.degrade_clip(clip, "clean", np.random.default_rng(0))
     assert np.array_equal(pair.degraded, pair.clean)
 
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 pytest.importorskip("av")
 
-from kwaflux_models.training.analog import NTSC, Composite, Fields
-from kwaflux_models.training.chain import Chain, draw_chain
-from kwaflux_models.training.codec import CODECS, Encode
-from kwaflux_models.training.degrade import Sensor
-from kwaflux_models.training.draws import Mix, draw_codec
-from kwaflux_models.training.optics import Defocus, Lens
-from kwaflux_models.training.resample import Enlarge, Shrink
-from kwaflux_models.training.sheet_rows import Row, rows
-from kwaflux_models.training.steps import CodedStep, Grain, LinearStep, Quantize
+from kwaflux_models.training.degradations.analog_video import NTSC, Composite, Fields
+from kwaflux_models.training.degradations.chain import Chain, draw_chain
+from kwaflux_models.training.degradations.chain_sampling import Mix, draw_codec
+from kwaflux_models.training.degradations.lens_blur import Defocus, Lens
+from kwaflux_models.training.degradations.resample import Enlarge, Shrink
+from kwaflux_models.training.degradations.sensor_noise import Sensor
+from kwaflux_models.training.degradations.sheet_rows import Row, rows
+from kwaflux_models.training.degradations.steps import CodedStep, Grain, LinearStep, Quantize
+from kwaflux_models.training.degradations.video_codecs import CODECS, Encode
 
 Array = NDArray[np.float32]
 

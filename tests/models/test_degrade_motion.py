@@ -7,9 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from kwaflux_core.errors import ImageError
-from kwaflux_models.training import motion
-from kwaflux_models.training.motion import Path, draw_moving_clip, draw_path, film
-from kwaflux_models.training.sources import Picture, drawn_pictures
+from kwaflux_models.training.degradations import camera_motion
+from kwaflux_models.training.degradations.camera_motion import (
+    Path,
+    draw_moving_clip,
+    draw_path,
+    film,
+)
+from kwaflux_models.training.pictures.sources import Picture, drawn_pictures
 
 Array = NDArray[np.float32]
 
@@ -115,9 +120,9 @@ def test_paths_are_as_fast_and_as_often_still_as_they_say() -> None:
 
 
 def test_a_cut_splits_the_clip_between_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(motion, "_CUT", 1.0)
-    monkeypatch.setattr(motion, "_FLASH", 0.0)
-    monkeypatch.setattr(motion, "draw_path", lambda rng, *, static=0.0: Path())
+    monkeypatch.setattr(camera_motion, "_CUT", 1.0)
+    monkeypatch.setattr(camera_motion, "_FLASH", 0.0)
+    monkeypatch.setattr(camera_motion, "draw_path", lambda rng, *, static=0.0: Path())
     clip = draw_moving_clip([busy_picture()], np.random.default_rng(1), frames=6, side=64)
     jumps = np.abs(np.diff(clip, axis=0)).mean(axis=(1, 2, 3))
     assert int((jumps > 0.05 * jumps.max()).sum()) == 1
@@ -128,9 +133,9 @@ def test_a_layer_in_front_hides_part_of_what_is_behind(monkeypatch: pytest.Monke
         Picture(f"flat {level}", "linear", np.full((200, 200, 3), level, dtype=np.float32))
         for level in (0.2, 0.9)
     ]
-    monkeypatch.setattr(motion, "_LAYERED", 1.0)
-    monkeypatch.setattr(motion, "_CUT", 0.0)
-    monkeypatch.setattr(motion, "expose", lambda window, rng, *, is_linear: window)
+    monkeypatch.setattr(camera_motion, "_LAYERED", 1.0)
+    monkeypatch.setattr(camera_motion, "_CUT", 0.0)
+    monkeypatch.setattr(camera_motion, "expose", lambda window, rng, *, is_linear: window)
     shares = []
     for seed in range(12):
         clip = draw_moving_clip(flat, np.random.default_rng(seed), frames=2, side=96)[0]

@@ -19,15 +19,15 @@ from kwaflux_core.errors import (
     RequestError,
     WorkerError,
 )
-from kwaflux_models.training import fetch, sources
+from kwaflux_models.training.pictures import download, sources
 
 av = pytest.importorskip("av")
 
-from kwaflux_models.training import sheet, sheet_rows  # noqa: E402
-from kwaflux_models.training.codec import Encode, round_trip  # noqa: E402
 from kwaflux_models.training.commands import end_of  # noqa: E402
-from kwaflux_models.training.footage import read_clip  # noqa: E402
-from kwaflux_models.training.guard import run_guarded  # noqa: E402
+from kwaflux_models.training.degradations import contact_sheet, sheet_rows  # noqa: E402
+from kwaflux_models.training.degradations.video_codecs import Encode, round_trip  # noqa: E402
+from kwaflux_models.training.pictures.read_movie import read_clip  # noqa: E402
+from kwaflux_models.training.pictures.subprocess_guard import run_guarded  # noqa: E402
 
 
 def write_movie(path: Path, frames: int = 6, side: int = 64) -> None:
@@ -70,7 +70,7 @@ def test_without_apt_get_fetching_says_so_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError, match="cannot run apt-get"):
-        fetch.main(["--cache", str(tmp_path / "cache")], os.environ, say=lambda line: None)
+        download.main(["--cache", str(tmp_path / "cache")], os.environ, say=lambda line: None)
     assert not list((tmp_path / "cache").glob("sources/*"))
 
 
@@ -91,7 +91,7 @@ def test_a_package_that_cannot_be_unpacked_is_not_taken_for_fetched(
 
 def test_the_list_names_every_source_with_its_licence_and_fetches_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    assert fetch.main(["--list", "--cache", str(tmp_path)], {}, say=said.append) == 0
+    assert download.main(["--list", "--cache", str(tmp_path)], {}, say=said.append) == 0
     for source, licence in sources.licences().items():
         assert any(line.startswith(f"{source}: {licence}") for line in said)
     for split in sources.SPLITS:
@@ -105,7 +105,7 @@ def test_pictures_that_are_not_there_are_named_and_the_status_says_so(
 ) -> None:
     monkeypatch.setattr(sources, "fetch_package", lambda cache, package: None)
     said: list[str] = []
-    assert fetch.main(["--cache", str(tmp_path)], {}, say=said.append) == 1
+    assert download.main(["--cache", str(tmp_path)], {}, say=said.append) == 1
     assert sum(line.startswith("missing: ") for line in said) > 40
 
 
@@ -165,21 +165,23 @@ def test_a_sheet_of_a_clip_is_written_and_the_same_for_the_same_seed(
 ) -> None:
     # The rows are made here and not in a child, which would not know of the shorter list.
     all_rows = sheet_rows.rows
-    monkeypatch.setattr(sheet, "rows", lambda rng: [all_rows(rng)[0], all_rows(rng)[4]])
-    monkeypatch.setattr(sheet, "run_guarded", lambda limit_s, work, *args: work(*args))
+    monkeypatch.setattr(contact_sheet, "rows", lambda rng: [all_rows(rng)[0], all_rows(rng)[4]])
+    monkeypatch.setattr(contact_sheet, "run_guarded", lambda limit_s, work, *args: work(*args))
     write_movie(tmp_path / "clip.mp4", frames=5, side=240)
     written = []
     for number, seed in enumerate((1, 1, 2)):
         out = tmp_path / f"sheet{number}.png"
         arguments = ["--sheet", "--clip", str(tmp_path / "clip.mp4"), "--out", str(out)]
-        assert sheet.main([*arguments, "--seed", str(seed)], {}, say=lambda line: None) == 0
+        assert contact_sheet.main([*arguments, "--seed", str(seed)], {}, say=lambda line: None) == 0
         with Image.open(out) as picture:
             written.append(np.asarray(picture))
-    assert written[0].shape[0] > 2 * sheet.CELL_PX
+    assert written[0].shape[0] > 2 * contact_sheet.CELL_PX
     assert np.array_equal(written[0], written[1])
     assert not np.array_equal(written[0], written[2])
     with pytest.raises(ImageWriteFailed, match="cannot write"):
-        sheet.main([*arguments[:-1], str(tmp_path / "no" / "sheet.png")], {}, say=lambda line: None)
+        contact_sheet.main(
+            [*arguments[:-1], str(tmp_path / "no" / "sheet.png")], {}, say=lambda line: None
+        )
     write_movie(tmp_path / "small.mp4", side=64)
     with pytest.raises(ImageError, match="has only 64 x 64"):
-        sheet.main(["--clip", str(tmp_path / "small.mp4")], {}, say=lambda line: None)
+        contact_sheet.main(["--clip", str(tmp_path / "small.mp4")], {}, say=lambda line: None)

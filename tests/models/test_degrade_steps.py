@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kwaflux_models.training import optics, steps
-from kwaflux_models.training.analog import (
+from kwaflux_models.training.degradations import lens_blur, steps
+from kwaflux_models.training.degradations.analog_video import (
     NTSC,
     PAL,
     Composite,
@@ -20,9 +20,9 @@ from kwaflux_models.training.analog import (
     from_yuv,
     to_yuv,
 )
-from kwaflux_models.training.optics import Aberration, Defocus, Lens, Streak
-from kwaflux_models.training.resample import KERNELS, Enlarge, Kernel, Shrink
-from kwaflux_models.training.steps import Develop, Grain, Quantize
+from kwaflux_models.training.degradations.lens_blur import Aberration, Defocus, Lens, Streak
+from kwaflux_models.training.degradations.resample import KERNELS, Enlarge, Kernel, Shrink
+from kwaflux_models.training.degradations.steps import Develop, Grain, Quantize
 
 Array = NDArray[np.float32]
 
@@ -40,7 +40,7 @@ def spread_px(kernel: Array) -> tuple[float, float]:
 
 @pytest.mark.parametrize("radius_px", [1.0, 2.5, 6.0])
 def test_a_disk_is_as_wide_as_it_says_and_keeps_the_light(radius_px: float) -> None:
-    kernel = optics.disk_kernel(radius_px, edge_px=0.5)
+    kernel = lens_blur.disk_kernel(radius_px, edge_px=0.5)
     assert float(kernel.sum()) == pytest.approx(1.0, abs=1e-5)
     down, across = spread_px(kernel)
     assert down == pytest.approx(across, rel=1e-4)
@@ -48,23 +48,23 @@ def test_a_disk_is_as_wide_as_it_says_and_keeps_the_light(radius_px: float) -> N
 
 
 def test_a_softer_edge_falls_more_slowly() -> None:
-    hard, soft = (optics.disk_kernel(4.0, edge_px=edge) for edge in (0.5, 3.0))
+    hard, soft = (lens_blur.disk_kernel(4.0, edge_px=edge) for edge in (0.5, 3.0))
     middle = hard.shape[0] // 2, soft.shape[0] // 2
     assert soft[middle[1], middle[1] + 5] > 2.0 * hard[middle[0], middle[0] + 4 + 1]
     assert soft[middle[1], middle[1] + 3] < hard[middle[0], middle[0] + 3]
 
 
 def test_a_streak_blurs_along_its_way_only() -> None:
-    down, across = spread_px(optics.line_kernel(12.0, 0.0))
+    down, across = spread_px(lens_blur.line_kernel(12.0, 0.0))
     assert across == pytest.approx(12.0 / np.sqrt(12.0), rel=0.03)
     assert down < 0.01
-    down, across = spread_px(optics.line_kernel(12.0, np.pi / 2))
+    down, across = spread_px(lens_blur.line_kernel(12.0, np.pi / 2))
     assert down > 100.0 * max(across, 1e-3)
 
 
 @pytest.mark.parametrize("halo", [0.0, 0.2])
 def test_a_lens_spreads_as_it_says(halo: float) -> None:
-    kernel = optics.lens_kernel(1.5, halo=halo)
+    kernel = lens_blur.lens_kernel(1.5, halo=halo)
     assert spread_px(kernel)[0] == pytest.approx(Lens(1.5, halo).sigma_px, rel=0.06)
 
 

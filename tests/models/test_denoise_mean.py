@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kwaflux_models.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork, mean_of
+from kwaflux_models.effects.denoise.network import (
+    ABSENT,
+    NEIGHBORS,
+    PLANES,
+    DenoiseNetwork,
+    mean_of,
+)
 
 SIGMA = 0.05
 

@@ -13,11 +13,11 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import SettingsError
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
-from kwaflux_models.device import Device
-from kwaflux_models.plate import Plate
-from kwaflux_models.registry import Registry
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
-from kwaflux_server.worker.residency import WarmModels
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.model_cache import WarmModels
+from kwaflux_models.rendering.plate import Plate
 from kwaflux_testing.pictures import hard_floats, noise
 
 Array = npt.NDArray[np.float32]

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from kwaflux_core.flows.flow import Flow
-from kwaflux_models import domain
-from kwaflux_models.evaluation import finishing
-from kwaflux_models.evaluation.finishing import (
+from kwaflux_models.evaluation.metrics import finishing
+from kwaflux_models.evaluation.metrics.finishing import (
     FINISHING,
     measure_deband,
     measure_expand,
     measure_regrain,
 )
-from kwaflux_models.evaluation.gate import Gate
-from kwaflux_models.evaluation.ours import PLANS, EffectRunner
-from kwaflux_models.evaluation.testset import TestSet
-from kwaflux_models.training.sources import Picture
+from kwaflux_models.evaluation.report.target import Gate
+from kwaflux_models.evaluation.run.run_effects import PLANS, EffectRunner
+from kwaflux_models.evaluation.run.testset import TestSet
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.training.pictures.sources import Picture
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_perfect_cleaning_leaves_the_clean_picture_and_then_denoise_is_back(
     noisy = clean + rng.normal(0.0, 0.02, clean.shape).astype(np.float32)
     working = runner.registry.cards["denoise"].working
     planes = torch.from_numpy(clean.transpose(2, 0, 1).copy())
-    curve = domain.encode(planes, curve=working.curve)[None]
+    curve = working_curves.encode(planes, curve=working.curve)[None]
     flow = Flow.parse("denoise")
     before = runner.render(flow, noisy[None], (0,))[0].picture
     with runner.replaced("denoise", finishing._PerfectCleaning(curve)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from kwaflux_models.evaluation.measures import (
+from kwaflux_models.evaluation.metrics.metrics import (
     PSNR_CAP_DB,
     flicker,
     ghost,

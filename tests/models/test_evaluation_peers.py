@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from kwaflux_core.errors import ImageError, ModelError, WeightsInvalid
-from kwaflux_models.evaluation import peers as peers_module
-from kwaflux_models.evaluation.cases import CASES, Case, find_case
-from kwaflux_models.evaluation.ffdnet import FFDNet, load_ffdnet, package_file
-from kwaflux_models.evaluation.ncnn import NcnnNetwork, parse_layers
-from kwaflux_models.evaluation.peers import PEERS, SUBSET, Peer, best_on_ladder, measure_peer
-from kwaflux_models.evaluation.peerscores import PEER_FILE, PeerScores, run_peers
-from kwaflux_models.evaluation.testset import Item, TestSet, make_case
-from kwaflux_models.training.sources import Picture
+from kwaflux_models.evaluation.peers import peers as peers_module
+from kwaflux_models.evaluation.peers.ffdnet import FFDNet, load_ffdnet, package_file
+from kwaflux_models.evaluation.peers.ncnn_model import NcnnNetwork, parse_layers
+from kwaflux_models.evaluation.peers.peers import PEERS, SUBSET, Peer, best_on_ladder, measure_peer
+from kwaflux_models.evaluation.peers.peerscores import PEER_FILE, PeerScores, run_peers
+from kwaflux_models.evaluation.run.cases import CASES, Case, find_case
+from kwaflux_models.evaluation.run.testset import Item, TestSet, make_case
+from kwaflux_models.training.pictures.sources import Picture
 
 GRAPH = """7767517
 6 7
@@ -218,7 +218,7 @@ def test_a_peer_that_is_not_installed_is_said_and_skipped(
 def test_a_slow_peer_runs_on_the_subset_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kwaflux_models.evaluation.peerscores.SUBSET", (1,))
+    monkeypatch.setattr("kwaflux_models.evaluation.peers.peerscores.SUBSET", (1,))
     slow = Peer("slow", "slow", ("clean",), (0.0,), _brightness, is_slow=True)
     monkeypatch.setitem(PEERS, "slow", slow)
     scores, case = PeerScores(), find_case("clean")

@@ -11,19 +11,34 @@ import numpy as np
 import pytest
 
 from kwaflux_core.errors import ImageError
-from kwaflux_models.evaluation import evaluate, ours, results
-from kwaflux_models.evaluation.cases import cases_of, find_case
-from kwaflux_models.evaluation.gates import gates
-from kwaflux_models.evaluation.measures import Scores
-from kwaflux_models.evaluation.ours import PLANS, ClipRow, EffectRunner, Plan, Row, flow_of
-from kwaflux_models.evaluation.peers import PeerResult
-from kwaflux_models.evaluation.peerscores import PeerScores
-from kwaflux_models.evaluation.pictures import chosen, write_pictures
-from kwaflux_models.evaluation.results import FrameCost, Results, Shown, collect, mean, median
-from kwaflux_models.evaluation.scorefile import EffectRecord, ScoreFile
-from kwaflux_models.evaluation.table import About, page
-from kwaflux_models.evaluation.testset import TestSet, make_case
-from kwaflux_models.training.sources import Picture
+from kwaflux_models.evaluation.metrics.metrics import Scores
+from kwaflux_models.evaluation.peers.peers import PeerResult
+from kwaflux_models.evaluation.peers.peerscores import PeerScores
+from kwaflux_models.evaluation.report import results
+from kwaflux_models.evaluation.report.results import (
+    FrameCost,
+    Results,
+    Shown,
+    collect,
+    mean,
+    median,
+)
+from kwaflux_models.evaluation.report.scorefile import EffectRecord, ScoreFile
+from kwaflux_models.evaluation.report.scores_page import About, page
+from kwaflux_models.evaluation.report.targets import gates
+from kwaflux_models.evaluation.run import evaluate, run_effects
+from kwaflux_models.evaluation.run.cases import cases_of, find_case
+from kwaflux_models.evaluation.run.crops import chosen, write_pictures
+from kwaflux_models.evaluation.run.run_effects import (
+    PLANS,
+    ClipRow,
+    EffectRunner,
+    Plan,
+    Row,
+    flow_of,
+)
+from kwaflux_models.evaluation.run.testset import TestSet, make_case
+from kwaflux_models.training.pictures.sources import Picture
 
 NAMES = [f"picture-{number}" for number in range(4)]
 BEFORE = Scores(24.0, 0.6, 0.9, 0.1, 3.0)
@@ -254,9 +269,9 @@ def test_a_whole_run_through_the_real_renderer_scores_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KWAFLUX_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("kwaflux_models.training.sources.load", lambda *_: [photograph()])
+    monkeypatch.setattr("kwaflux_models.training.pictures.sources.load", lambda *_: [photograph()])
     plan = {"identity": Plan(("light",), shown=("JPEG q90",))}
-    for module in (evaluate, ours, results):
+    for module in (evaluate, run_effects, results):
         monkeypatch.setattr(module, "PLANS", plan)
     for name in ("gates", "table", "plots"):
         monkeypatch.setattr(f"kwaflux_models.evaluation.{name}.PLANS", plan)
@@ -301,7 +316,7 @@ def test_clips_are_judged_alone_and_with_neighbors() -> None:
     item = make_case([photograph()], find_case("static, sensor 0.03, H.264 CRF 24"))[0]
     runner = EffectRunner.on_cpu()
     flow = flow_of(runner.registry.cards["identity"], find_case("clean"))
-    row = ours.clip_row(runner, flow, item, has_cut=False)
+    row = run_effects.clip_row(runner, flow, item, has_cut=False)
     assert row.before == row.still == row.temporal
     assert row.flicker_before == row.flicker_still == row.flicker_temporal > 0.0
     assert row.ghost_still == 0.0

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kwaflux_core.errors import ImageError
-from kwaflux_models.evaluation import testset
-from kwaflux_models.evaluation.cases import CASES, cases_of, find_case
-from kwaflux_models.evaluation.testset import (
+from kwaflux_models.evaluation.run import testset
+from kwaflux_models.evaluation.run.cases import CASES, cases_of, find_case
+from kwaflux_models.evaluation.run.testset import (
     Item,
     TestSet,
     clean_clip,
@@ -20,7 +20,7 @@ from kwaflux_models.evaluation.testset import (
     make_case,
     pixels_digest,
 )
-from kwaflux_models.training.sources import Picture
+from kwaflux_models.training.pictures.sources import Picture
 
 
 def photograph(height: int = 480, width: int = 560, seed: int = 4) -> Picture:

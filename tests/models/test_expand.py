@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.geometry import Box
-from kwaflux_models import domain
-from kwaflux_models.effect import Pictures, no_network
-from kwaflux_models.evaluation.pu21 import pu21_encode, pu21_psnr
-from kwaflux_models.expand.curve import expanded
-from kwaflux_models.expand.effect import EFFECT
-from kwaflux_models.expand.highlights import REACH_PX, share_of_peak
-from kwaflux_models.plate import Plate
-from kwaflux_models.registry import Registry
-from kwaflux_models.runtime import FrameRenderer
-from kwaflux_models.training.degrade import display_decode, display_encode
-from kwaflux_server.bench.setting import LocalRenderer
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.expand.curve import expanded
+from kwaflux_models.effects.expand.effect import EFFECT
+from kwaflux_models.effects.expand.highlights import REACH_PX, share_of_peak
+from kwaflux_models.evaluation.metrics.pu21 import pu21_encode, pu21_psnr
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import Pictures, no_network
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.plate import Plate
+from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
+from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["expand"]
 DEFAULTS = {param.name: param.default for param in CARD.params}
@@ -204,10 +204,10 @@ def test_a_window_in_a_dark_room_comes_nearer_to_what_it_was_than_by_a_fixed_cur
     code = np.rint(display_encode(np.minimum(scene, 1), "srgb") * 255) / 255
     shown = display_decode(code.astype(np.float32), "srgb")
     linear = torch.from_numpy(shown.transpose(2, 0, 1).copy())[None]
-    tile = domain.encode(linear)
+    tile = working_curves.encode(linear)
     residual = EFFECT.residual(no_network(), Pictures(partial(_alone, tile), center=0), DEFAULTS)
     assert residual is not None
-    found = domain.decode(tile + residual)[0].permute(1, 2, 0).numpy()
+    found = working_curves.decode(tile + residual)[0].permute(1, 2, 0).numpy()
     fixed = shown * np.where(shown >= 0.99, np.float32(2.0), np.float32(1.0))
     assert pu21_psnr(found, scene) > pu21_psnr(fixed, scene) + 1.0
 

@@ -19,18 +19,18 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
-from kwaflux_models import domain
-from kwaflux_models.device import Device
-from kwaflux_models.external import architectures
-from kwaflux_models.external.add import AddOrder, add_checkpoint
-from kwaflux_models.external.architectures import describe
-from kwaflux_models.external.effect import Habits
-from kwaflux_models.installed import OwnModels
-from kwaflux_models.registry import EXTERNAL_PACKAGE, Registry
-from kwaflux_models.runtime import FrameRenderer
-from kwaflux_server.bench.setting import plate_of
-from kwaflux_server.worker.buffers import PlanePool
-from kwaflux_server.worker.residency import WarmModels
+from kwaflux_models.catalog.registry import EXTERNAL_PACKAGE, Registry
+from kwaflux_models.catalog.user_models import OwnModels
+from kwaflux_models.effects.external import architectures
+from kwaflux_models.effects.external.add import AddOrder, add_checkpoint
+from kwaflux_models.effects.external.architectures import describe
+from kwaflux_models.effects.external.effect import Habits
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.model_cache import WarmModels
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.bench.fixtures import plate_of
 from kwaflux_testing.checkpoints import compact, saved
 
 if importlib.util.find_spec("spandrel") is None:
@@ -90,7 +90,7 @@ def picture(height: int = 60, width: int = 76) -> Planes:
 
 
 def curve(planes: Planes) -> Tensor:
-    return domain.encode(torch.from_numpy(np.ascontiguousarray(planes)))
+    return working_curves.encode(torch.from_numpy(np.ascontiguousarray(planes)))
 
 
 # --- an effect like any other -----------------------------------------------------------------

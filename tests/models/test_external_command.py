@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import ModelError, WeightsInvalid
-from kwaflux_models.external.add import AddOrder, add_lora, main
+from kwaflux_models.effects.external.add import AddOrder, add_lora, main
 from kwaflux_testing.loras import bend_shelf, pair_of
 
 needs_spandrel = pytest.mark.skipif(

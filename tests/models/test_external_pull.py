@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import ModelError, RequestError, Unavailable, WeightsInvalid
-from kwaflux_models.external.pull import Pull, pull
+from kwaflux_models.effects.external.download import Pull, pull
 
 DATA = bytes(range(256)) * 12_000
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kwaflux_models.external.reach import Reach, measure_reach
+from kwaflux_models.effects.external.receptive_field import Reach, measure_reach
 
 
 class _Convolutions(nn.Module):

@@ -21,8 +21,9 @@ from kwaflux_core.errors import ModelError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.geometry import Box
-from kwaflux_models import domain
-from kwaflux_models.effect import (
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import (
     NO_VALUES,
     Effect,
     Measured,
@@ -31,10 +32,9 @@ from kwaflux_models.effect import (
     Samples,
     Value,
 )
-from kwaflux_models.registry import Registry
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
-from kwaflux_models.sampling import lone_pictures
-from kwaflux_server.bench.setting import LocalRenderer, plate_of
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_server.bench.fixtures import LocalRenderer, plate_of
 
 REGISTRY = Registry.discover()
 EFFECTS = sorted(REGISTRY.cards)
@@ -57,7 +57,7 @@ def picture(height: int = 150, width: int = 210) -> Planes:
 
 
 def curve(planes: Planes) -> torch.Tensor:
-    return domain.encode(torch.from_numpy(np.ascontiguousarray(planes)))
+    return working_curves.encode(torch.from_numpy(np.ascontiguousarray(planes)))
 
 
 def default_flow(card: Card) -> str:
@@ -76,7 +76,7 @@ def test_none_is_broken() -> None:
 def test_cards_are_read_without_torch_and_without_numpy() -> None:
     code = (
         "import sys\n"
-        "from kwaflux_models.registry import Registry\n"
+        "from kwaflux_models.catalog.registry import Registry\n"
         "assert len(Registry.discover().cards) >= 2\n"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)\n"
     )

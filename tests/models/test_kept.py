@@ -14,12 +14,12 @@ from torch import Tensor
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
-from kwaflux_models.device import Device
-from kwaflux_models.effect import Measured, Pictures, Samples, Value
-from kwaflux_models.kept import Kept, KeptSteps
-from kwaflux_models.painting import Painted
-from kwaflux_models.plate import Plate
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.plate import Plate
+from kwaflux_models.rendering.step_cache import Kept, KeptSteps
+from kwaflux_models.rendering.step_renderer import Painted
 from kwaflux_testing.effects import (
     FakeEffect,
     Loader,

@@ -13,9 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from kwaflux_core.errors import WeightsInvalid
-from kwaflux_models.installed import LORA_FORMAT, LoraFile, base_hash
-from kwaflux_models.lora import changed_bytes, merged, parse_lora, spelled_lora
-from kwaflux_models.safetensors_header import parse_header
+from kwaflux_models.catalog.lora_merge import changed_bytes, merged, parse_lora, spelled_lora
+from kwaflux_models.catalog.safetensors_header import parse_header
+from kwaflux_models.catalog.user_models import LORA_FORMAT, LoraFile, base_hash
 from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
 
 SPREAD = pair_of("spread.weight", 8, 27)

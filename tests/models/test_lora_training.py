@@ -26,15 +26,20 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import write_image
-from kwaflux_models.device import Device
-from kwaflux_models.effect import Measured, Pictures, Samples, Value
-from kwaflux_models.installed import LoraFile, base_hash
-from kwaflux_models.lora import merged, parse_lora
-from kwaflux_models.training import lora
-from kwaflux_models.training.lora import LORA_FILE_BYTES, LoraOrder, LoraReport, train_lora
-from kwaflux_models.training.lora_fit import FitOptions, Score, Step
-from kwaflux_models.training.lora_layers import Adapter, fitting_rank
-from kwaflux_models.training.lora_pairs import read_pairs, split
+from kwaflux_models.catalog.lora_merge import merged, parse_lora
+from kwaflux_models.catalog.user_models import LoraFile, base_hash
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.training.lora import command
+from kwaflux_models.training.lora.command import (
+    LORA_FILE_BYTES,
+    LoraOrder,
+    LoraReport,
+    train_lora,
+)
+from kwaflux_models.training.lora.fit import FitOptions, Score, Step
+from kwaflux_models.training.lora.layers import Adapter, fitting_rank
+from kwaflux_models.training.lora.pairs import read_pairs, split
 from kwaflux_testing.effects import card
 from kwaflux_testing.loras import BendNetwork, Shelf, bend_shelf
 
@@ -371,8 +376,8 @@ def test_the_command_says_what_is_wrong(
 ) -> None:
     monkeypatch.setenv("KWAFLUX_MODELS_DIR", str(tmp_path / "models"))
     pairs = ["--pairs", str(tmp_path / "a.####.exr"), str(tmp_path / "b.####.exr")]
-    assert lora.main(["denoise", *pairs, "--json"]) == 2
+    assert command.main(["denoise", *pairs, "--json"]) == 2
     event = json.loads(capsys.readouterr().out)
     assert (event["event"], event["code"]) == ("error", "frame_missing")
-    assert lora.main(["denois", *pairs]) == 2
+    assert command.main(["denois", *pairs]) == 2
     assert "no effect 'denois'" in capsys.readouterr().err

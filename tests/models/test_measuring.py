@@ -16,12 +16,12 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import OutOfMemory
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
-from kwaflux_models import domain
-from kwaflux_models.device import Device
-from kwaflux_models.effect import SAMPLE_PX, Measured, Pictures, Samples, Value
-from kwaflux_models.plate import Plate
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
-from kwaflux_models.sampling import lone_pictures, sample_places, source_place
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.measure_samples import lone_pictures, sample_places, source_place
+from kwaflux_models.rendering.plate import Plate
 from kwaflux_testing.effects import (
     FakeEffect,
     Loader,
@@ -160,7 +160,7 @@ def test_a_frame_is_measured_once_and_whole_however_it_is_tiled() -> None:
     assert samples.pictures.dtype == torch.float32
     assert samples.pictures.is_inference()
     assert samples.sources is samples.pictures
-    curve = domain.encode(torch.from_numpy(planes))
+    curve = working_curves.encode(torch.from_numpy(planes))
     assert torch.equal(samples.pictures[0], curve[:, :SAMPLE_PX, :SAMPLE_PX])
     assert torch.equal(samples.pictures[-1], curve[:, 100:228, 180:308])
     assert frame.measured == {"mean.level": pytest.approx(float(samples.pictures.mean()))}
@@ -175,7 +175,7 @@ def test_behind_other_effects_the_plate_as_it_came_is_shown_beside() -> None:
     assert samples.scale == 2
     assert samples.pictures.shape == (16, 3, SAMPLE_PX, SAMPLE_PX)
     assert samples.sources.shape == (16, 3, SAMPLE_PX // 2, SAMPLE_PX // 2)
-    curve = domain.encode(torch.from_numpy(planes))
+    curve = working_curves.encode(torch.from_numpy(planes))
     assert torch.equal(samples.sources[0], curve[:, :64, :64])
     grown, own = (each.mean(dim=(1, 2, 3)) for each in (samples.pictures, samples.sources))
     np.testing.assert_allclose(grown, own, atol=0.01)
@@ -345,7 +345,7 @@ def test_the_numbers_of_the_window_are_told_and_a_frame_that_stands_in_repeats_i
         seen.append(pictures.frames)
         assert len(pictures.tiles) == len(pictures.frames)
         for number, tile in zip(pictures.frames, pictures.tiles, strict=True):
-            level = float(domain.decode(tile).mean())
+            level = float(working_curves.decode(tile).mean())
             assert level == pytest.approx(0.1 * (number - 1000), rel=1e-3)
         return torch.zeros_like(pictures.picture)
 

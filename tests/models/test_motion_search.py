@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kwaflux_models.denoise.motion import ALIGN_PX, RADIUS_PX, REACH_PX, align
+from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, REACH_PX, align
 
 
 def picture(side: int = 256, seed: int = 0) -> torch.Tensor:

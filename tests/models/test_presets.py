@@ -10,8 +10,8 @@ import pytest
 from kwaflux_core.errors import ModelError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.preset import Preset
-from kwaflux_models.named_flows import PRESETS_FOLDER, read_presets
-from kwaflux_models.registry import Registry
+from kwaflux_models.catalog.preset_files import PRESETS_FOLDER, read_presets
+from kwaflux_models.catalog.registry import Registry
 from kwaflux_testing.effects import card
 
 CARDS: dict[str, Card] = {"soft": card("soft")}

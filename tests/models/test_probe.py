@@ -7,8 +7,8 @@ import torch
 
 pytest.importorskip("av")
 
-from kwaflux_models.probe import Judged, LevelProbe, statistics
-from kwaflux_models.training.probe import cross_judged, fit_probe
+from kwaflux_models.effects.level_probe import Judged, LevelProbe, statistics
+from kwaflux_models.training.loop.fit_level_probe import cross_judged, fit_probe
 
 
 def textured(count: int) -> torch.Tensor:

@@ -12,8 +12,8 @@ import pytest
 
 from kwaflux_core.errors import ModelError, ParamError, WeightsInvalid
 from kwaflux_core.flows.lora_spec import LoraUse
-from kwaflux_models.installed import OwnModels
-from kwaflux_models.registry import EXTERNAL_PACKAGE, Registry
+from kwaflux_models.catalog.registry import EXTERNAL_PACKAGE, Registry
+from kwaflux_models.catalog.user_models import OwnModels
 from kwaflux_testing.effects import card
 
 WEIGHTS = b"tensors"
@@ -55,8 +55,8 @@ def test_it_is_found_without_torch(own: OwnModels) -> None:
     put(own, "mine")
     code = (
         "import sys; from pathlib import Path; "
-        "from kwaflux_models.installed import OwnModels; "
-        "from kwaflux_models.registry import Registry; "
+        "from kwaflux_models.catalog.user_models import OwnModels; "
+        "from kwaflux_models.catalog.registry import Registry; "
         "assert 'mine' in Registry.discover(own=OwnModels(Path(sys.argv[1]))).cards; "
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )

@@ -16,20 +16,27 @@ from torch import Tensor
 
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.lanczos import lanczos_upscale
-from kwaflux_models import domain
-from kwaflux_models.effect import Measured, MeasuringEffect, Pictures, Samples, Value, no_network
-from kwaflux_models.evaluation.grain import (
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.regrain.effect import EFFECT
+from kwaflux_models.effects.regrain.strength import LUMA
+from kwaflux_models.effects.regrain.synthesize import Grain, Place, white_noise
+from kwaflux_models.evaluation.metrics.grain import (
     correlation,
     power_spectrum,
     spectrum_distance,
     variance_error_percent,
 )
-from kwaflux_models.registry import Registry
-from kwaflux_models.regrain.effect import EFFECT
-from kwaflux_models.regrain.strength import LUMA
-from kwaflux_models.regrain.synthesize import Grain, Place, white_noise
-from kwaflux_models.training.degrade import Sensor, add_sensor_noise
-from kwaflux_server.bench.setting import LocalRenderer
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import (
+    Measured,
+    MeasuringEffect,
+    Pictures,
+    Samples,
+    Value,
+    no_network,
+)
+from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
+from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["regrain"]
 CPU = torch.device("cpu")
@@ -53,7 +60,7 @@ def picture(side: int = SIDE) -> Array:
 
 
 def curve(linear: Array) -> Array:
-    encoded: Array = domain.encode(torch.from_numpy(np.ascontiguousarray(linear))).numpy()
+    encoded: Array = working_curves.encode(torch.from_numpy(np.ascontiguousarray(linear))).numpy()
     return encoded
 
 
@@ -331,7 +338,7 @@ def test_a_tiles_grain_is_that_of_the_whole(
 @pytest.mark.parametrize("level", [0.005, 0.02, 0.18, 0.8, 3.0])
 def test_the_mean_of_a_flat_patch_stays(film: tuple[Array, Array, Measured], level: float) -> None:
     flat = curve(np.full((SIDE, SIDE, 3), level, np.float32))
-    with_grain = domain.decode(torch.from_numpy(flat + added(film[2], flat))).numpy()
+    with_grain = working_curves.decode(torch.from_numpy(flat + added(film[2], flat))).numpy()
     assert np.abs(with_grain.mean(axis=(0, 1)) / level - 1.0).max() < 1e-3
 
 

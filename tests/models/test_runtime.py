@@ -21,9 +21,9 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
-from kwaflux_models.device import Device
-from kwaflux_models.plate import Plate
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.plate import Plate
 from kwaflux_testing.effects import FakeEffect, Loader, blur, card, enlarge, neighbors, nothing
 
 CARDS = {

@@ -19,13 +19,17 @@ from kwaflux_core.errors import ModelError
 pytest.importorskip("av")
 pytest.importorskip("tomllib")
 
-from kwaflux_models.training import loop
-from kwaflux_models.training.batch import draw_batch, validate
-from kwaflux_models.training.losses import LossWeights, block_energy, restoration_loss
-from kwaflux_models.training.pool import Pool, open_pool, shard_seed
-from kwaflux_models.training.publish import publish
-from kwaflux_models.training.recipe import Recipe, read_recipe, recipe_path
-from kwaflux_models.training.start import fitted_state, shipped_weights, start_tensors
+from kwaflux_models.training.loop import trainer as loop
+from kwaflux_models.training.loop.batch import draw_batch, validate
+from kwaflux_models.training.loop.initial_weights import (
+    fitted_state,
+    shipped_weights,
+    start_tensors,
+)
+from kwaflux_models.training.loop.losses import LossWeights, block_energy, restoration_loss
+from kwaflux_models.training.loop.publish import publish
+from kwaflux_models.training.loop.recipe import Recipe, read_recipe, recipe_path
+from kwaflux_models.training.loop.sample_pool import Pool, open_pool, shard_seed
 from kwaflux_models.training.tasks import find_task, trainable_effects
 
 EFFECTS = trainable_effects()

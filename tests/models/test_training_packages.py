@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from kwaflux_core.errors import ImageError, ImageUnreadable
-from kwaflux_models.training import data, motion, sources
-from kwaflux_models.training.packages import (
+from kwaflux_models.training.degradations import camera_motion
+from kwaflux_models.training.pictures import crops, sources
+from kwaflux_models.training.pictures.debian_photos import (
     Photograph,
     PhotoPackage,
     fetch_photographs,
     photo_packages,
 )
-from kwaflux_models.training.sources import Picture
+from kwaflux_models.training.pictures.sources import Picture
 
 PHOTO = b"the bytes of a photograph"
 
@@ -123,7 +124,9 @@ def test_every_listed_photograph_is_one_file_in_one_split() -> None:
 
 def test_a_pristine_picture_is_used_pixel_for_pixel() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    clip = motion.film(Picture("some/one", "pristine", pixels), motion.Path(), frames=1, side=32)
+    clip = camera_motion.film(
+        Picture("some/one", "pristine", pixels), camera_motion.Path(), frames=1, side=32
+    )
     curve = np.where(clip <= 0.0031308, 12.92 * clip, 1.055 * clip ** (1.0 / 2.4) - 0.055)
     codes = np.rint(255.0 * curve)
     assert np.array_equal(codes[0], pixels[16:48, 16:48])
@@ -132,34 +135,34 @@ def test_a_pristine_picture_is_used_pixel_for_pixel() -> None:
 def test_a_clip_is_drawn_from_pictures_that_are_large_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(data, "expose", lambda window, rng, *, is_linear: window)
+    monkeypatch.setattr(crops, "expose", lambda window, rng, *, is_linear: window)
     white = Picture("some/white", "pristine", np.full((32, 32, 3), 255, dtype=np.uint8))
     black = Picture("some/black", "display", np.zeros((60, 60, 3), dtype=np.uint8))
     for seed in range(8):
-        clip = data.draw_clip([white, black], np.random.default_rng(seed), frames=2, side=32)
+        clip = crops.draw_clip([white, black], np.random.default_rng(seed), frames=2, side=32)
         assert clip.shape == (2, 32, 32, 3)
         assert np.array_equal(clip, np.ones_like(clip))
     with pytest.raises(ImageError, match="large enough for 32"):
-        data.draw_clip([black], np.random.default_rng(0), frames=2, side=32)
+        crops.draw_clip([black], np.random.default_rng(0), frames=2, side=32)
 
 
 def test_saturation_keeps_luma_and_never_falls_below_zero() -> None:
     window = np.random.default_rng(1).uniform(0.3, 0.6, (2, 8, 8, 3)).astype(np.float32)
     weights = np.array([0.2126, 0.7152, 0.0722])
-    assert np.allclose(data.saturate(window, 1.0), window, atol=1e-6)
-    assert float(np.ptp(data.saturate(window, 0.0), axis=-1).max()) < 1e-6
-    paler = data.saturate(window, 0.4)
+    assert np.allclose(crops.saturate(window, 1.0), window, atol=1e-6)
+    assert float(np.ptp(crops.saturate(window, 0.0), axis=-1).max()) < 1e-6
+    paler = crops.saturate(window, 0.4)
     assert np.allclose(paler @ weights, window @ weights, atol=1e-5)
     assert np.allclose(np.ptp(paler, axis=-1), 0.4 * np.ptp(window, axis=-1), atol=1e-5)
     pure = np.array([[0.9, 0.0, 0.0]], dtype=np.float32)
-    assert float(data.saturate(pure, 2.2).min()) == 0.0
+    assert float(crops.saturate(pure, 2.2).min()) == 0.0
 
 
 def test_three_clips_in_ten_are_recolored() -> None:
     clip = np.broadcast_to(np.array([0.6, 0.2, 0.1], np.float32), (1, 4, 4, 3))
     spreads = []
     for seed in range(300):
-        lit = data.expose(clip, np.random.default_rng(seed), is_linear=False)[0, 0, 0]
+        lit = crops.expose(clip, np.random.default_rng(seed), is_linear=False)[0, 0, 0]
         spreads.append(float(lit[2] / lit[0]))
     untouched = sum(0.1 < spread < 0.25 for spread in spreads)
     assert 0.6 * 300 < untouched < 0.85 * 300

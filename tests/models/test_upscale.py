@@ -8,10 +8,10 @@ from torch import nn
 
 from kwaflux_core.flows.card import Curve
 from kwaflux_core.images.lanczos import lanczos_upscale
-from kwaflux_models import domain
-from kwaflux_models.effect import Pictures, Value
-from kwaflux_models.upscale.effect import EFFECT
-from kwaflux_models.upscale.network import UpscaleNetwork, enlarged
+from kwaflux_models.effects.upscale.effect import EFFECT
+from kwaflux_models.effects.upscale.network import UpscaleNetwork, enlarged
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import Pictures, Value
 
 CURVE: Curve = "extended_srgb"
 
@@ -26,7 +26,7 @@ def _network() -> UpscaleNetwork:
 
 def picture(side: int = 24) -> torch.Tensor:
     torch.manual_seed(4)
-    return domain.encode(torch.rand(1, 3, side, side) * 1.5 - 0.1, CURVE)
+    return working_curves.encode(torch.rand(1, 3, side, side) * 1.5 - 0.1, CURVE)
 
 
 @torch.no_grad()
@@ -67,9 +67,9 @@ def test_cleaning_is_taken_apart_from_detail(network: UpscaleNetwork) -> None:
 
 
 def test_it_enlarges_as_the_renderer_does() -> None:
-    linear = domain.decode(picture(), CURVE)
+    linear = working_curves.decode(picture(), CURVE)
     wanted = lanczos_upscale(linear[0].numpy(), 2)
-    found = domain.decode(enlarged(picture()), CURVE)[0].numpy()
+    found = working_curves.decode(enlarged(picture()), CURVE)[0].numpy()
     assert abs(found - wanted).max() < 1e-5
 
 

@@ -21,7 +21,7 @@ from kwaflux_core.protocol.messages import (
     Source,
     Target,
 )
-from kwaflux_server.auth import PathGuard, check_render
+from kwaflux_server.gateway.path_guard import PathGuard, check_render
 
 PLANES = Planes((0, 0, 4, 4), ("R", "G", "B"))
 

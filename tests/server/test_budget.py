@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import ModelError, OutOfMemory, SettingsError
-from kwaflux_server.scheduler.budget import Residency
+from kwaflux_models.rendering.lru_budget import Residency
 
 
 def test_what_fits_stays() -> None:

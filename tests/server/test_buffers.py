@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kwaflux_server.worker.buffers import PlanePool, Planes
+from kwaflux_models.rendering.plane_pool import PlanePool, Planes
 
 
 def _address(planes: Planes) -> int:

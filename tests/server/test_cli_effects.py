@@ -10,7 +10,7 @@ import pytest
 from kwaflux_core.errors import ModelError, UnknownEffect
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
-from kwaflux_models.registry import InstalledEffect, Registry
+from kwaflux_models.catalog.registry import InstalledEffect, Registry
 from kwaflux_server.cli.effects import effects
 from kwaflux_testing.effects import card
 

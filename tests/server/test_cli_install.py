@@ -18,9 +18,9 @@ import pytest
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS, python_tag
 from kwaflux_server.cli.main import app
-from kwaflux_server.install.block import has_block, put_block, remove_block
-from kwaflux_server.install.machine import Host, Machine
-from kwaflux_server.install.pythons import HostPython, asked
+from kwaflux_server.install.host_locations import Host, Machine
+from kwaflux_server.install.host_python import HostPython, asked
+from kwaflux_server.install.marked_lines import has_block, put_block, remove_block
 from kwaflux_testing.packages import bare_environment, run_in
 from kwaflux_testing.servers import Place
 from kwaflux_testing.wheels import made_wheel, wheel_of

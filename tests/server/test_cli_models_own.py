@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kwaflux_models.installed import OwnModels
-from kwaflux_models.registry import Registry
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.catalog.user_models import OwnModels
 from kwaflux_server.cli import main as cli
-from kwaflux_server.cli import models_own
-from kwaflux_server.cli.models_own import rows_of
+from kwaflux_server.cli import user_models
+from kwaflux_server.cli.user_models import rows_of
 from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
 
 SPREAD = pair_of("spread.weight", 8, 27)
@@ -157,12 +157,12 @@ def test_pull_fetches_verifies_and_hands_over(
     source = tmp_path / "net.pth"
     source.write_bytes(b"a checkpoint")
     child = _Child(status)
-    monkeypatch.setattr(models_own, "run_module", child)
+    monkeypatch.setattr(user_models, "run_module", child)
     digest = hashlib.sha256(b"a checkpoint").hexdigest()
     command = ("models", "pull", str(source), "--sha256", digest, "--id", "net", "--json")
     assert run(*command, monkeypatch=monkeypatch) == status
     assert child.data == b"a checkpoint"
-    assert child.given[0] == "kwaflux_models.external.add"
+    assert child.given[0] == "kwaflux_models.effects.external.add"
     assert child.given[2:] == ["--id", "net", "--json"]
     # What was fetched is kept for the next try only where adding it failed.
     assert bool(list(shelf.own.downloads_folder.iterdir())) == bool(status)
@@ -176,7 +176,7 @@ def test_a_pull_of_another_file_is_refused_and_leaves_nothing(
 ) -> None:
     (tmp_path / "net.pth").write_bytes(b"another")
     child = _Child()
-    monkeypatch.setattr(models_own, "run_module", child)
+    monkeypatch.setattr(user_models, "run_module", child)
     command = ("models", "pull", str(tmp_path / "net.pth"), "--sha256", "0" * 64)
     assert run(*command, monkeypatch=monkeypatch) == 2
     assert "not the file that was meant" in capsys.readouterr().err
@@ -186,14 +186,17 @@ def test_a_pull_of_another_file_is_refused_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("add", "kwaflux_models.external.add"), ("lora", "kwaflux_models.training.lora")],
+    [
+        ("add", "kwaflux_models.effects.external.add"),
+        ("lora", "kwaflux_models.training.lora.command"),
+    ],
 )
 def test_what_needs_torch_runs_in_a_process_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, module: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"x")
     child = _Child(3)
-    monkeypatch.setattr(models_own, "run_module", child)
+    monkeypatch.setattr(user_models, "run_module", child)
     arguments = ("models", command, str(tmp_path / "file"), "--rank", "2", "--json", "--help")
     assert run(*arguments, monkeypatch=monkeypatch) == 3
     assert child.given == [module, *arguments[2:]]

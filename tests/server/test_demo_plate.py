@@ -13,10 +13,9 @@ from kwaflux_core.errors import ImageWriteFailed, RequestError, WorkerError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import read_exr
 from kwaflux_core.images.io import read_image
-from kwaflux_models.training.degrade import display_encode
-from kwaflux_server.demo import movie
-from kwaflux_server.demo.folders import FIRST_FRAME, Folders, Sequence
-from kwaflux_server.demo.footage import (
+from kwaflux_models.training.degradations.sensor_noise import display_encode
+from kwaflux_server.demo import h264_roundtrip
+from kwaflux_server.demo.camera_shot import (
     DATA_WINDOW,
     DISPLAY_WINDOW,
     Framing,
@@ -25,8 +24,9 @@ from kwaflux_server.demo.footage import (
     camera_path,
     film,
 )
-from kwaflux_server.demo.movie import record
-from kwaflux_server.demo.plate import DEGRADATION, FPS, Degradation, shoot, write_frames
+from kwaflux_server.demo.degraded_plate import DEGRADATION, FPS, Degradation, shoot, write_frames
+from kwaflux_server.demo.folders import FIRST_FRAME, Folders, Sequence
+from kwaflux_server.demo.h264_roundtrip import record
 
 SMALL = Box.from_size(64, 48)
 
@@ -124,7 +124,7 @@ def test_an_encoder_that_ends_its_process_is_an_error_and_not_our_end(tmp_path: 
     with pytest.raises(WorkerError, match="ended with status"):
         record(clip, tmp_path / "no_such_folder" / "x.mp4", crf=20, fps=FPS)
     assert not multiprocessing.active_children()
-    assert movie.__all__ == sorted(movie.__all__)
+    assert h264_roundtrip.__all__ == sorted(h264_roundtrip.__all__)
 
 
 def test_the_same_seed_makes_the_same_plate_and_more_noise_a_worse_one(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.io import write_image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.training.degrade import display_decode
+from kwaflux_models.training.degradations.sensor_noise import display_decode
+from kwaflux_server.demo.before_after import Panel, draw_before_after
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
-from kwaflux_server.demo.picture import Panel, draw_before_after
-from kwaflux_server.demo.readback import read_back
 from kwaflux_server.demo.score import (
     COLOR,
     altered,
@@ -26,6 +25,7 @@ from kwaflux_server.demo.score import (
     quality,
     shown,
 )
+from kwaflux_server.demo.verify_outputs import read_back
 
 
 def code_picture(value: float, side: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

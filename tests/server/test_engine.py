@@ -30,12 +30,12 @@ from kwaflux_core.protocol.messages import (
     Source,
     Started,
 )
-from kwaflux_models.device import Device
-from kwaflux_models.effect import Pictures, Value
-from kwaflux_models.runtime import FrameRenderer
-from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.effect_api import Pictures, Value
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_server.worker.engine import Engine
-from kwaflux_server.worker.frames import Frames
+from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.effects import FakeEffect, Loader, blur, card
 from kwaflux_testing.pictures import noise, plate

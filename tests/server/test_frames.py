@@ -41,10 +41,10 @@ from kwaflux_core.protocol.messages import (
     Target,
 )
 from kwaflux_core.transport.shared_memory import Ring
-from kwaflux_models.device import Device
-from kwaflux_models.runtime import RenderedFrame
-from kwaflux_server.worker.buffers import PlanePool
-from kwaflux_server.worker.frames import Delivery, Fetched, Frames
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import RenderedFrame
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.worker.frame_io import Delivery, Fetched, Frames
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.effects import card

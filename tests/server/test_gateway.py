@@ -33,9 +33,9 @@ from kwaflux_core.protocol.messages import (
 )
 from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_core.transport.zeromq import bind_router
-from kwaflux_server.gateway import Gateway
-from kwaflux_server.supervisor import CANNOT_START, Supervisor
-from kwaflux_server.switchboard import Switchboard
+from kwaflux_server.gateway.gateway import Gateway
+from kwaflux_server.gateway.router_sockets import Switchboard
+from kwaflux_server.gateway.supervisor import CANNOT_START, Supervisor
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import wait_until

@@ -24,7 +24,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
     Timings,
 )
-from kwaflux_server.jobs.plan import JobFeed, neighbor_frames
+from kwaflux_server.jobs.job_feed import JobFeed, neighbor_frames
 
 RECEIPT = RangeReceipt(0.0, 1.0, 0.0, 1.0, 0.0, 0, 0)
 TIMINGS = Timings(0.1, 0.2, 0.3)

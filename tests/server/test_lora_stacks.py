@@ -23,15 +23,15 @@ from kwaflux_core.protocol.messages import (
     Source,
     Started,
 )
-from kwaflux_models.device import Device
-from kwaflux_models.runtime import FrameRenderer
-from kwaflux_server.bench.setting import plate_of
-from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.lora_stacks import lora_record
+from kwaflux_models.rendering.model_cache import WarmModels
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.bench.fixtures import plate_of
 from kwaflux_server.worker.engine import Engine
-from kwaflux_server.worker.frames import Frames
-from kwaflux_server.worker.lora_stacks import lora_record
+from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.provenance import Provenance
-from kwaflux_server.worker.residency import WarmModels
 from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
 from kwaflux_testing.pictures import plate

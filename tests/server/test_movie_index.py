@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
+from kwaflux_server.movie.frame_index import KeyPicture, PacketTime, PictureIndex
 from kwaflux_server.movie.header import TimecodeStart
-from kwaflux_server.movie.index import KeyPicture, PacketTime, PictureIndex
 
 
 def packets(

@@ -21,11 +21,11 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.protocol.messages import Submit
-from kwaflux_server.auth import PathGuard
-from kwaflux_server.jobs import desk
-from kwaflux_server.jobs.looks import Looks, Waiting
-from kwaflux_server.movie.look import Look, MovieFacts
-from kwaflux_server.movie.looking import looked_at
+from kwaflux_server.gateway.path_guard import PathGuard
+from kwaflux_server.jobs import open_jobs
+from kwaflux_server.jobs.pending_probes import Looks, Waiting
+from kwaflux_server.movie.probe import Look, MovieFacts
+from kwaflux_server.movie.probe_process import looked_at
 from kwaflux_testing.effects import card
 from kwaflux_testing.movies import Shot, write_movie
 
@@ -89,7 +89,7 @@ def test_a_look_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_a_look_without_pyav_says_how_to_install_it(tmp_path: Path) -> None:
     blocked = f"exec {sys.executable} -c \"import sys; sys.modules['av'] = None; "
-    blocked += "from kwaflux_server.movie.looking import main; main(['/a.mov', '9999'])\""
+    blocked += "from kwaflux_server.movie.probe_process import main; main(['/a.mov', '9999'])\""
     with pytest.raises(RequestError, match="PyAV is not installed"):
         Look("/a.mov", frame_bytes_max=1, python=python(tmp_path, blocked)).result()
 
@@ -141,8 +141,8 @@ def test_a_movie_outside_the_roots_is_not_looked_at(
     (inside / "link.mp4").symlink_to(outside)
     (inside / "own.mp4").write_bytes(outside.read_bytes())
     begun: list[str] = []
-    monkeypatch.setattr(desk, "Look", lambda path, *, frame_bytes_max: begun.append(path))
-    jobs = desk.JobDesk(PathGuard([str(inside)]), window=2, frame_bytes_max=LARGEST)
+    monkeypatch.setattr(open_jobs, "Look", lambda path, *, frame_bytes_max: begun.append(path))
+    jobs = open_jobs.JobDesk(PathGuard([str(inside)]), window=2, frame_bytes_max=LARGEST)
     for source in (outside, inside / "link.mp4"):
         with pytest.raises(PathNotAllowed):
             jobs.look(Submit(str(source), str(inside / "c.#.exr"), "soft"))
@@ -154,7 +154,10 @@ def test_a_movie_outside_the_roots_is_not_looked_at(
 
 
 def test_the_gateway_and_the_command_line_load_no_decoder() -> None:
-    code = "import sys, kwaflux_server.gateway, kwaflux_server.cli.main; print('av' in sys.modules)"
+    code = (
+        "import sys, kwaflux_server.gateway.gateway, kwaflux_server.cli.main; "
+        "print('av' in sys.modules)"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

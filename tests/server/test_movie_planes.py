@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import ImageUnsupported
-from kwaflux_server.movie import planes, tags
-from kwaflux_server.movie.planes import Layout, Levels, enlarged, rgb_of_codes
-from kwaflux_server.movie.tags import (
+from kwaflux_server.movie import color_tags, ycbcr
+from kwaflux_server.movie.color_tags import (
     ChromaSiting,
     ColorTags,
     Matrix,
@@ -22,6 +21,7 @@ from kwaflux_server.movie.tags import (
     matrix_of,
     siting,
 )
+from kwaflux_server.movie.ycbcr import Layout, Levels, enlarged, rgb_of_codes
 
 UNSPECIFIED = ColorTags(2, 2, 2, 0)
 PLACES = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "bottom": (0.5, 1.0)}
@@ -260,5 +260,5 @@ def test_catmull_rom_passes_through_its_samples() -> None:
 
 
 def test_the_public_names_are_sorted() -> None:
-    for module in (planes, tags):
+    for module in (ycbcr, color_tags):
         assert all(hasattr(module, name) for name in module.__all__)

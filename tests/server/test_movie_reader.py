@@ -22,8 +22,8 @@ from kwaflux_core.errors import (
     UnknownColorspace,
 )
 from kwaflux_core.images.image import Image
-from kwaflux_server.movie.index import KeyPicture
-from kwaflux_server.movie.picture import DECODED, picture_of
+from kwaflux_server.movie.frame_image import DECODED, picture_of
+from kwaflux_server.movie.frame_index import KeyPicture
 from kwaflux_server.movie.reader import Movie
 from kwaflux_testing.movies import Shot, code_planes, drawn_number, read_planes, write_movie
 

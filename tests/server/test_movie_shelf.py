@@ -10,9 +10,9 @@ import pytest
 
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing
-from kwaflux_server.movie.picture import frame_digest
+from kwaflux_server.movie.frame_image import frame_digest
 from kwaflux_server.movie.reader import Movie
-from kwaflux_server.movie.shelf import MovieShelf
+from kwaflux_server.movie.reader_pool import MovieShelf
 from kwaflux_testing.movies import Shot, write_movie
 
 CONFIG = ColorConfig.default()

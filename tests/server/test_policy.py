@@ -6,6 +6,7 @@ import pytest
 
 from kwaflux_core.errors import SettingsError
 from kwaflux_core.protocol.messages import Urgency
+from kwaflux_server.scheduler.events import Task
 from kwaflux_server.scheduler.policy import (
     ATTEMPTS,
     SchedulerLimits,
@@ -15,7 +16,6 @@ from kwaflux_server.scheduler.policy import (
     preference,
     refusal,
 )
-from kwaflux_server.scheduler.vocabulary import Task
 
 
 def task(

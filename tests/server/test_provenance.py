@@ -22,8 +22,8 @@ from kwaflux_core.protocol.messages import (
     Render,
     Source,
 )
-from kwaflux_models.device import Device
-from kwaflux_models.runtime import RenderedFrame
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import RenderedFrame
 from kwaflux_server.worker.provenance import (
     Provenance,
     file_digest,

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from kwaflux_core.errors import OutOfMemory, WeightsInvalid
 from kwaflux_core.flows.card import Card
-from kwaflux_models.device import Device, choose_precision
-from kwaflux_models.effect import Effect, Pictures, Value
-from kwaflux_models.registry import InstalledEffect, Registry
-from kwaflux_server.worker.residency import WarmModels
+from kwaflux_models.catalog.registry import InstalledEffect, Registry
+from kwaflux_models.rendering.device import Device, choose_precision
+from kwaflux_models.rendering.effect_api import Effect, Pictures, Value
+from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_testing.effects import card
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 
 from kwaflux_core.errors import SettingsError
 from kwaflux_core.protocol.messages import Urgency
-from kwaflux_server.scheduler.vocabulary import (
+from kwaflux_server.scheduler.events import (
     Assign,
     CancelJob,
     CancelTask,

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from kwaflux_server.scheduler.vocabulary import (
+from kwaflux_server.scheduler.events import (
     Assign,
     CancelJob,
     CancelTask,

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kwaflux_core.protocol.messages import Urgency
-from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
-from kwaflux_server.scheduler.vocabulary import (
+from kwaflux_server.scheduler.events import (
     Action,
     Assign,
     CancelJob,
@@ -33,6 +31,8 @@ from kwaflux_server.scheduler.vocabulary import (
     WorkerJoined,
     WorkerLost,
 )
+from kwaflux_server.scheduler.policy import SchedulerLimits
+from kwaflux_server.scheduler.state import Scheduler
 
 CLIENTS = ("ann", "bob", "cid")
 WORKERS = ("v", "w")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kwaflux_server.session import Sessions
+from kwaflux_server.gateway.session import Sessions
 
 
 def test_a_session_is_found_by_its_connection_and_by_its_name() -> None:

@@ -17,13 +17,13 @@ from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.images.image import Layer
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Source
-from kwaflux_models.device import Device
-from kwaflux_models.plate import Plate
-from kwaflux_server.worker.buffers import PlanePool
-from kwaflux_server.worker.frames import Fetched, Frames
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_models.rendering.plate import Plate
+from kwaflux_server.worker.frame_io import Fetched, Frames
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
-from kwaflux_server.worker.source_files import Decoded, SourceFile, SourceFiles
+from kwaflux_server.worker.source_cache import Decoded, SourceFile, SourceFiles
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import noise, plate, same_bits
 
@@ -57,7 +57,7 @@ class _Clip:
             self.decoded.append(Path(path).name)
             return read_image(path, colorspace=colorspace)
 
-        monkeypatch.setattr("kwaflux_server.worker.reading.read_image", counted)
+        monkeypatch.setattr("kwaflux_server.worker.source_reader.read_image", counted)
 
     def new_frames(self) -> Frames:
         return Frames(AttachedRings(""), pool=PlanePool(), config=CONFIG, frame_bytes_max=1 << 30)

@@ -11,8 +11,8 @@ import pytest
 
 from kwaflux_core.protocol.messages import PROTOCOL_VERSION, WorkerReady
 from kwaflux_core.settings.settings import ServerSettings
-from kwaflux_server import supervisor as supervising
-from kwaflux_server.supervisor import CANNOT_START, LostWorker, Supervisor
+from kwaflux_server.gateway import supervisor as supervising
+from kwaflux_server.gateway.supervisor import CANNOT_START, LostWorker, Supervisor
 from kwaflux_testing.servers import wait_until
 
 Make = Callable[..., Supervisor]

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from kwaflux_core.errors import HostError
 from kwaflux_hosting.exchange_folder import check_room, frames_of
 from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State, opener
-from kwaflux_nuke import knobs, results
-from kwaflux_nuke.host import beside, nuke, on_main
+from kwaflux_nuke import knobs, read_nodes
 from kwaflux_nuke.node import connect_mask
-from kwaflux_nuke.render import is_busy, picture_bytes, render_frame
+from kwaflux_nuke.nuke_api import beside, nuke, on_main
+from kwaflux_nuke.write_frames import is_busy, picture_bytes, render_frame
 
 __all__ = ["Enhancement", "frames_asked", "running"]
 
@@ -102,21 +102,21 @@ class Enhancement:
 
     def _show(self) -> None:
         asked = self.work.asked
-        results.refresh(self.group, asked.pattern, order=asked.order, graph=asked.source_key)
+        read_nodes.refresh(self.group, asked.pattern, order=asked.order, graph=asked.source_key)
 
     def _close(self) -> None:
         self._task = None  # its window goes with it
-        results.reload(self.group)
+        read_nodes.reload(self.group)
         self._show()
         knobs.tell(self.group, self.work.summary())
 
 
 def _asked(group: nuke.Group, frames: tuple[int, ...], *, is_redone: bool) -> Asked:
-    order, graph = knobs.order_of(group), results.remember_graph(group)
-    pattern, views = results.output_of(group), results.views_of(group)
+    order, graph = knobs.order_of(group), read_nodes.remember_graph(group)
+    pattern, views = read_nodes.output_of(group), read_nodes.views_of(group)
     is_redone = is_redone or bool(group[f"{knobs.PREFIX}redo"].value())
     connect_mask(group)
-    known = results.refresh(group, pattern, order=order, graph=graph)
+    known = read_nodes.refresh(group, pattern, order=order, graph=graph)
     todo = {v: [n for n in frames if is_redone or known[v].get(n) != "ready"] for v in views}
     panel = knobs.panel_of(group)
     ends = (int(group.firstFrame()), int(group.lastFrame()), *frames)

@@ -14,7 +14,7 @@ from typing import Any
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.exchange_folder import Order
 from kwaflux_hosting.panel.panel import Choice, Control, Panel
-from kwaflux_nuke.host import nuke, undo_off
+from kwaflux_nuke.nuke_api import nuke, undo_off
 
 __all__ = [
     "PREFIX", "fill", "flow_of", "order_of", "panel_of", "put", "server_environ", "set_knob",

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kwaflux_nuke.host import nuke
 from kwaflux_nuke.knobs import PREFIX
+from kwaflux_nuke.nuke_api import nuke
 
 __all__ = ["MIX", "READ", "READY", "SIZE", "connect_mask", "create", "is_ours"]
 

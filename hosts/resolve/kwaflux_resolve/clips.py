@@ -19,7 +19,7 @@ from kwaflux_hosting.timeline_host.clip_colorspace import (
 )
 from kwaflux_hosting.timeline_host.media import Cut, Footage, Plates, rate_of
 from kwaflux_hosting.timeline_host.verified_settings import not_taken, refused, text_of
-from kwaflux_resolve.host import Host
+from kwaflux_resolve.resolve_api import Host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem

@@ -16,13 +16,17 @@ from pathlib import Path
 
 import torch
 
-from kwaflux_models.training import sources
-from kwaflux_models.training.loop import Run, Trainer, run
-from kwaflux_models.training.plot import write_plot
-from kwaflux_models.training.pool import Pool, PoolPlan, make_pool, open_pool
-from kwaflux_models.training.precision import training_precision
-from kwaflux_models.training.recipe import Recipe, read_recipe, recipe_path
-from kwaflux_models.training.start import fitted_state, shipped_weights, start_tensors
+from kwaflux_models.training.loop.initial_weights import (
+    fitted_state,
+    shipped_weights,
+    start_tensors,
+)
+from kwaflux_models.training.loop.plot import write_plot
+from kwaflux_models.training.loop.precision import training_precision
+from kwaflux_models.training.loop.recipe import Recipe, read_recipe, recipe_path
+from kwaflux_models.training.loop.sample_pool import Pool, PoolPlan, make_pool, open_pool
+from kwaflux_models.training.loop.trainer import Run, Trainer, run
+from kwaflux_models.training.pictures import sources
 from kwaflux_models.training.tasks import find_task, trainable_effects
 
 __all__ = ["main"]

@@ -6,9 +6,9 @@ import copy
 
 import torch
 
-from kwaflux_models.sampling import lone_pictures
+from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes
 from kwaflux_server.bench.rows import Row, medians
-from kwaflux_server.bench.setting import LocalRenderer, noisy_planes
 
 __all__ = ["precisions"]
 

@@ -14,7 +14,7 @@ from kwaflux_core.errors import RequestError
 from kwaflux_server.bench.rows import Row
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
-from kwaflux_server.supervisor import WORKER_ENVIRON
+from kwaflux_server.gateway.supervisor import WORKER_ENVIRON
 
 __all__ = ["bench"]
 
@@ -32,11 +32,11 @@ def bench(
     """Measure speed, memory and exactness. Ratios within one run; takes some minutes."""
     # Torch is imported here and not before: other commands must not pay for it.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
-    from kwaflux_server.bench.exact import exactness
-    from kwaflux_server.bench.lengths import memory, pipelining
+    from kwaflux_server.bench.exactness import exactness
+    from kwaflux_server.bench.fixtures import LocalRenderer, private_server
     from kwaflux_server.bench.precision import precisions
-    from kwaflux_server.bench.road import four_k_by_shm, server_share, small_round_trip
-    from kwaflux_server.bench.setting import LocalRenderer, private_server
+    from kwaflux_server.bench.sequence_length import memory, pipelining
+    from kwaflux_server.bench.transport import four_k_by_shm, server_share, small_round_trip
 
     count = 10 if quick else 50
     local = LocalRenderer.on_cpu()

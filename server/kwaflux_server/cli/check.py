@@ -20,8 +20,8 @@ from kwaflux_hosting.server_link.local_server import clean_environ
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.install import HostName, host_named
 from kwaflux_server.cli.options import AsJson
-from kwaflux_server.install.machine import Host, Machine
-from kwaflux_server.install.places import shape_of
+from kwaflux_server.install.host_locations import Host, Machine
+from kwaflux_server.install.install_plan import shape_of
 
 __all__ = ["check"]
 

@@ -15,7 +15,7 @@ from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
 
 if TYPE_CHECKING:
-    from kwaflux_server.demo.service import Onlooker
+    from kwaflux_server.demo.enhance_run import Onlooker
 
 __all__ = ["demo"]
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from kwaflux_core.flows.card import Card, Param
 from kwaflux_core.flows.preset import Preset
-from kwaflux_models.registry import Registry
+from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.cli.console import OUT
 from kwaflux_server.cli.options import AsJson
 

@@ -27,10 +27,10 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import KwafluxError, RequestError
 from kwaflux_core.protocol.messages import JobDone, JobEvent, Submit
 from kwaflux_core.settings.settings import load_server_settings, settings_file
-from kwaflux_server.app import ensure_server
 from kwaflux_server.cli.console import OUT, say_error, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
-from kwaflux_server.supervisor import WORKER_ENVIRON
+from kwaflux_server.gateway.supervisor import WORKER_ENVIRON
+from kwaflux_server.launcher import ensure_server
 
 __all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance", "exit_status"]
 
@@ -160,7 +160,7 @@ def _served(
 def _embedded(submit: Submit) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
     # Torch is imported here and not before: a client's command must not pay for it.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
-    from kwaflux_models.device import Device
+    from kwaflux_models.rendering.device import Device
     from kwaflux_server.worker.embedded import EmbeddedJob
     from kwaflux_server.worker.process import WorkerOptions
 

@@ -13,11 +13,11 @@ import typer
 from kwaflux_core.errors import HostError, RequestError
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
-from kwaflux_server.install.machine import Host, HostProgram, Machine
-from kwaflux_server.install.places import Shape, shape_of
-from kwaflux_server.install.pythons import HostPython, asked
-from kwaflux_server.install.steps import Installation, uninstall
-from kwaflux_server.install.steps import install as run_install
+from kwaflux_server.install.host_locations import Host, HostProgram, Machine
+from kwaflux_server.install.host_python import HostPython, asked
+from kwaflux_server.install.install_plan import Shape, shape_of
+from kwaflux_server.install.installer import Installation, uninstall
+from kwaflux_server.install.installer import install as run_install
 
 __all__ = ["HostName", "host_named", "host_pythons", "install"]
 

@@ -16,8 +16,8 @@ from kwaflux_server.cli.demo import demo
 from kwaflux_server.cli.effects import effects
 from kwaflux_server.cli.enhance import enhance
 from kwaflux_server.cli.install import install
-from kwaflux_server.cli.models_own import models
 from kwaflux_server.cli.server import serve, start, status, stop
+from kwaflux_server.cli.user_models import models
 
 __all__ = ["app", "main"]
 

@@ -51,12 +51,12 @@ class FactoryCommand:
 
 FACTORY: dict[str, FactoryCommand] = {
     "data": FactoryCommand(
-        "kwaflux_models.training.fetch",
+        "kwaflux_models.training.pictures.download",
         ("numpy", "PIL"),
         "Fetch the pictures that training starts from; print each source's licence and split.",
     ),
     "degrade": FactoryCommand(
-        "kwaflux_models.training.sheet",
+        "kwaflux_models.training.degradations.contact_sheet",
         ("numpy", "PIL", "av", "scipy", "skimage"),
         "Draw a contact sheet of what each degradation does (--sheet --out FILE --seed N).",
     ),
@@ -66,7 +66,7 @@ FACTORY: dict[str, FactoryCommand] = {
         "Train an effect from its recipe (EFFECT --hours H --device auto --resume).",
     ),
     "evaluate": FactoryCommand(
-        "kwaflux_models.evaluation.evaluate",
+        "kwaflux_models.evaluation.run.evaluate",
         ("torch", "safetensors", "PIL", "av", "scipy", "skimage"),
         "Score the effects beside their peers on the published test set.",
     ),
@@ -113,4 +113,4 @@ def _add(name: str, command: FactoryCommand) -> None:
 for _name, _command in FACTORY.items():
     _add(_name, _command)
 
-# Models a person owns (kwaflux_server.cli.models_own) are mounted below this line.
+# Models a person owns (kwaflux_server.cli.user_models) are mounted below this line.

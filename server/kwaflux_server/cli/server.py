@@ -12,10 +12,10 @@ from rich.table import Table
 from kwaflux_core.client.client import Client
 from kwaflux_core.errors import DeadlineExceeded, Unavailable
 from kwaflux_core.settings.settings import load_server_settings, settings_file
-from kwaflux_server.app import ensure_server, log_file
-from kwaflux_server.app import serve as run_server
 from kwaflux_server.cli.console import OUT, log_to_stderr, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
+from kwaflux_server.launcher import ensure_server, log_file
+from kwaflux_server.serve import serve as run_server
 
 __all__ = ["serve", "start", "status", "stop"]
 

@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kwaflux_core.geometry import Box
+from kwaflux_server.demo.before_after import Panel, draw_before_after
+from kwaflux_server.demo.camera_shot import (
+    DATA_WINDOW,
+    DISPLAY_WINDOW,
+    Photograph,
+    camera_path,
+    film,
+)
+from kwaflux_server.demo.degraded_plate import DEGRADATION, Plate, shoot, write_frames
+from kwaflux_server.demo.enhance_run import Onlooker, Served, Service
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
-from kwaflux_server.demo.footage import DATA_WINDOW, DISPLAY_WINDOW, Photograph, camera_path, film
-from kwaflux_server.demo.picture import Panel, draw_before_after
-from kwaflux_server.demo.plate import DEGRADATION, Plate, shoot, write_frames
-from kwaflux_server.demo.readback import read_back
 from kwaflux_server.demo.report import Report
 from kwaflux_server.demo.score import quality
-from kwaflux_server.demo.service import Onlooker, Served, Service
+from kwaflux_server.demo.verify_outputs import read_back
 
 __all__ = ["run_demo"]
 

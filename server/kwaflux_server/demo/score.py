@@ -20,7 +20,7 @@ from skimage.metrics import structural_similarity
 from kwaflux_core.errors import ImageError
 from kwaflux_core.images.image import Channel, Image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.training.degrade import display_encode
+from kwaflux_models.training.degradations.sensor_noise import display_encode
 
 __all__ = [
     "COLOR",

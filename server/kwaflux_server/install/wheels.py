@@ -17,7 +17,7 @@ from typing import Final
 
 from kwaflux_core.errors import HostError
 from kwaflux_hosting.server_link.local_server import clean_environ
-from kwaflux_server.install.pythons import HostPython, said_by
+from kwaflux_server.install.host_python import HostPython, said_by
 
 __all__ = ["WANTED", "put_wheels"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import OpenEXR
 
-from kwaflux_server.movie.index import FIRST_FRAME
+from kwaflux_server.movie.frame_index import FIRST_FRAME
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
-from kwaflux_server.movie.container import indexed, load_av, opened, unreadable
+from kwaflux_server.movie.demux import indexed, load_av, opened, unreadable
+from kwaflux_server.movie.frame_index import KeyPicture, PictureIndex
 from kwaflux_server.movie.header import MovieHeader
-from kwaflux_server.movie.index import KeyPicture, PictureIndex
 from kwaflux_server.movie.siting import UNSPECIFIED, chroma_location
 
 if TYPE_CHECKING:

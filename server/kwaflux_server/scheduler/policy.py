@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import SettingsError, TooManyRequests
 from kwaflux_core.protocol.messages import Urgency
-from kwaflux_server.scheduler.vocabulary import Task
+from kwaflux_server.scheduler.events import Task
 
 __all__ = ["ATTEMPTS", "SchedulerLimits", "has_room", "may_retry", "order", "preference", "refusal"]
 

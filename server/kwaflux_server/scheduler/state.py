@@ -26,11 +26,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from kwaflux_core.errors import Cancelled, WorkerError
+from kwaflux_core.protocol.failures import failed
 from kwaflux_core.protocol.messages import Failed, Urgency
-from kwaflux_server.failures import failed
 from kwaflux_server.scheduler import policy
-from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.vocabulary import (
+from kwaflux_server.scheduler.events import (
     Action,
     Assign,
     CancelJob,
@@ -55,6 +54,7 @@ from kwaflux_server.scheduler.vocabulary import (
     WorkerLoad,
     WorkerLost,
 )
+from kwaflux_server.scheduler.policy import SchedulerLimits
 
 __all__ = ["Scheduler"]
 

@@ -24,9 +24,9 @@ from kwaflux_core.protocol.messages import (
     Started,
     Submit,
 )
-from kwaflux_models.registry import Registry
-from kwaflux_server.auth import PathGuard
-from kwaflux_server.jobs.desk import JobDesk
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_server.gateway.path_guard import PathGuard
+from kwaflux_server.jobs.open_jobs import JobDesk
 from kwaflux_server.worker.process import WorkerOptions, make_engine
 from kwaflux_server.worker.rings import AttachedRings
 

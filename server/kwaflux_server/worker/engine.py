@@ -26,14 +26,14 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
+from kwaflux_core.protocol.failures import failed
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
-from kwaflux_models.device import Device
-from kwaflux_models.installed import OwnModels
-from kwaflux_models.runtime import FrameRenderer, RenderedFrame
-from kwaflux_server.failures import failed
-from kwaflux_server.worker.buffers import PlanePool
-from kwaflux_server.worker.frames import Fetched, Frames, Parts
-from kwaflux_server.worker.lora_stacks import lora_record
+from kwaflux_models.catalog.user_models import OwnModels
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.lora_stacks import lora_record
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.worker.frame_io import Fetched, Frames, Parts
 from kwaflux_server.worker.provenance import Provenance
 
 __all__ = ["Answer", "Engine"]

@@ -34,14 +34,14 @@ from kwaflux_core.protocol.messages import (
     WorkerReady,
 )
 from kwaflux_core.version import __version__
-from kwaflux_models.device import Device
-from kwaflux_models.registry import Registry
-from kwaflux_models.runtime import FrameRenderer
-from kwaflux_server.supervisor import CANNOT_START
-from kwaflux_server.worker.buffers import PlanePool
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.model_cache import WarmModels
+from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.gateway.supervisor import CANNOT_START
 from kwaflux_server.worker.engine import Engine
-from kwaflux_server.worker.frames import Frames
-from kwaflux_server.worker.residency import WarmModels
+from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.rings import AttachedRings
 
 __all__ = ["Put", "WorkerOptions", "main", "make_engine"]

@@ -24,8 +24,8 @@ from kwaflux_core.images.exr.read import stored_pixels
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import read_image
 from kwaflux_core.protocol.messages import ExrTarget, PathPixels, PathTarget, RangeReceipt, Render
-from kwaflux_models.device import Device
-from kwaflux_models.runtime import RenderedFrame
+from kwaflux_models.rendering.device import Device
+from kwaflux_models.rendering.frame_renderer import RenderedFrame
 
 __all__ = [
     "PREFIX",

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kwaflux_models.external.architectures import spandrel
+from kwaflux_models.effects.external.architectures import spandrel
 
 __all__ = ["compact", "saved"]
 

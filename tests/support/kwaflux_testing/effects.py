@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kwaflux_core.flows.card import Card
-from kwaflux_models.effect import NO_VALUES, Measured, Pictures, Samples, Value, no_network
-from kwaflux_models.painting import LoadedEffect
+from kwaflux_models.rendering.effect_api import (
+    NO_VALUES,
+    Measured,
+    Pictures,
+    Samples,
+    Value,
+    no_network,
+)
+from kwaflux_models.rendering.step_renderer import LoadedEffect
 
 __all__ = [
     "FakeEffect",

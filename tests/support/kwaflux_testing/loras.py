@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from kwaflux_core.flows.card import Card
-from kwaflux_models.effect import Effect, Pictures, Value
-from kwaflux_models.installed import OwnModels
-from kwaflux_models.lora import spelled_lora
-from kwaflux_models.registry import InstalledEffect, Registry
+from kwaflux_models.catalog.lora_merge import spelled_lora
+from kwaflux_models.catalog.registry import InstalledEffect, Registry
+from kwaflux_models.catalog.user_models import OwnModels
+from kwaflux_models.rendering.effect_api import Effect, Pictures, Value
 from kwaflux_testing.effects import card
 
 __all__ = ["Bend", "BendNetwork", "Shelf", "bend_shelf", "pair_of"]

@@ -148,7 +148,7 @@ def nuke_scene(
             read[name].setValue(value)
         read.setSelected(True)
         session.frame_now = ends[0]
-        from kwaflux_nuke import buttons, knobs
+        from kwaflux_nuke import callbacks, knobs
         from kwaflux_nuke.node import create
 
         node: Any = create()
@@ -156,8 +156,8 @@ def nuke_scene(
         if server is None:
             knobs.fill(node, PANEL_OF_NONE)
         else:
-            buttons.update_effects(node)
+            callbacks.update_effects(node)
             scene.wait()
-        nuke.addKnobChanged(buttons.knob_changed, nodeClass="Group")
-        nuke.addUpdateUI(buttons.updated, nodeClass="Group")
+        nuke.addKnobChanged(callbacks.knob_changed, nodeClass="Group")
+        nuke.addUpdateUI(callbacks.updated, nodeClass="Group")
         yield scene

@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from kwaflux_models.effect import no_network
+from kwaflux_models.rendering.effect_api import no_network
 
 
 class _Effect:
@@ -92,7 +92,7 @@ _GAUGE = """
         return 0.1 * (pictures.measured.data - pictures.picture)
 
     def measure(self, network, samples, values):
-        from kwaflux_models.effect import Measured
+        from kwaflux_models.rendering.effect_api import Measured
 
         level = float(samples.pictures.mean())
         is_bright = level > float(values["limit"])

@@ -6,9 +6,7 @@ import itertools
 from dataclasses import replace
 
 from kwaflux_core.protocol.messages import Failed
-from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
-from kwaflux_server.scheduler.vocabulary import (
+from kwaflux_server.scheduler.events import (
     Action,
     Assign,
     ClientJoined,
@@ -18,6 +16,8 @@ from kwaflux_server.scheduler.vocabulary import (
     TaskArrived,
     WorkerJoined,
 )
+from kwaflux_server.scheduler.policy import SchedulerLimits
+from kwaflux_server.scheduler.state import Scheduler
 
 __all__ = ["Desk", "assigned", "batch", "error_of", "look", "outcomes"]
 

@@ -61,6 +61,6 @@ def asked_of(package: str) -> Choice:
     Raises:
         HostError: The file holds none.
     """
-    path = importlib.resources.files(package).joinpath("asked.json")
+    path = importlib.resources.files(package).joinpath("dialog_controls.json")
     (choice,) = Panel.from_json(path.read_text(encoding="utf-8")).choices
     return choice

@@ -6,12 +6,12 @@ import nuke
 def _call(name: str, *, is_asked: bool = True) -> object:
     """Call what ``buttons`` has of that name; without Kwaflux say so to whoever asked."""
     try:
-        from kwaflux_nuke import buttons
+        from kwaflux_nuke import callbacks
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation, Nuke works
         if is_asked:
             nuke.message(f"Kwaflux does not import: {error}. Install it: kwaflux install nuke")
         return None
-    return getattr(buttons, name)()
+    return getattr(callbacks, name)()
 
 
 def _of_ours(name: str) -> None:

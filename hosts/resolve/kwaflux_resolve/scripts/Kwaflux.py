@@ -26,7 +26,7 @@ def _start(names):  # type: ignore[no-untyped-def]
     # Last, so that nothing of ours comes before what Resolve's Python has.
     sys.path.extend(root for root in found[:1] if root not in sys.path)
     try:
-        from kwaflux_resolve.console import menu
+        from kwaflux_resolve.entry_points import menu
     except ImportError as error:
         print("Kwaflux is not installed here (%s). In a terminal: kwaflux install resolve" % error)
         return

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kwaflux_models.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
-from kwaflux_models.training.codec import Encode, round_trip
-from kwaflux_models.training.data import draw_clip
-from kwaflux_models.training.degrade import (
+from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
+from kwaflux_models.training.degradations.lens_blur import Defocus, Lens, Streak
+from kwaflux_models.training.degradations.sensor_noise import (
     Array,
     add_sensor_noise,
     display_decode,
     display_encode,
     draw_sensor,
 )
-from kwaflux_models.training.optics import Defocus, Lens, Streak
-from kwaflux_models.training.sources import Picture
-from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.pictures.crops import draw_clip
+from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["TASK", "DeblurTask"]
 

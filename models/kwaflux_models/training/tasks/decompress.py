@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kwaflux_models.decompress.network import DecompressNetwork
-from kwaflux_models.training.codec import Encode, round_trip
-from kwaflux_models.training.data import draw_clip
-from kwaflux_models.training.degrade import (
+from kwaflux_models.effects.decompress.network import DecompressNetwork
+from kwaflux_models.training.degradations.sensor_noise import (
     LOG_PEAK,
     Array,
     Curve,
@@ -25,8 +23,10 @@ from kwaflux_models.training.degrade import (
     display_encode,
     draw_sensor,
 )
-from kwaflux_models.training.sources import Picture
-from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.pictures.crops import draw_clip
+from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["TASK", "DecompressTask", "draw_codec", "level_of_step"]
 

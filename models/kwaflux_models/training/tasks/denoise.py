@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kwaflux_models import domain
-from kwaflux_models.denoise.motion import align
-from kwaflux_models.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork
-from kwaflux_models.training.analog import NTSC, PAL, Composite, TimeBase
-from kwaflux_models.training.codec import round_trip
-from kwaflux_models.training.degrade import (
+from kwaflux_models.effects.denoise.motion import align
+from kwaflux_models.effects.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
+from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
+from kwaflux_models.training.degradations.sensor_noise import (
     LOG_PEAK,
     Array,
     Curve,
@@ -28,9 +28,9 @@ from kwaflux_models.training.degrade import (
     draw_encode,
     draw_sensor,
 )
-from kwaflux_models.training.motion import draw_moving_clip
-from kwaflux_models.training.sources import Picture
-from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.degradations.video_codecs import round_trip
+from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["TASK", "DenoiseTask"]
 
@@ -129,7 +129,7 @@ def _degraded(clip: Array, case: str, rng: np.random.Generator) -> _Noisy:
 
 
 def _working(frame: Array) -> Tensor:
-    return domain.encode(
+    return working_curves.encode(
         torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], "extended_srgb"
     )
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from kwaflux_models import domain
-from kwaflux_models.training.codec import Encode, round_trip
-from kwaflux_models.training.data import draw_clip
-from kwaflux_models.training.degrade import (
+from kwaflux_models.effects.upscale.network import SCALE, UpscaleNetwork, enlarged
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.training.degradations.resample import KERNELS, resize_clip
+from kwaflux_models.training.degradations.sensor_noise import (
     Array,
     Curve,
     add_sensor_noise,
@@ -23,10 +23,10 @@ from kwaflux_models.training.degrade import (
     display_encode,
     draw_sensor,
 )
-from kwaflux_models.training.resample import KERNELS, resize_clip
-from kwaflux_models.training.sources import Picture
-from kwaflux_models.training.task import Answer, Batch, Half, Network, Sample
-from kwaflux_models.upscale.network import SCALE, UpscaleNetwork, enlarged
+from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.pictures.crops import draw_clip
+from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["TASK", "UpscaleTask"]
 
@@ -102,7 +102,7 @@ class UpscaleTask:
 
 
 def _working(frame: Array) -> Tensor:
-    return domain.encode(
+    return working_curves.encode(
         torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None], "extended_srgb"
     )
 

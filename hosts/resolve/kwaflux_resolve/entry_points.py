@@ -1,0 +1,131 @@
+"""What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
+
+Owns Resolve as ``kwaflux_hosting`` asks for it, and the choice between window and console.
+
+    python -m kwaflux_resolve.entry_points --flow "denoise(strength=0.6)" --mode take
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kwaflux_core.errors import KwafluxError
+from kwaflux_hosting.install_layout import add_wheels
+from kwaflux_hosting.timeline_host.clip_request import Wish, asked_of
+from kwaflux_hosting.timeline_host.command_line import run_command
+from kwaflux_hosting.timeline_host.enhance import ClipDesk
+from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.timeline_host.step_generators import drained
+from kwaflux_hosting.timeline_host.verified_settings import text_of
+from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
+from kwaflux_resolve.dialog import Dialog
+from kwaflux_resolve.import_results import bring_back, made_in, revert
+from kwaflux_resolve.render_frames import render_composite, render_source
+from kwaflux_resolve.resolve_api import Host, find_host
+
+if TYPE_CHECKING:
+    from kwaflux_resolve.api import Timeline, TimelineItem
+
+__all__ = ["ASKED", "ResolveDesk", "main", "menu"]
+
+ASKED = asked_of(__package__)
+"""What a person is asked beside the effect: rows of the window, options of the command line."""
+
+_TOLD = ("colorScienceMode", "colorSpaceTimeline", "colorSpaceOutput", "timelineFrameRate")
+
+
+@dataclass(frozen=True)
+class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
+    """Do in a Resolve what a person asks for in the window or on the console."""
+
+    host: Host
+    name = "Resolve"
+    asked = ASKED
+    accepted = ("alpha", "windows", "channels", "header")  # what an RGB EXR of Resolve's lacks
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        self.host.say(text)
+
+    def chosen(self) -> list[tuple[Timeline, TimelineItem]]:
+        """Return the clips that are meant, each with its timeline: another may be opened later."""
+        return [(self.host.timeline, item) for item in chosen(self.host)]
+
+    def look(self, item: tuple[Timeline, TimelineItem]) -> Shot:
+        """Return what a clip is, or refuse it."""
+        return look(self.host, item[1], timeline=item[0])
+
+    def render(self, shot: Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+        """Render what is wished of a clip."""
+        is_whole = wish.mode == "replace"
+        plan = partial(shot.cut.planned, handles=wish.handles, is_whole=is_whole)
+        with self.host.kept(shot.timeline):
+            if wish.is_graded:
+                return (yield from render_composite(self.host, shot, folder=folder))
+            return (yield from render_source(self.host, shot, plan, folder=folder))
+
+    def bring_back(self, shot: Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+        """Bring results into the project, or leave it as it was."""
+        mode, note = wish.mode, wish.flow
+        with self.host.kept(shot.timeline):
+            return bring_back(self.host, shot, mode=mode, job=job, results=results, note=note)
+
+    def made(self) -> list[Made]:
+        """Return what was made on the timeline that is open."""
+        return made_in(self.host.timeline)
+
+    def revert(self, made: Made) -> None:
+        """Take a result out of the project again."""
+        revert(self.host, made)
+
+    def about(self) -> dict[str, str]:
+        """Return Resolve's version and the project's colors."""
+        told = {name: text_of(self.host.project.GetSetting(name)) for name in _TOLD}
+        return {**told, "resolve": ".".join(map(str, self.host.version))}
+
+    def lead(self, chart: Plates, folder: str) -> Plates:
+        """Import the chart and render it as plates are."""
+        with self.host.kept():
+            clip = imported(self.host, chart)
+            try:
+                source = source_of(self.host, clip, timeline=self.host.timeline)
+                whole = source.media.whole
+                steps = render_source(self.host, source, lambda base: whole, folder=folder)
+                return drained(steps)
+            finally:
+                self.host.pool.DeleteClips([clip])
+
+
+def menu(names: Mapping[str, object]) -> None:
+    """Run from Workspace > Scripts, with the script's global names: show the window, or say why."""
+    try:
+        desk = _desk(names)
+        makers = desk.host.window_makers()  # first: without a window, no server is needed
+        Dialog(desk, desk.panel(), makers=makers).run()
+    except KwafluxError as error:
+        _say(str(error))
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, names: Mapping[str, object] | None = None
+) -> int:
+    """Run from a command line, in Resolve's console with its ``globals()``; return 0 or 1."""
+    return run_command(lambda: _desk(names), arguments, asked=ASKED.controls, say=_say)
+
+
+def _desk(names: Mapping[str, object] | None) -> ResolveDesk:
+    add_wheels()
+    return ResolveDesk(find_host(names, say=_say))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the console is where Resolve shows what a script says
+
+
+if __name__ == "__main__":
+    sys.exit(main())

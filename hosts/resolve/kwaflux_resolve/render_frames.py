@@ -1,0 +1,165 @@
+"""The way out: frames of a clip, or of the whole picture, as 32-bit float EXR files.
+
+Owns the temporary timeline, the render job and its settings. Must not know what becomes of frames.
+
+A temporary timeline holds the whole media, and starts at the number of its first frame: so files
+have the source's numbers, handles are there, and grades are not. ``SetRenderSettings`` lays keys
+over whatever the Deliver page holds, and nothing can be read back: a stock preset is loaded first,
+and the files are looked at, not the job. Both roads yield how far they are (0..1), and may be
+closed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kwaflux_core.errors import HostError
+from kwaflux_core.frames.timecode import timecode
+from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.rendered_files import arrived_pattern
+from kwaflux_hosting.timeline_host.step_generators import rendered
+from kwaflux_hosting.timeline_host.verified_settings import not_taken, text_of
+from kwaflux_resolve.clips import Shot, Source
+from kwaflux_resolve.resolve_api import Host
+
+if TYPE_CHECKING:
+    from kwaflux_resolve.api import Project, Timeline
+
+__all__ = ["render_composite", "render_source"]
+
+_CODEC = "RGBFloatZIP"
+_STOCK_PRESETS = ("H.264 Master", "H.265 Master", "ProRes 422 HQ", "ProRes Master")
+_SINGLE_CLIP = 1
+_STALL_S = 600.0
+_ALWAYS = {"SelectAllFrames": False, "ExportVideo": True, "ExportAudio": False}
+_PINS = {"ExportAlpha": False}
+_LATER_PINS = {"UseFullExtents": False, "AddFrameHandles": 0, "DataBurnIn": "None"}
+_LATER = (21, 0, 4)
+
+
+def render_source(
+    host: Host, source: Source, plan: Callable[[int], Plates], *, folder: str
+) -> Generator[float, None, Plates]:
+    """Render a clip's own frames, ungraded and in its own numbers, into an empty folder.
+
+    ``plan`` says which; it gets what ``GetLeftOffset`` says where the whole media lies.
+    """
+    with _whole_media(host, source) as (timeline, base):
+        size_px = source.media.size_px
+        return (yield from _rendered(host, timeline, plan(base), folder=folder, size_px=size_px))
+
+
+def render_composite(host: Host, shot: Shot, *, folder: str) -> Generator[float, None, Plates]:
+    """Render what the timeline shows where a clip lies, graded; numbers are the timeline's."""
+    timeline, plan = host.timeline, shot.cut.on_timeline()
+    sides = ("timelineResolutionWidth", "timelineResolutionHeight")
+    width, height = (int(text_of(timeline.GetSetting(side))) for side in sides)
+    return (yield from _rendered(host, timeline, plan, folder=folder, size_px=(width, height)))
+
+
+@contextlib.contextmanager
+def _whole_media(host: Host, source: Source) -> Iterator[tuple[Timeline, int]]:
+    """Give a timeline with the whole media at its own numbers, and what its left offset says."""
+    project, pool, before, media = host.project, host.pool, host.timeline, source.media
+    timeline = pool.CreateEmptyTimeline(f"Kwaflux {time.time_ns()}")
+    if timeline is None:
+        raise HostError("Resolve made no temporary timeline", hint="is the project read-only?")
+    try:
+        project.SetCurrentTimeline(timeline)
+        _fit(timeline, source)
+        pool.AppendToTimeline([source.clip])
+        items = list(timeline.GetItemListInTrack("video", 1) or [])
+        places = [(item.GetStart(), item.GetDuration()) for item in items]
+        base = items[0].GetLeftOffset() if places == [(media.first, media.count)] else None
+        if base is None:
+            raise HostError(
+                f"Resolve did not put the {media.count} frames of {media.name} on a timeline",
+                hint="clear the clip's in and out marks in the media pool, and try again",
+            )
+        yield timeline, base
+    finally:
+        # A timeline that is shown cannot be deleted.
+        if not (project.SetCurrentTimeline(before) and pool.DeleteTimelines([timeline])):
+            host.say(f"Resolve kept the temporary timeline {timeline.GetName()}: delete it")
+
+
+def _fit(timeline: Timeline, source: Source) -> None:
+    """Set rate, size, color and start of a temporary timeline; all of it is read back."""
+    media = source.media
+    timeline.SetSetting("useCustomSettings", "1")
+    width, height = map(str, media.size_px)
+    sides = {"timelineResolutionWidth": width, "timelineResolutionHeight": height}
+    settings = {"timelineFrameRate": f"{media.fps:g}", **sides}
+    if name := not_taken(settings, write=timeline.SetSetting, read=timeline.GetSetting):
+        raise HostError(f"Resolve did not take {name} = {settings[name]} for a temporary timeline")
+    source.color.keep_numbers(timeline)
+    for is_drop in (False, True):
+        timeline.SetStartTimecode(timecode(media.first, fps=media.fps, is_drop=is_drop))
+        if timeline.GetStartFrame() == media.first:
+            return
+    raise HostError(f"Resolve did not start a temporary timeline at frame {media.first}")
+
+
+def _rendered(
+    host: Host, timeline: Timeline, plan: Plates, *, folder: str, size_px: tuple[int, int]
+) -> Generator[float, None, Plates]:
+    project = host.project
+    if project.IsRenderingInProgress():
+        raise HostError("Resolve is rendering already", hint="wait until it is done")
+    marks = {"MarkIn": plan.first, "MarkOut": plan.last}  # absolute, and both belong to the range
+    place = {"TargetDir": folder, "CustomName": "plate"}
+    size = {"FormatWidth": size_px[0], "FormatHeight": size_px[1]}
+    _choose_codec(project)
+    project.SetCurrentTimeline(timeline)
+    if not project.SetRenderSettings({**_ALWAYS, **marks, **place, **size}):
+        raise HostError("Resolve did not take the render settings", hint="open the Deliver page")
+    pins: dict[str, object] = {**_PINS, **(_LATER_PINS if host.version >= _LATER else {})}
+    for name, value in pins.items():  # one by one: a version may refuse one, which does no harm
+        project.SetRenderSettings({name: value})
+    yield from _run_job(project)
+    pattern = arrived_pattern(folder, first=plan.first, last=plan.last, size_px=size_px)
+    return replace(plan, pattern=pattern)
+
+
+def _choose_codec(project: Project) -> None:
+    """Load a stock preset, then choose EXR and the codec by the ids that Resolve lists."""
+    presets = project.GetRenderPresetList()
+    listed = [text_of(one.get("name") if isinstance(one, dict) else one) for one in presets]
+    if stock := next((name for name in _STOCK_PRESETS if name in listed), ""):
+        project.LoadRenderPreset(stock)
+    formats = [text_of(value) for value in project.GetRenderFormats().values()]
+    exr = next((name for name in formats if name.lower() == "exr"), "")
+    if not exr or _CODEC not in project.GetRenderCodecs(exr).values():
+        raise HostError(f"this Resolve renders no EXR as {_CODEC}", hint="is it the Studio?")
+    project.SetCurrentRenderFormatAndCodec(exr, _CODEC)
+    project.SetCurrentRenderMode(_SINGLE_CLIP)
+    wanted = {"format": exr, "codec": _CODEC}
+    if not wanted.items() <= project.GetCurrentRenderFormatAndCodec().items():
+        raise HostError(f"Resolve did not take {_CODEC} as its codec", hint="open the Deliver page")
+
+
+def _run_job(project: Project) -> Generator[float, None, None]:
+    """Run one render job to its end. Its status is in the user's language: numbers alone count."""
+    job = project.AddRenderJob()
+    if not job:
+        raise HostError("Resolve took no render job", hint="open the Deliver page, and try again")
+
+    def status() -> tuple[float, str]:
+        told = project.GetRenderJobStatus(job)
+        return float(text_of(told.get("CompletionPercentage")) or 0), text_of(told.get("Error"))
+
+    try:
+        yield from rendered(
+            start=lambda: project.StartRendering([job], False),
+            is_going=project.IsRenderingInProgress,
+            status=status,
+            stop=project.StopRendering,
+            host="Resolve",
+            stall_s=_STALL_S,
+        )
+    finally:
+        project.DeleteRenderJob(job)

@@ -1,0 +1,1 @@
+"""What is installed: effects, presets, a user's models and LoRAs."""

@@ -1,0 +1,90 @@
+"""Measure the grain of a frame once, and make each tile's share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kwaflux_models.effects.regrain.measure import MeasuredGrain, grain_of_flat_areas, removed_grain
+from kwaflux_models.effects.regrain.synthesize import Grain, Place, grain_of
+from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value, no_network
+
+__all__ = ["EFFECT", "Regrain"]
+
+_MID_GRAY = 0.18
+_NOT_CLEANED = (
+    "no step before it removed grain, so the plate still has its own; put a cleaning step before "
+    "it, or set measure to flat_areas to add grain to what is there"
+)
+
+
+class Regrain:
+    """Put grain back: as strong and as coarse as what was removed, and new in every frame."""
+
+    def build(self, weights: tuple[Path, ...]) -> nn.Module:
+        """Return a network without parameters."""
+        return no_network()
+
+    def measure(
+        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
+    ) -> Measured:
+        """Return the grain of a frame: its table and its kernel, and two numbers to show.
+
+        ``strength`` is the standard deviation at mid gray in the working curve, mean over the
+        channels; ``size_px`` is the diameter of a grain in pixels of the plate, 1 for white noise.
+        Both describe what is put back at an amount and a size of 1.
+        """
+        if values["measure"] == "flat_areas":
+            found = grain_of_flat_areas(samples.sources)
+        elif samples.sources is samples.pictures:
+            return Measured(refusal=_NOT_CLEANED)
+        else:
+            found = removed_grain(samples)
+        if found is None:
+            return Measured({"strength": 0.0})
+        size = float(values["size"]) * (samples.scale if values["grows_with_picture"] else 1)
+        return Measured(
+            {"strength": _at_mid_gray(found), "size_px": found.spectrum.size_px},
+            data=_prepared(found, size=size, device=samples.pictures.device),
+        )
+
+    def residual(
+        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+    ) -> Tensor | None:
+        """Return the tile's grain in the working curve, (1, 3, H, W); None where there is none."""
+        grain = None if pictures.measured is None else pictures.measured.data
+        if not isinstance(grain, Grain):
+            return None
+        picture = pictures.picture
+        x, y = pictures.origin
+        height, width = picture.shape[-2:]
+        place = Place(x, y, width, height, pictures.frame, int(values["seed"]))
+        added = grain_of(
+            grain,
+            picture.float().contiguous(),
+            place,
+            amount=float(values["amount"]),
+            color=float(values["color"]),
+        )
+        return added.to(picture.dtype)
+
+
+def _prepared(found: MeasuredGrain, *, size: float, device: torch.device) -> Grain:
+    """Return measured grain, ready to be made at a size."""
+    kernel = found.spectrum.kernel(size)
+    correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
+    return Grain(found.strength, kernel.float().to(device), correlation.float())
+
+
+def _at_mid_gray(found: MeasuredGrain) -> float:
+    gray = working_curves.encode(
+        torch.full((1, 3, 1, 1), _MID_GRAY, device=found.strength.own.device)
+    )
+    return float(found.strength.variance(gray).sqrt().mean())
+
+
+EFFECT = Regrain()

@@ -1,0 +1,1 @@
+"""Metrics: what a picture's quality is measured with."""

@@ -1,0 +1,1 @@
+"""Other methods, run on the same test set."""

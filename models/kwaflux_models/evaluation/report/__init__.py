@@ -1,0 +1,1 @@
+"""Scores as a page, as plots, in cards; the targets they are held against."""

@@ -1,0 +1,1 @@
+"""Run effects and peers over the test set."""

@@ -1,0 +1,1 @@
+"""Render a frame through a flow."""

@@ -1,0 +1,1 @@
+"""Degradations: sensor, codec, analog video, lens, motion."""

@@ -1,0 +1,1 @@
+"""The training loop: recipe, batches, losses, publishing."""

@@ -1,0 +1,134 @@
+"""What length and size cost: a sequence against its slowest stage, memory against frames.
+
+Owns the measurements that write files; they lie in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kwaflux_core.client.client import Client
+from kwaflux_core.errors import KwafluxError
+from kwaflux_core.images.image import Image
+from kwaflux_core.images.io import read_image, write_image
+from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image
+from kwaflux_server.bench.rows import Row
+
+__all__ = ["memory", "pipelining"]
+
+_THREADS = 2
+_LONG_S = 3600.0
+
+
+def pipelining(
+    client: Client, local: LocalRenderer, *, flow: str, frame_count: int, compression: str
+) -> Row:
+    """Return a sequence's wall time over that of its slowest stage alone.
+
+    On a CPU the stages share the cores: what packing an EXR takes, computing lacks.
+    """
+    with tempfile.TemporaryDirectory(prefix="kw-") as name:
+        folder = Path(name)
+        planes = noisy_planes(1080, 2048)
+        image = plate_image(planes)
+        _write_plates(folder, image, frame_count, compression=compression)
+        _job(client, folder, flow, 2)
+        start = time.perf_counter()
+        _job(client, folder, flow, frame_count)
+        wall_s = time.perf_counter() - start
+        sources = [folder / f"plate.{1001 + index}.exr" for index in range(frame_count)]
+        stages = {
+            "read": _spread(lambda index: read_image(sources[index]), frame_count),
+            "compute": frame_count * _one(lambda: local.render(flow, planes)),
+            "write": _spread(
+                lambda index: write_image(
+                    folder / f"alone.{index}.exr", image, compression=compression
+                ),
+                frame_count,
+            ),
+        }
+    slowest = max(stages, key=lambda stage: stages[stage])
+    parts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
+    return Row(
+        f"{frame_count} frames of 2K ({compression}) over the slowest stage alone ({slowest})",
+        wall_s / stages[slowest],
+        "x",
+        1.10,
+        f"wall {wall_s:.1f} s; alone: {parts}",
+    )
+
+
+def memory(client: Client, *, flow: str, short: int, long: int) -> list[Row]:
+    """Return a worker's peak memory for many frames over that for few, and for an 8K frame."""
+    pid = client.status().workers[0].pid
+    with tempfile.TemporaryDirectory(prefix="kw-") as name:
+        folder = Path(name)
+        _write_plates(folder, plate_image(noisy_planes(540, 960)), long)
+        _job(client, folder, flow, 2)
+        few = _peak_bytes(pid, lambda: _job(client, folder, flow, short))
+        many = _peak_bytes(pid, lambda: _job(client, folder, flow, long))
+        shutil.rmtree(folder)
+        folder.mkdir()
+        _write_plates(folder, plate_image(noisy_planes(4320, 7680)), 1)
+        large = _peak_bytes(pid, lambda: _job(client, folder, flow, 1))
+    detail = f"{many / 1e6:.0f} MB over {few / 1e6:.0f} MB, 960 x 540"
+    return [
+        Row(f"worker's peak memory, {long} frames over {short}", many / few, "x", 1.05, detail),
+        Row("worker's peak memory for an 8K frame", large / 1e9, "GB", 6.0, "7680 x 4320, RGBA"),
+    ]
+
+
+def _write_plates(folder: Path, image: Image, count: int, *, compression: str = "zip") -> None:
+    """Write one plate and link it under every frame's number."""
+    first = folder / "plate.1001.exr"
+    write_image(first, image, compression=compression)
+    for index in range(1, count):
+        os.link(first, folder / f"plate.{1001 + index}.exr")
+
+
+def _job(client: Client, folder: Path, flow: str, count: int) -> None:
+    job = client.submit(
+        str(folder / "plate.####.exr"),
+        str(folder / "clean.####.exr"),
+        flow=flow,
+        frames=f"1001-{1000 + count}",
+    )
+    for event in job.events(timeout_s=_LONG_S):
+        if event.error is not None:
+            raise KwafluxError(f"frame {event.frame} failed: {event.error.message}")
+
+
+def _spread(stage: Callable[[int], object], count: int) -> float:
+    """Return the seconds of a stage alone, on as many threads as the engine gives it."""
+    stage(0)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(stage, range(count)))
+    return time.perf_counter() - start
+
+
+def _one(run: Callable[[], object], *, rounds: int = 5) -> float:
+    run()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def _peak_bytes(pid: int, run: Callable[[], object]) -> int:
+    """Return the greatest resident memory of a process while ``run`` runs (Linux: VmHWM)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+    run()
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise KwafluxError("this system does not tell a process's peak memory")

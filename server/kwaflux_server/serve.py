@@ -1,0 +1,158 @@
+"""The server as a whole: its places on disk, its sockets, its workers, its end.
+
+Owns what a server process sets up and takes down. Must not know messages' meaning. Must not import
+torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from kwaflux_core.errors import ResourceError, SettingsError
+from kwaflux_core.protocol.codec import CodecLimits
+from kwaflux_core.settings.settings import ServerSettings, runtime_dir
+from kwaflux_core.transport.shared_memory import RingDir, host_id, ram_backed_dir
+from kwaflux_core.transport.zeromq import (
+    CurveServerKeys,
+    SocketClaim,
+    bind_router,
+    parse_endpoint,
+)
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_server.gateway.gateway import Gateway
+from kwaflux_server.gateway.router_sockets import Switchboard
+from kwaflux_server.gateway.supervisor import Supervisor
+
+__all__ = ["serve"]
+
+_LOG = logging.getLogger("kwaflux.server")
+
+_DEVICES_S = 60.0
+_LINGER_MS = 1000
+
+
+def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
+    """Run a server in this process until it is shut down (a client, SIGINT or SIGTERM).
+
+    Running frames are finished first, unless a second signal comes.
+
+    Raises:
+        ResourceError: Another server has this endpoint.
+        SettingsError: A setting cannot be carried out.
+    """
+    # What takes long comes before the endpoint is claimed: who claims it answers at once.
+    devices = _devices(settings.devices)
+    workers_endpoint = f"ipc://{runtime_dir(environ)}/workers-{_tag(settings.endpoint)}.sock"
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(zmq.Context())
+        clients = stack.enter_context(_listening(context, settings.endpoint, settings))
+        workers = stack.enter_context(_listening(context, workers_endpoint, settings))
+        rings = stack.enter_context(_ring_dir(settings, environ))
+        registry = Registry.discover()
+        for package, error in registry.broken.items():
+            _LOG.error("%s was left out: %s", package, error)
+        supervisor = Supervisor(
+            devices,
+            settings=settings,
+            endpoint=workers_endpoint,
+            ring_dir="" if rings is None else str(rings.path),
+            log_file=None,
+        )
+        limits = CodecLimits(total_bytes=settings.message_bytes_max)
+        gateway = Gateway(
+            Switchboard(clients, workers, limits=limits),
+            settings=settings,
+            cards=registry.cards,
+            presets=registry.presets,
+            supervisor=supervisor,
+            rings=rings,
+            host_id=host_id(),
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: gateway.interrupt())
+        supervisor.start()
+        _LOG.info("serving on %s", settings.endpoint)
+        try:
+            gateway.run()
+        finally:
+            supervisor.stop()
+
+
+def _devices(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the devices to start workers on; ``auto`` asks torch in a process of its own."""
+    if wanted != ("auto",):
+        return wanted
+    ask = "from kwaflux_models.rendering.device import Device; print(*Device.available())"
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", ask],
+            capture_output=True,
+            text=True,
+            timeout=_DEVICES_S,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        raise SettingsError(
+            f"torch could not be asked for its devices: {error}",
+            hint="install kwaflux[server], or name the devices",
+        ) from error
+    return tuple(found.stdout.split())
+
+
+def _tag(endpoint: str) -> str:
+    """Return a short name for an endpoint, so that two servers of one user do not meet."""
+    return hashlib.sha256(endpoint.encode()).hexdigest()[:8]
+
+
+@contextlib.contextmanager
+def _listening(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, settings: ServerSettings
+) -> Iterator[zmq.Socket[bytes]]:
+    """Hold a bound socket; over ipc its path is claimed first, over TCP keys guard it."""
+    with contextlib.ExitStack() as stack:
+        place = parse_endpoint(endpoint)
+        keys = None
+        if place.scheme == "ipc":
+            stack.callback(SocketClaim(Path(place.address)).release)
+        elif settings.curve_secret_file:
+            keys = CurveServerKeys.load(Path(settings.curve_secret_file))
+            authenticator = ThreadAuthenticator(context)
+            authenticator.start()
+            stack.callback(authenticator.stop)
+            authenticator.configure_curve(location=settings.curve_clients_dir)
+        socket = bind_router(context, endpoint, curve=keys, part_bytes=settings.message_bytes_max)
+        stack.callback(socket.close, linger=_LINGER_MS)
+        yield socket
+
+
+@contextlib.contextmanager
+def _ring_dir(settings: ServerSettings, environ: Mapping[str, str]) -> Iterator[RingDir | None]:
+    """Hold a ring directory; None where the system has no RAM-backed place for one."""
+    if settings.ring_dir == "none":
+        yield None
+        return
+    root = Path(settings.ring_dir) if settings.ring_dir else ram_backed_dir(environ)
+    if root is None:
+        _LOG.warning("no RAM-backed file system has room: pixels travel inline")
+        yield None
+        return
+    try:
+        rings = RingDir.create(root)
+    except ResourceError as error:
+        _LOG.warning("%s; pixels travel inline", error)
+        yield None
+        return
+    try:
+        yield rings
+    finally:
+        rings.close()
