@@ -450,7 +450,7 @@ def test_a_host_without_numpy_and_fileseq_has_the_window_in_time() -> None:
         "from kwaflux_core.frames.sequence import temporal_window\n"
         "assert temporal_window(1, radius=1, first=1, last=2) == (2, 1, 2)"
     )
-    environ = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environ = {"PYTHONPATH": str(Path(__file__).parents[3])}
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True, env=environ)
 
 

@@ -111,7 +111,7 @@ def test_the_module_is_imported_without_numpy_and_opencolorio() -> None:
         [sys.executable, "-c", code + "import kwaflux_core.color.config"],
         timeout=60,
         check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
     )
 
 
@@ -177,7 +177,7 @@ def test_the_command_that_an_error_gives_lists_the_names(config: ColorConfig) ->
         text=True,
         timeout=60,
         check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert tuple(listed.stdout.splitlines()) == config.names()
 
