@@ -29,7 +29,7 @@ def test_every_file_of_the_five_packages_is_in_the_wheel_and_nothing_else(wheel:
 
 def test_the_wheel_holds_cards_weights_recipes_and_types(wheel: Path) -> None:
     kinds = Counter(Path(name).suffix or Path(name).name for name in _packed(wheel))
-    cards = sorted((REPOSITORY / "models").glob("kwaflux_models/*/card.json"))
+    cards = sorted((REPOSITORY / "models").glob("kwaflux_models/effects/*/card.json"))
     assert kinds[".json"] >= len(cards) >= 2
     assert kinds[".safetensors"] >= 1
     assert kinds[".toml"] >= 1

@@ -62,7 +62,7 @@ def install(job: Installation) -> None:
         ImageWriteFailed: A place that is closed to us, or a full disk.
     """
     shape, said = job.shape, "would put" if job.is_dry else "put"
-    packages = " and ".join(shape.packages)
+    packages = ", ".join(shape.packages[:-1]) + f" and {shape.packages[-1]}"
     if job.is_dry:
         for python in job.pythons:
             job.say(f"would put wheels for {python.text} into {shape.root / WHEELS / python.tag}")

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import kwaflux_core.flows.card
+import kwaflux_core
 from kwaflux_core.errors import ModelError, ParamError
 from kwaflux_core.flows.card import Card, Clip, ParamRef
 
 Raw = dict[str, object]
-CORE = Path(kwaflux_core.flows.card.__file__).parent
-CARDS = sorted((CORE.parent / "models" / "kwaflux_models").glob("*/card.json"))
+CORE = Path(kwaflux_core.__file__).parent
+CARDS = sorted((CORE.parent / "models" / "kwaflux_models").glob("effects/*/card.json"))
 
 MINIMAL: Raw = {
     "id": "upscale",
@@ -270,7 +270,7 @@ def test_a_precision_is_allowed_when_its_error_is_within_tolerance() -> None:
 
 # --- where it must run ----------------------------------------------------------------------
 
-LIGHT = ("card", "flow", "tiling", "settings", "errors", "geometry")
+LIGHT = ("flows.card", "flows.flow", "tiling", "settings.settings", "errors", "geometry")
 
 
 def test_the_light_modules_import_in_a_bare_python() -> None:
@@ -288,7 +288,7 @@ def test_the_light_modules_import_in_a_bare_python() -> None:
 def modules_behind(name: str) -> set[Path]:
     """Return the files of our own that a module imports, itself included."""
     found: set[Path] = set()
-    pending = [CORE / f"{name}.py"]
+    pending = [CORE / f"{name.replace('.', '/')}.py"]
     while pending:
         path = pending.pop()
         if path in found or not path.is_file():

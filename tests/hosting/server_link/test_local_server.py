@@ -24,6 +24,7 @@ from kwaflux_hosting.install_layout import (
     installed_root,
     python_tag,
 )
+from kwaflux_hosting.server_link import local_server
 from kwaflux_hosting.server_link.local_server import (
     clean_environ,
     connect,
@@ -103,7 +104,7 @@ def test_without_leave_to_start_it_is_an_error_with_the_mend(place: Place) -> No
 def test_another_machines_server_is_never_started_here(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "_CONNECT_S", 0.3)
+    monkeypatch.setattr(local_server, "_CONNECT_S", 0.3)
     for name in ("server", "client"):
         zmq.auth.create_certificates(tmp_path, name)
         (tmp_path / f"{name}.key_secret").chmod(0o600)

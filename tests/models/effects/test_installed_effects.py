@@ -270,7 +270,7 @@ def _ended(steps: Generator[None, None, RenderedFrame]) -> RenderedFrame:
 
 def test_weights_that_were_altered_are_refused(tmp_path: Path) -> None:
     installed = REGISTRY["denoise"]
-    folder = installed.folder.parent / "weights"
+    folder = installed.folder.parents[1] / "weights"
     data = bytearray((folder / "denoise.safetensors").read_bytes())
     data[len(data) // 2] ^= 1
     altered = type(installed)(installed.card, installed.package, tmp_path)

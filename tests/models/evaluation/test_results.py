@@ -273,8 +273,8 @@ def test_a_whole_run_through_the_real_renderer_scores_and_writes(
     plan = {"identity": Plan(("light",), shown=("JPEG q90",))}
     for module in (evaluate, run_effects, results):
         monkeypatch.setattr(module, "PLANS", plan)
-    for name in ("gates", "table", "plots"):
-        monkeypatch.setattr(f"kwaflux_models.evaluation.{name}.PLANS", plan)
+    for name in ("targets", "scores_page", "plots"):
+        monkeypatch.setattr(f"kwaflux_models.evaluation.report.{name}.PLANS", plan)
     out = tmp_path / "docs"
     assert evaluate.main(["identity", "--out", str(out), "--threads", "1"]) == 0
     said = capsys.readouterr().out

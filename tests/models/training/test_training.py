@@ -228,10 +228,10 @@ def test_an_effect_without_a_task_is_named_with_those_that_have_one() -> None:
 
 def test_publishing_keeps_weights_and_card_together(tmp_path: Path) -> None:
     models, weights = tmp_path / "models", tmp_path / "some.safetensors"
-    (models / "some").mkdir(parents=True)
+    (models / "effects" / "some").mkdir(parents=True)
     (models / "weights").mkdir()
     card = {"id": "some", "weights": [{"file": "some.safetensors", "sha256": "0" * 64}]}
-    (models / "some" / "card.json").write_text(json.dumps(card), "utf-8")
+    (models / "effects" / "some" / "card.json").write_text(json.dumps(card), "utf-8")
     save_file({"a": torch.ones(1)}, weights)
     changed = publish(weights, models=models)
     named = json.loads(changed.read_text("utf-8"))["weights"][0]["sha256"]

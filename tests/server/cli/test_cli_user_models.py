@@ -204,8 +204,8 @@ def test_what_needs_torch_runs_in_a_process_of_its_own(
 
 def test_the_commands_are_there_without_torch() -> None:
     code = (
-        "import sys; from kwaflux_server.cli import models_own; "
-        "names = {c.name for c in models_own.models.registered_commands}; "
+        "import sys; from kwaflux_server.cli import user_models; "
+        "names = {c.name for c in user_models.models.registered_commands}; "
         "assert {'lora', 'add', 'pull', 'list', 'verify', 'remove'} <= names; "
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )

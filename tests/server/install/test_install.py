@@ -110,7 +110,7 @@ def test_installed_twice_is_as_once_and_uninstalled_leaves_nothing(
     first = _tree(home)
     roots = [path.parent for path in home.rglob(INSTALL_FILE)]
     assert len(roots) == 1
-    assert f"put kwaflux_core and kwaflux_{host} into {roots[0]}" in told
+    assert f"put kwaflux_core, kwaflux_hosting and kwaflux_{host} into {roots[0]}" in told
     assert "pyzmq" in told
     _run("install", host, "--python", python, "--wheels", wheels)
     assert _tree(home) == first
@@ -131,7 +131,7 @@ def test_a_dry_run_tells_everything_and_does_nothing(
     told = capsys.readouterr().out
     assert not list(home.iterdir())
     assert f"would put wheels for Python {sys.version.split()[0]}" in told
-    assert f"would put kwaflux_core and kwaflux_{host} into" in told
+    assert f"would put kwaflux_core, kwaflux_hosting and kwaflux_{host} into" in told
     assert "Nothing was done" in told
     _run("install", host, "--python", python, "--wheels", wheels)
     installed = _tree(home)
@@ -208,11 +208,11 @@ def test_the_installed_client_imports_in_the_hosts_bare_python(
     _run("install", "nuke", "--python", python, "--wheels", wheels)
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from kwaflux_hosting import link\n"
-        "assert link.import_problem() is None, link.import_problem()\n"
+        "from kwaflux_hosting.server_link import local_server\n"
+        "assert local_server.import_problem() is None, local_server.import_problem()\n"
         "import kwaflux_core, kwaflux_core.client.client\n"
         "assert kwaflux_core.__file__.startswith(sys.argv[1])\n"
-        "print(kwaflux_core.__version__, link.server_command({})[0])\n"
+        "print(kwaflux_core.__version__, local_server.server_command({})[0])\n"
     )
     said = run_in(tmp_path, [str(python), "-I", "-c", code, str(home / ".nuke" / "kwaflux")])
     assert said.split()[1] == sys.executable

@@ -4,7 +4,7 @@ import nuke
 
 
 def _call(name: str, *, is_asked: bool = True) -> object:
-    """Call what ``buttons`` has of that name; without Kwaflux say so to whoever asked."""
+    """Call what ``callbacks`` has of that name; without Kwaflux say so to whoever asked."""
     try:
         from kwaflux_nuke import callbacks
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation, Nuke works
