@@ -60,8 +60,8 @@ def test_every_command_line_in_a_page_is_one_that_exists(page: Path) -> None:
         assert used <= known, f"{page.name}: kwaflux {name} does not know {used - known}"
 
 
-def test_the_readme_describes_options_that_enhance_has() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_the_command_line_describes_options_that_enhance_has() -> None:
+    text = (REPOSITORY / "docs" / "command-line.md").read_text(encoding="utf-8")
     options = re.findall(r"--[a-z]+", "\n".join(re.findall(r"^\| `--.*$", text, re.MULTILINE)))
     assert options
     assert set(options) <= _commands()["enhance"]
@@ -101,11 +101,11 @@ def test_every_make_target_a_page_names_exists(page: Path) -> None:
     assert set(named) <= targets
 
 
-def test_the_readme_names_the_torch_that_is_pinned() -> None:
+def test_the_page_on_installing_names_the_torch_that_is_pinned() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (pin,) = [line for line in project["optional-dependencies"]["server"] if "torch" in line]
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert f"torch is pinned to {pin.removeprefix('torch==')}." in readme
+    page = (REPOSITORY / "docs" / "install.md").read_text(encoding="utf-8")
+    assert pin.removeprefix("torch==") in page
 
 
 @_EVERY_PAGE
