@@ -30,8 +30,9 @@ from kwaflux_core.transport.zeromq import (
 )
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.gateway.gateway import Gateway
-from kwaflux_server.gateway.router_sockets import Switchboard
+from kwaflux_server.gateway.router_sockets import RouterSockets
 from kwaflux_server.gateway.supervisor import Supervisor
+from kwaflux_server.jobs.planner import JobPlanner
 
 __all__ = ["serve"]
 
@@ -69,12 +70,16 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
             log_file=None,
         )
         limits = CodecLimits(total_bytes=settings.message_bytes_max)
+        planner = JobPlanner(settings.roots, frame_bytes_max=settings.frame_bytes_max)
+        stack.callback(planner.close)
+        planner.start()
         gateway = Gateway(
-            Switchboard(clients, workers, limits=limits),
+            RouterSockets(clients, workers, limits=limits),
             settings=settings,
             cards=registry.cards,
             presets=registry.presets,
             supervisor=supervisor,
+            planner=planner,
             rings=rings,
             host_id=host_id(),
         )

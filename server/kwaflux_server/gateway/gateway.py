@@ -41,11 +41,12 @@ from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_core.transport.shared_memory import RingDir
 from kwaflux_core.version import __version__
 from kwaflux_server.gateway.dispatch import Dispatcher
-from kwaflux_server.gateway.path_guard import PathGuard, check_render
-from kwaflux_server.gateway.router_sockets import Parts, Switchboard
+from kwaflux_server.gateway.router_sockets import Parts, RouterSockets
 from kwaflux_server.gateway.session import Session, Sessions
 from kwaflux_server.gateway.supervisor import Supervisor
-from kwaflux_server.jobs.open_jobs import JobDesk
+from kwaflux_server.jobs.open_jobs import OpenJobs
+from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.path_guard import check_names
 from kwaflux_server.scheduler.policy import SchedulerLimits
 from kwaflux_server.scheduler.state import Scheduler
 
@@ -60,13 +61,14 @@ class Gateway:
     """Serve clients until a client or ``stop`` ends it.
 
     Args:
-        switchboard: Both sockets, bound.
+        sockets: Both sockets, bound.
         settings: What the server was started with.
         cards: The installed effects.
         presets: The flows that have a name.
         supervisor: The workers.
         rings: Where clients put their rings; None where there is no shared memory.
         host_id: Names this machine, so that a client knows whether it shares its memory.
+        planner: Plans jobs; None: in child processes, with the roots of the settings.
         clock: Seconds that never run backwards.
 
     Thread: one; ``stop`` and ``interrupt`` from any.
@@ -74,7 +76,7 @@ class Gateway:
 
     def __init__(
         self,
-        switchboard: Switchboard,
+        sockets: RouterSockets,
         *,
         settings: ServerSettings,
         cards: Mapping[str, Card],
@@ -82,9 +84,10 @@ class Gateway:
         supervisor: Supervisor,
         rings: RingDir | None,
         host_id: str,
+        planner: JobPlanner | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._switchboard = switchboard
+        self._sockets = sockets
         self._settings = settings
         self._cards = cards
         self._presets = presets
@@ -93,10 +96,9 @@ class Gateway:
         self._host_id = host_id
         self._clock = clock
         self._started_s = clock()
-        self._guard = PathGuard(settings.roots)
         self._sessions = Sessions(silence_s=settings.session_silence_s)
         self._dispatcher = Dispatcher(
-            switchboard,
+            sockets,
             scheduler=Scheduler(
                 SchedulerLimits(
                     client_requests=settings.requests_in_flight_max,
@@ -105,11 +107,9 @@ class Gateway:
             ),
             sessions=self._sessions,
             supervisor=supervisor,
-            jobs=JobDesk(
-                self._guard,
-                window=2 * settings.frames_in_flight,
-                frame_bytes_max=settings.frame_bytes_max,
-            ),
+            planner=planner
+            or JobPlanner(settings.roots, frame_bytes_max=settings.frame_bytes_max, clock=clock),
+            jobs=OpenJobs(window=2 * settings.frames_in_flight),
             slots=settings.frames_in_flight,
             clock=clock,
         )
@@ -122,10 +122,11 @@ class Gateway:
         while not self._has_ended():
             if self._is_draining:
                 self._dispatcher.drain()
-            self._switchboard.wait(
+            self._sockets.wait(
                 _POLL_MS,
                 from_client=self._from_client,
                 from_worker=self._dispatcher.from_worker,
+                also=self._dispatcher.plan_files(),
             )
             self._dispatcher.tick()
             if self._clock() >= self._next_beat_s:
@@ -161,7 +162,7 @@ class Gateway:
             self._open_session(identity, message, request_id)
             return
         if isinstance(message, Ping):
-            self._switchboard.to_client(identity, Pong(), request_id)
+            self._sockets.to_client(identity, Pong(), request_id)
             return
         session = self._sessions.of(identity)
         if session is not None:
@@ -233,7 +234,7 @@ class Gateway:
 
     def _render(self, session: Session, request: Render, request_id: int, parts: Parts) -> None:
         self._refuse_while_draining()
-        check_render(request, guard=self._guard, session=session.name)
+        check_names(request, session=session.name)
         flow = self._bind(request.flow)
         self._dispatcher.render(session, request_id, request, flow, parts)
 

@@ -7,7 +7,7 @@ message means.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import zmq
@@ -17,7 +17,7 @@ from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode,
 from kwaflux_core.protocol.failures import failed
 from kwaflux_core.protocol.messages import Message
 
-__all__ = ["Parts", "Switchboard"]
+__all__ = ["Parts", "RouterSockets"]
 
 _LOG = logging.getLogger("kwaflux.server.gateway")
 _AT_A_TIME = 64
@@ -26,7 +26,7 @@ _TRUSTED = CodecLimits(total_bytes=1 << 40)
 Parts: TypeAlias = tuple[WirePart, ...]
 
 
-class Switchboard:
+class RouterSockets:
     """Hold two bound ROUTER sockets.
 
     Args:
@@ -57,12 +57,25 @@ class Switchboard:
         *,
         from_client: Callable[[bytes, Envelope], None],
         from_worker: Callable[[str, Envelope], None],
+        also: Sequence[int] = (),
     ) -> None:
         """Wait for messages and hand each one over with its sender's name.
 
         A client's message that cannot be read, or whose handler raises, is answered with the error.
+
+        Args:
+            timeout_ms: How long to wait at most.
+            from_client: Takes the messages of clients.
+            from_worker: Takes the messages of workers.
+            also: File descriptors that end the wait when they become readable.
         """
-        events = dict(self._poller.poll(timeout_ms))
+        for descriptor in also:
+            self._poller.register(descriptor, zmq.POLLIN)
+        try:
+            events = dict(self._poller.poll(timeout_ms))
+        finally:
+            for descriptor in also:
+                self._poller.unregister(descriptor)
         if self._workers in events:
             for identity, frames in self._received(self._workers):
                 self._hand_worker(identity.decode(errors="replace"), frames, from_worker)

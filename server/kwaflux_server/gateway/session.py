@@ -1,14 +1,10 @@
-"""The clients that are connected, and what each of them waits for.
-
-Owns sessions: who they are, when they were heard last, which requests and jobs are theirs. Must
-not know sockets or workers.
-"""
+"""The clients that are connected: who they are, and when they were heard last."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["Session", "Sessions"]
 
@@ -22,16 +18,12 @@ class Session:
         name: The server's name for the session; the client's rings begin with it.
         client: What the client says it is.
         heard_s: When it was heard last.
-        tasks: The live task of each of its render requests.
-        jobs: The job of each of its submissions.
     """
 
     identity: bytes
     name: str
     client: str
     heard_s: float
-    tasks: dict[int, int] = field(default_factory=dict)
-    jobs: dict[int, str] = field(default_factory=dict)
 
 
 class Sessions:

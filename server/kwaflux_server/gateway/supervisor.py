@@ -195,6 +195,7 @@ class Supervisor:
         }
         command = [sys.executable, "-m", "kwaflux_server.worker.process"]
         command += [f"--{name}={value}" for name, value in options.items()]
+        command += [f"--root={root}" for root in settings.roots]
         environ = {**WORKER_ENVIRON, **os.environ}
         seat.started_s = time.monotonic()
         if self._log_file is None:

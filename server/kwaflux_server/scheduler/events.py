@@ -35,9 +35,9 @@ __all__ = [
     "TaskFailed",
     "TaskFinished",
     "TaskStarted",
+    "TaskUndelivered",
     "Tick",
     "WorkerJoined",
-    "WorkerLoad",
     "WorkerLost",
 ]
 
@@ -153,6 +153,14 @@ class TaskStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskUndelivered:
+    """A task could not be sent to the worker it was assigned to: the worker cannot be reached."""
+
+    task_id: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFinished:
     """A worker delivered a task's result and let go of the task."""
 
@@ -189,6 +197,7 @@ Event: TypeAlias = (
     | WorkerJoined
     | WorkerLost
     | TaskStarted
+    | TaskUndelivered
     | TaskFinished
     | TaskFailed
     | Drain
@@ -252,29 +261,10 @@ Action: TypeAlias = Assign | Revoke | Release | Reject | RestartWorker
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLoad:
-    """Say how many tasks a worker holds, of how many it takes."""
-
-    worker: str
-    device: str
-    slots: int
-    held: int
-    is_restarting: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Count the tasks: now (waiting, running, computing) and since the start (the others).
-
-    ``running`` tasks are on a worker; ``computing`` are those of them that have started, the
-    rest is read ahead. ``cancelled`` holds superseded ones and those whose client went away.
-    """
+    """Count the tasks that wait, those that workers hold, and how tasks ended since the start."""
 
     waiting: int
     running: int
-    computing: int
     done: int
     failed: int
-    cancelled: int
-    rejected: int
-    workers: tuple[WorkerLoad, ...]

@@ -48,10 +48,9 @@ from kwaflux_server.scheduler.events import (
     TaskArrived,
     TaskFailed,
     TaskFinished,
-    TaskStarted,
+    TaskUndelivered,
     Tick,
     WorkerJoined,
-    WorkerLoad,
     WorkerLost,
 )
 from kwaflux_server.scheduler.policy import SchedulerLimits
@@ -69,7 +68,6 @@ class _Entry:
     task: Task
     serial: int
     worker: _Worker | None = None  # who holds it; None while it waits
-    has_started: bool = False
     ending: Release | None = None  # set once it is revoked: how it ends when it is let go of
     revoked_at_s: float = 0.0
     broken_worker: str | None = None  # who broke under it
@@ -97,7 +95,7 @@ class _Worker:
     def let_go(self, entry: _Entry) -> None:
         """Hold a task no longer."""
         del self.held[entry.task.task_id]
-        entry.worker, entry.has_started = None, False
+        entry.worker = None
 
 
 class Scheduler:
@@ -134,15 +132,8 @@ class Scheduler:
         return Snapshot(
             waiting=len(self._entries) - len(held),
             running=len(held),
-            computing=sum(entry.has_started for entry in held),
             done=count["done"],
             failed=count["failed"],
-            cancelled=sum(count[how] for how in ("cancelled", "superseded", "client_gone")),
-            rejected=count["rejected"],
-            workers=tuple(
-                WorkerLoad(each.name, each.device, each.slots, len(each.held), each.is_restarting)
-                for each in self._workers.values()
-            ),
         )
 
     def _react(self, event: Event, now_s: float) -> Iterator[Action]:
@@ -163,9 +154,8 @@ class Scheduler:
                 self._workers.setdefault(worker, _Worker(worker, slots, device))
             case WorkerLost(worker, reason):
                 yield from self._worker_lost(worker, reason)
-            case TaskStarted(task_id, worker):
-                if entry := self._held(task_id, worker):
-                    entry.has_started = True
+            case TaskUndelivered(task_id, worker):
+                yield from self._task_undelivered(task_id, worker)
             case TaskFinished(task_id, worker):
                 yield from self._task_finished(task_id, worker)
             case TaskFailed():
@@ -186,7 +176,6 @@ class Scheduler:
         older = [entry for entry in self._of_client(task.client) if _supersedes(task, entry)]
         in_flight = [e.task for e in self._of_client(task.client) if e not in older]
         if error := policy.refusal(task, in_flight=in_flight, limits=self._limits):
-            self._counts["rejected"] += 1
             yield Reject(task.task_id, error.code, error.message, error.hint)
             return
         newer = failed(Cancelled(f"a newer request of node {task.node!r} replaced this one"))
@@ -232,6 +221,20 @@ class Scheduler:
                 yield from self._worker_broke(self._workers[event.worker], entry, failure)
             else:
                 yield self._release(entry, entry.ending or failure)
+
+    def _task_undelivered(self, task_id: int, worker: str) -> Iterator[Action]:
+        """Let the task wait again, ahead of its class; have its worker restarted."""
+        entry = self._held(task_id, worker)
+        if entry is None:
+            return
+        holder = self._workers[worker]
+        if not holder.is_restarting:
+            holder.is_restarting = True
+            yield RestartWorker(worker)
+        if entry.ending:
+            yield self._release(entry, entry.ending)
+        else:
+            holder.let_go(entry)
 
     def _worker_lost(self, name: str, reason: str) -> Iterator[Action]:
         worker = self._workers.pop(name, None)

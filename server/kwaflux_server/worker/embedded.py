@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from kwaflux_core.errors import RequestError
 from kwaflux_core.flows.flow import Flow
+from kwaflux_core.images.io import is_movie
 from kwaflux_core.protocol.messages import (
     Cancel,
     Failed,
@@ -25,8 +26,10 @@ from kwaflux_core.protocol.messages import (
     Submit,
 )
 from kwaflux_models.catalog.registry import Registry
-from kwaflux_server.gateway.path_guard import PathGuard
-from kwaflux_server.jobs.open_jobs import JobDesk
+from kwaflux_server.jobs.job_plan import JobPlan, plan_job
+from kwaflux_server.jobs.open_jobs import OpenJobs
+from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.process import WorkerOptions, make_engine
 from kwaflux_server.worker.rings import AttachedRings
 
@@ -53,13 +56,9 @@ class EmbeddedJob:
     def __init__(self, submit: Submit, *, options: WorkerOptions, frames_in_flight: int) -> None:
         registry = Registry.discover()
         flow = Flow.parse(submit.flow).bind(registry.cards, registry.presets)
-        self._desk = JobDesk(
-            PathGuard(("/",)), window=frames_in_flight, frame_bytes_max=options.frame_bytes_max
-        )
+        self._jobs = OpenJobs(window=frames_in_flight)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        look = self._desk.look(submit)
-        movie = None if look is None else look.result()
-        self._accepted = self._desk.open(submit, flow, movie=movie)
+        self._accepted = self._jobs.open(submit, flow, _planned(submit, options))
         self._engine = make_engine(options, name="embedded", rings=AttachedRings(""), put=self._put)
         self._ids = itertools.count(1)
         self._running: dict[int, int] = {}
@@ -98,11 +97,11 @@ class EmbeddedJob:
     def _events(self) -> Iterator[JobEvent]:
         job = self._accepted.job
         while True:
-            for request in self._desk.next_frames(job):
+            for request in self._jobs.next_frames(job):
                 task_id = next(self._ids)
                 self._running[task_id] = request.frame
                 self._engine.submit(task_id, request)
-            self._done = self._desk.done(job)
+            self._done = self._jobs.done(job)
             if self._done is not None:
                 return
             task_id, answer = self._answers.get()
@@ -110,18 +109,30 @@ class EmbeddedJob:
 
     def _told(self, job: str, task_id: int, answer: Message) -> Iterator[JobEvent]:
         if task_id == _CANCEL:
-            yield from self._desk.cancel(job)
+            yield from self._jobs.cancel(job)
             for running in self._running:
                 self._engine.cancel(running)
         elif task_id in self._running:
             frame, event = self._running[task_id], None
             if isinstance(answer, Started):
-                event = self._desk.started(job, frame)
+                event = self._jobs.started(job, frame)
             elif isinstance(answer, (Rendered, Failed)):
                 del self._running[task_id]
-                event = self._desk.finished(job, frame, answer)
+                event = self._jobs.finished(job, frame, answer)
             if event is not None:
                 yield event
 
     def _put(self, task_id: int, message: Message, parts: tuple[memoryview, ...]) -> None:
         self._answers.put((task_id, message))
+
+
+def _planned(submit: Submit, options: WorkerOptions) -> JobPlan:
+    """Plan a job here, or, of a movie, in a child process, which a damaged file may break."""
+    if not is_movie(submit.source):
+        guard = PathGuard(options.roots)
+        return plan_job(submit, guard=guard, frame_bytes_max=options.frame_bytes_max)
+    planner = JobPlanner(options.roots, frame_bytes_max=options.frame_bytes_max)
+    try:
+        return planner.begin(submit).result()
+    finally:
+        planner.close()

@@ -42,6 +42,7 @@ from kwaflux_core.protocol.messages import (
 from kwaflux_models.rendering.frame_renderer import RenderedFrame
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_models.rendering.plate import Plate
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.provenance import (
     Provenance,
     header_attributes,
@@ -96,11 +97,19 @@ class Frames:
         pool: Where result planes come from and go back to.
         config: The OCIO config that display codes are led to light with.
         frame_bytes_max: The largest frame that is accepted.
+        guard: Confines files to the server's roots.
     """
 
     def __init__(
-        self, ring: RingView, *, pool: PlanePool, config: ColorConfig, frame_bytes_max: int
+        self,
+        ring: RingView,
+        *,
+        pool: PlanePool,
+        config: ColorConfig,
+        frame_bytes_max: int,
+        guard: PathGuard,
     ) -> None:
+        self._guard = guard
         self._ring = ring
         self._pool = pool
         self._config = config
@@ -119,6 +128,7 @@ class Frames:
             KwafluxError: Whatever is wrong with a source, typed.
         """
         start = time.perf_counter()
+        self._guard.check_files(request)
         target, digest, neighbors = request.target, "", ""
         main = _main_source(request)
         files = self._reader.files(request)

@@ -40,6 +40,7 @@ from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_server.gateway.supervisor import CANNOT_START
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.engine import Engine
 from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.rings import AttachedRings
@@ -70,6 +71,7 @@ class WorkerOptions:
     frame_bytes_max: int = 8 << 30
     ring_dir: str = ""
     threads: int = 0
+    roots: tuple[str, ...] = ("/",)
 
 
 class _Outbox:
@@ -196,7 +198,11 @@ def make_engine(
         warm.lend, device=device, config=ColorConfig.default(), tile_px=options.tile_px
     )
     frames = Frames(
-        rings, pool=pool, config=renderer.config, frame_bytes_max=options.frame_bytes_max
+        rings,
+        pool=pool,
+        config=renderer.config,
+        frame_bytes_max=options.frame_bytes_max,
+        guard=PathGuard(options.roots),
     )
     engine = Engine(
         renderer,
@@ -223,6 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--memory-budget-bytes", type=int, default=0)
     parser.add_argument("--frame-bytes-max", type=int, default=8 << 30)
     parser.add_argument("--ring-dir", default="")
+    parser.add_argument("--root", action="append", default=[])
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--silence-s", type=float, default=30.0)
     parser.add_argument("--log-level", default="INFO")
@@ -238,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         found.frame_bytes_max,
         found.ring_dir,
         found.threads,
+        tuple(found.root),
     )
     link = _Link(found.endpoint, found.name, silence_s=found.silence_s)
     rings = AttachedRings(options.ring_dir)

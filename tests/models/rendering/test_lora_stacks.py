@@ -29,6 +29,7 @@ from kwaflux_models.rendering.lora_stacks import lora_record
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_server.bench.fixtures import plate_of
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.engine import Engine
 from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.provenance import Provenance
@@ -187,7 +188,13 @@ def delivered(shelf: Shelf, folder: Path, flow: str) -> Rendered | Failed:
     warm = warm_of(shelf)
     engine = Engine(
         FrameRenderer(warm.lend, device=Device("cpu"), config=config, tile_px=32),
-        frames=Frames(AttachedRings(""), pool=pool, config=config, frame_bytes_max=1 << 30),
+        frames=Frames(
+            AttachedRings(""),
+            pool=pool,
+            config=config,
+            frame_bytes_max=1 << 30,
+            guard=PathGuard(("/",)),
+        ),
         pool=pool,
         cards=shelf.registry.cards,
         answer=lambda task, message, parts: (

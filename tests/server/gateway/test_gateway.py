@@ -14,8 +14,15 @@ import pytest
 import zmq
 
 from kwaflux_core import Client, Image, write_image
-from kwaflux_core.client.client import RenderResult
-from kwaflux_core.errors import Cancelled, ParamError, Unavailable, WorkerError, all_errors
+from kwaflux_core.client.client import Job, RenderResult
+from kwaflux_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ParamError,
+    Unavailable,
+    WorkerError,
+    all_errors,
+)
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
 from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode, encode
@@ -34,8 +41,9 @@ from kwaflux_core.protocol.messages import (
 from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_core.transport.zeromq import bind_router
 from kwaflux_server.gateway.gateway import Gateway
-from kwaflux_server.gateway.router_sockets import Switchboard
+from kwaflux_server.gateway.router_sockets import RouterSockets
 from kwaflux_server.gateway.supervisor import CANNOT_START, Supervisor
+from kwaflux_server.jobs.planner import JobPlanner
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import wait_until
@@ -100,7 +108,9 @@ class _Worker:
 class _House:
     """A gateway on a thread, its clients, and its workers' places."""
 
-    def __init__(self, folder: Path, stack: ExitStack, *, worker: str) -> None:
+    def __init__(
+        self, folder: Path, stack: ExitStack, *, worker: str, planner: JobPlanner | None
+    ) -> None:
         program = folder / "python"
         program.write_text(f"#!/bin/sh\n{worker}\n", encoding="utf-8")
         program.chmod(0o700)
@@ -126,13 +136,14 @@ class _House:
         finally:
             sys.executable = executable
         self.gateway = Gateway(
-            Switchboard(*sockets, limits=CodecLimits()),
+            RouterSockets(*sockets, limits=CodecLimits()),
             settings=settings,
             cards=CARDS,
             presets={PAIR.id: PAIR},
             supervisor=self.supervisor,
             rings=None,
             host_id="here",
+            planner=planner,
         )
         self._stack = stack
         self._thread = threading.Thread(target=self.gateway.run)
@@ -159,6 +170,9 @@ class _House:
             **how,  # type: ignore[arg-type]
         )
 
+    def submit(self, client: Client, source: Path, target: Path) -> Future[Job]:
+        return self._pool.submit(client.submit, source, target, flow="soft")
+
     def end(self) -> None:
         for process in (seat.process for seat in self.supervisor._seats):
             if process is not None:
@@ -176,7 +190,9 @@ MakeHouse = Callable[..., _House]
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[MakeHouse]:
     with ExitStack() as stack:
-        yield lambda worker="exec sleep 60": _House(tmp_path, stack, worker=worker)
+        yield lambda worker="exec sleep 60", planner=None: _House(
+            tmp_path, stack, worker=worker, planner=planner
+        )
 
 
 def test_a_request_goes_to_the_worker_and_its_answer_to_who_asked(house: MakeHouse) -> None:
@@ -215,19 +231,16 @@ def test_requests_wait_until_a_worker_is_ready(house: MakeHouse) -> None:
     assert client.status().done == 1
 
 
-@pytest.mark.parametrize("code", sorted(set(all_errors()) - {"worker"}))
-def test_every_error_of_a_worker_reaches_the_client_in_its_class(
-    house: MakeHouse, code: str
-) -> None:
+def test_every_error_of_a_worker_reaches_the_client_in_its_class(house: MakeHouse) -> None:
     made = house()
     worker, client = made.worker(), made.client()
-    call = made.render(client)
-    task, _ = worker.task()
-    worker.say(Failed(code, "what happened", "what to do", fields={"column": 3}), task=task)
-    with pytest.raises(all_errors()[code]) as caught:
-        call.result(20)
-    assert type(caught.value) is all_errors()[code]
-    assert (caught.value.message, caught.value.hint) == ("what happened", "what to do")
+    for code in sorted(set(all_errors()) - {"worker"}):
+        call = made.render(client)
+        task, _ = worker.task()
+        worker.say(Failed(code, "what happened", "what to do", fields={"column": 3}), task=task)
+        error = call.exception(20)
+        assert type(error) is all_errors()[code]
+        assert (error.message, error.hint) == ("what happened", "what to do")
 
 
 def test_a_worker_that_broke_on_a_frame_is_asked_once_more(house: MakeHouse) -> None:
@@ -331,3 +344,50 @@ def test_a_stop_ends_what_runs_well_and_what_waits_with_an_error(
     with pytest.raises(Unavailable):
         waiting.result(20)
     assert worker.heard().message.kind == "shutdown"
+
+
+def test_a_disk_that_does_not_answer_holds_nobody_up(house: MakeHouse, tmp_path: Path) -> None:
+    script = tmp_path / "planner.py"
+    script.write_text(
+        "import sys\nfrom kwaflux_server.jobs import plan_process as process\n"
+        "answer = process._answer\n"
+        "def stalling(data, **how):\n"
+        "    if b'hung' in data:\n        import time\n        time.sleep(60)\n"
+        "    return answer(data, **how)\n"
+        "process._answer = stalling\nsys.exit(process.main(['100000000', '/']))\n"
+    )
+    planner = JobPlanner(
+        ["/"], frame_bytes_max=1, sequence_s=3.0, command=[sys.executable, str(script)]
+    )
+    made = house(planner=planner)
+    worker, client, other = made.worker(), made.client(), made.client()
+    (tmp_path / "plate.0001.exr").write_bytes(b"")
+    hung = made.submit(client, tmp_path / "hung.####.exr", tmp_path / "c.####.exr")
+    for _ in range(5):
+        assert other.ping() < 1.0
+    call = made.render(other)
+    worker.finish(*worker.task())
+    call.result(20)
+    job = other.submit(tmp_path / "plate.####.exr", tmp_path / "c.####.exr", flow="soft")
+    worker.finish(*worker.task())
+    assert job.result(timeout_s=20).done == 1
+    assert not hung.done()
+    with pytest.raises(DeadlineExceeded, match="looking at"):
+        hung.result(20)
+    planner.close()
+
+
+def test_a_task_that_cannot_be_sent_goes_to_the_next_worker(
+    house: MakeHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="kwaflux.server.gateway")
+    made = house()
+    first, client = made.worker(), made.client()
+    wait_until(lambda: client.status().workers[0].is_ready, what="the first worker is ready")
+    first.close()  # its process lives on, and can't be reached
+    wait_until(lambda: "cannot be reached" in caplog.text, what="a beat finds nobody there")
+    call = made.render(client)
+    wait_until(lambda: client.status().workers[0].restarts == 1, what="it is started again")
+    worker = made.worker()
+    worker.finish(*worker.task())
+    call.result(20)

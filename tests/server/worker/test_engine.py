@@ -34,6 +34,7 @@ from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.effect_api import Pictures, Value
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.engine import Engine
 from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.rings import AttachedRings
@@ -69,7 +70,13 @@ class _Bench:
         config = ColorConfig.default()
         self.engine = Engine(
             FrameRenderer(Loader(fakes), device=Device("cpu"), config=config, tile_px=TILE_PX),
-            frames=Frames(AttachedRings(""), pool=pool, config=config, frame_bytes_max=1 << 30),
+            frames=Frames(
+                AttachedRings(""),
+                pool=pool,
+                config=config,
+                frame_bytes_max=1 << 30,
+                guard=PathGuard(("/",)),
+            ),
             pool=pool,
             cards=cards,
             answer=lambda task, message, parts: self.answers.append((task, message, parts)),

@@ -44,6 +44,7 @@ from kwaflux_core.transport.shared_memory import Ring
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import RenderedFrame
 from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.frame_io import Delivery, Fetched, Frames
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
@@ -70,6 +71,7 @@ class _Desk:
             pool=self.pool,
             config=CONFIG,
             frame_bytes_max=frame_bytes_max,
+            guard=PathGuard(("/",)),
         )
 
     def provenance(self, request: Render) -> Provenance:

@@ -20,6 +20,7 @@ from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Sourc
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_models.rendering.plate import Plate
+from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.frame_io import Fetched, Frames
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
@@ -60,7 +61,13 @@ class _Clip:
         monkeypatch.setattr("kwaflux_server.worker.source_reader.read_image", counted)
 
     def new_frames(self) -> Frames:
-        return Frames(AttachedRings(""), pool=PlanePool(), config=CONFIG, frame_bytes_max=1 << 30)
+        return Frames(
+            AttachedRings(""),
+            pool=PlanePool(),
+            config=CONFIG,
+            frame_bytes_max=1 << 30,
+            guard=PathGuard(("/",)),
+        )
 
     def request(self, frame: int, **changes: object) -> Render:
         near = [at for at in range(frame - 2, frame + 3) if 1 <= at <= 8]

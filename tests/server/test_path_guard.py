@@ -21,7 +21,7 @@ from kwaflux_core.protocol.messages import (
     Source,
     Target,
 )
-from kwaflux_server.gateway.path_guard import PathGuard, check_render
+from kwaflux_server.path_guard import PathGuard, check_names
 
 PLANES = Planes((0, 0, 4, 4), ("R", "G", "B"))
 
@@ -89,18 +89,17 @@ def test_every_path_of_a_render_is_checked(role: str, tmp_path: Path) -> None:
         PathTarget(bad if role == "target" else str(tmp_path / "b.exr")),
     )
     with pytest.raises(PathNotAllowed, match=r"/etc/a\.exr"):
-        check_render(render, guard=PathGuard((str(tmp_path),)), session="s1")
+        PathGuard((str(tmp_path),)).check_files(render)
 
 
 @pytest.mark.parametrize("ring", ["s2.0", "s1", "s11.0", "../s1.0", "s1.0/x", "", "s1.0\n"])
 def test_a_ring_must_be_the_sessions_own(ring: str) -> None:
-    guard = PathGuard(("/",))
     with pytest.raises(ProtocolError):
-        check_render(_render(ShmPixels(ring, 0, PLANES)), guard=guard, session="s1")
+        check_names(_render(ShmPixels(ring, 0, PLANES)), session="s1")
     own = ShmPixels("s1.0", 0, PLANES)
     with pytest.raises(ProtocolError):
-        check_render(_render(own, ShmTarget(ring, 0, 64)), guard=guard, session="s1")
-    check_render(_render(own, ShmTarget("s1.3", 0, 64)), guard=guard, session="s1")
+        check_names(_render(own, ShmTarget(ring, 0, 64)), session="s1")
+    check_names(_render(own, ShmTarget("s1.3", 0, 64)), session="s1")
 
 
 def test_a_target_that_is_a_source_under_any_name_is_refused(tmp_path: Path) -> None:
@@ -113,6 +112,12 @@ def test_a_target_that_is_a_source_under_any_name_is_refused(tmp_path: Path) -> 
     for target in (source, link, hard, tmp_path / "x" / ".." / "source.exr"):
         asked = replace(render, target=PathTarget(str(target)))
         with pytest.raises(RequestError, match="target is the source"):
-            check_render(asked, guard=guard, session="s1")
+            guard.check_files(asked)
     fine = replace(render, target=PathTarget(str(tmp_path / "other.exr")))
-    check_render(fine, guard=guard, session="s1")
+    guard.check_files(fine)
+
+
+@pytest.mark.parametrize("path", ["plate.exr", "", "/tmp/a\0b"])
+def test_a_relative_path_is_refused_without_a_look_at_the_disk(path: str) -> None:
+    with pytest.raises(PathNotAllowed):
+        check_names(_render(PathPixels(path)), session="s1")
