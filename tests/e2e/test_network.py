@@ -16,6 +16,7 @@ from kwaflux_core.errors import PathNotAllowed, SettingsError, Unavailable
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.settings.settings import load_server_settings
 from kwaflux_core.transport.curve import make_keys
+from kwaflux_server.cli.main import app
 from kwaflux_testing.pictures import plate, same_bits
 from kwaflux_testing.servers import Place, RunningServer, new_place, serving
 
@@ -46,18 +47,15 @@ class _Guarded:
 @pytest.fixture(scope="module")
 def guarded(effects_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Guarded]:
     keys, root = tmp_path_factory.mktemp("keys"), tmp_path_factory.mktemp("root")
-    for name in ("server", "known", "stranger"):
-        make_keys(keys, name)
-    known = keys / "accepted"
-    known.mkdir()
-    (known / "known.key").write_bytes((keys / "known.key").read_bytes())
+    app(["keys", "--client", "known", "--out", str(keys)], standalone_mode=False)
+    make_keys(keys, "stranger")
     with ExitStack() as stack:
         found = stack.enter_context(new_place(effects_folder))
         settings = {
             "KWAFLUX_ENDPOINT": f"tcp://127.0.0.1:{_free_port()}",
             "KWAFLUX_ROOTS": str(root),
             "KWAFLUX_CURVE_SECRET_FILE": str(keys / "server.key_secret"),
-            "KWAFLUX_CURVE_CLIENTS_DIR": str(known),
+            "KWAFLUX_CURVE_CLIENTS_DIR": str(keys / "clients"),
         }
         client = _keys_of(keys, "known", endpoint=settings["KWAFLUX_ENDPOINT"])
         running = stack.enter_context(serving(found, settings, client=client))
