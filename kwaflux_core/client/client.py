@@ -35,6 +35,7 @@ from kwaflux_core.protocol.messages import (
     Ping,
     Pong,
     Render,
+    RenderOptions,
     ServerStatus,
     Shutdown,
     ShuttingDown,
@@ -63,8 +64,6 @@ Transport: TypeAlias = Literal["auto", "path", "shm", "inline", "exr"]
 """How the pixels of ``render`` travel: ``auto`` (and ``path``, for these are in memory) is shared
 memory where there is some, else inline."""
 
-Alpha: TypeAlias = Literal["premultiplied", "straight"]
-Existing: TypeAlias = Literal["replace", "skip", "verify"]
 
 _CONNECT_S, _PING_S = 5.0, 5.0
 
@@ -239,8 +238,10 @@ class Client:
             frame,
             freight.sources,
             freight.target,
-            colorspace=plate.colorspace,
-            alpha="premultiplied" if plate.is_premultiplied else "straight",
+            RenderOptions(
+                colorspace=plate.colorspace,
+                alpha="premultiplied" if plate.is_premultiplied else "straight",
+            ),
             region=None if region is None else region.as_tuple(),
             urgency=urgency,
             node=node,
@@ -258,12 +259,7 @@ class Client:
         *,
         frame: int = 0,
         neighbors: Mapping[int, StrPath] | None = None,
-        colorspace: str = "",
-        alpha: Alpha = "premultiplied",
-        layer: str = "",
-        half: bool = False,
-        existing: Existing = "replace",
-        compression: str = "",
+        options: RenderOptions = RenderOptions(),
         urgency: Urgency = "interactive",
         node: str = "",
         timeout_s: float | None = None,
@@ -277,12 +273,7 @@ class Client:
             flow: What to do with it.
             frame: Its absolute number.
             neighbors: Files of other frames that the flow may read.
-            colorspace: What the numbers mean; empty: what the file says.
-            alpha: Whether color is multiplied with alpha.
-            layer: Which layer's color; empty: the base layer.
-            half: Whether color is written in 16 bits.
-            existing: What to do when the target is there.
-            compression: Of an EXR; empty: the source's if it is lossless, else ZIP.
+            options: Colorspace, layer, alpha, and how the file is written.
             urgency: As in ``render``.
             node: As in ``render``.
             timeout_s: How long to wait; None: what the settings say.
@@ -296,10 +287,8 @@ class Client:
             flow_text(flow),
             frame,
             tuple(Source(number, PathPixels(absolute(path))) for number, path in files.items()),
-            PathTarget(absolute(target), half, existing, compression),
-            colorspace=colorspace,
-            alpha=alpha,
-            layer=layer,
+            PathTarget(absolute(target)),
+            options,
             urgency=urgency,
             node=node,
         )
@@ -324,20 +313,6 @@ class Client:
         patience = self._calls.patience(timeout_s, cancel)
         return exr_result(*self._calls.rendered(message, parts, patience))
 
-    def render_exr_bytes(
-        self,
-        data: bytes,
-        flow: Flow | str,
-        *,
-        frame: int = 0,
-        colorspace: str = "",
-        timeout_s: float | None = None,
-        cancel: threading.Event | None = None,
-    ) -> bytes:
-        """Return only the bytes of what ``render_exr`` gives; the rest as there."""
-        request = ExrRequest(data=data, flow=flow_text(flow), frame=frame, colorspace=colorspace)
-        return self.render_exr(request, timeout_s=timeout_s, cancel=cancel).data
-
     def submit(
         self,
         source: StrPath,
@@ -345,12 +320,7 @@ class Client:
         *,
         flow: Flow | str,
         frames: str = "",
-        colorspace: str = "",
-        alpha: Alpha = "premultiplied",
-        layer: str = "",
-        half: bool = False,
-        existing: Existing = "replace",
-        compression: str = "",
+        options: RenderOptions = RenderOptions(),
         urgency: Urgency = "sequence",
         timeout_s: float | None = None,
     ) -> Job:
@@ -361,12 +331,7 @@ class Client:
             target: The same for what is written.
             flow: What to do.
             frames: A range (``1001-1100x2``); empty: all that are on disk.
-            colorspace: As in ``render_file``, like all others that are not here.
-            alpha: Whether color is multiplied with alpha.
-            layer: Which layer's color.
-            half: Whether color is written in 16 bits.
-            existing: What to do with targets that are there.
-            compression: Of EXRs.
+            options: Colorspace, layer, alpha, and how the files are written.
             urgency: Which requests come first.
             timeout_s: How long to wait for the server to accept the job.
 
@@ -378,12 +343,7 @@ class Client:
             absolute(target),
             flow_text(flow),
             frames,
-            colorspace=colorspace,
-            alpha=alpha,
-            layer=layer,
-            half=half,
-            compression=compression,
-            existing=existing,
+            options,
             urgency=urgency,
         )
         accepted, call = self._calls.begun(request, JobAccepted, self._calls.patience(timeout_s))

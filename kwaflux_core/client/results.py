@@ -6,18 +6,12 @@ know sockets or where pixels lay; numpy is imported only where pixels are touche
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from kwaflux_core.errors import ImageError, ProtocolError
 from kwaflux_core.geometry import Box
-from kwaflux_core.protocol.messages import (
-    PathPixels,
-    RangeReceipt,
-    Rendered,
-    Timings,
-)
+from kwaflux_core.protocol.messages import FrameReport, PathPixels, Rendered
 
 if TYPE_CHECKING:
     from kwaflux_core.client.pixel_transfers import ColorPlanes, Plane
@@ -35,66 +29,37 @@ class RenderResult:
     Args:
         image: The plate with new color; its header says under ``kwaflux/`` how it was made. Color
             is float32, and may lie in shared memory that is freed with its last view.
-        receipt: What happened to the range of the color channels.
-        provenance: Flow, hashes, device and so on, as a file's header gets them.
-        timings: Seconds the worker spent.
-        warnings: What could not be kept, one sentence each.
-        measured: What effects found out about the frame, under ``effect.name``.
-        attention: Why an effect left the frame as it came, one sentence each.
+        report: What the render says of the frame.
     """
 
     image: Image
-    receipt: RangeReceipt
-    provenance: Mapping[str, str]
-    timings: Timings
-    warnings: tuple[str, ...]
-    measured: Mapping[str, float]
-    attention: tuple[str, ...]
+    report: FrameReport
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """Hold what came of rendering a frame from a file to a file.
+    """Hold the result of rendering a frame from a file to a file.
 
     Args:
-        path: The file that stands there now.
+        path: The file that was written, or kept.
         state: ``skipped`` when the file that stood there already was kept.
-        receipt: What happened to the range of the color channels.
-        provenance: As it stands in the file's header.
-        timings: Seconds the worker spent.
-        warnings: What the file could not hold, one sentence each.
-        measured: As in ``RenderResult``.
-        attention: As in ``RenderResult``.
+        report: What the render says of the frame; of a kept file, what its header says.
     """
 
     path: str
     state: Literal["done", "skipped"]
-    receipt: RangeReceipt
-    provenance: Mapping[str, str]
-    timings: Timings
-    warnings: tuple[str, ...]
-    measured: Mapping[str, float]
-    attention: tuple[str, ...]
+    report: FrameReport
 
 
 def file_result(rendered: Rendered) -> FileResult:
-    """Return what a caller is told of a rendered file.
+    """Return the result of a rendered file.
 
     Raises:
         ProtocolError: The answer names no file.
     """
     if not isinstance(rendered.pixels, PathPixels):
         raise ProtocolError(f"the result came by {rendered.pixels.by!r}, a file was due")
-    return FileResult(
-        rendered.pixels.path,
-        rendered.state,
-        rendered.receipt,
-        dict(rendered.provenance),
-        rendered.timings,
-        rendered.warnings,
-        dict(rendered.measured),
-        rendered.attention,
-    )
+    return FileResult(rendered.pixels.path, rendered.state, rendered.report)
 
 
 def _scale(asked: Box, got: Box) -> int:
@@ -137,7 +102,7 @@ def put_back(
     whole = plate.parts[layer.part].data_window
     scale = _scale(region or whole, color.window)
     planes = color.planes if out is None else _copied(color, out, layer)
-    record = {_PREFIX + name: text for name, text in rendered.provenance.items()}
+    record = {_PREFIX + name: text for name, text in rendered.report.provenance.items()}
     if region is not None and region != whole:
         plate, layer = _cropped(plate, layer, region)
     if scale == 1:
@@ -150,15 +115,8 @@ def put_back(
         first = replace(first, attributes={**first.attributes, **record})
         image = replace(image, parts=(first, *image.parts[1:]))
     notes = tuple(note for note in image.notes if note not in plate.notes)
-    return RenderResult(
-        image,
-        rendered.receipt,
-        dict(rendered.provenance),
-        rendered.timings,
-        rendered.warnings + notes,
-        dict(rendered.measured),
-        rendered.attention,
-    )
+    report = rendered.report
+    return RenderResult(image, replace(report, warnings=report.warnings + notes))
 
 
 def _cropped(plate: Image, layer: Layer, region: Box) -> tuple[Image, Layer]:

@@ -69,6 +69,7 @@ class Card:
         align_px: Tiles start at, and are as large as, multiples of this.
         frames_before: Earlier frames that are needed.
         frames_after: Later frames that are needed.
+        measures: Whether it measures a frame before it renders it.
         working: The numbers that the network works on.
         precisions: For each precision it may run in, the greatest absolute error in the working
             curve against float32, as measured. float32 is always there, with 0.
@@ -98,6 +99,7 @@ class Card:
     align_px: int
     frames_before: int = 0
     frames_after: int = 0
+    measures: bool = False
     working: Working
     precisions: Mapping[Precision, float]
     tolerance: float
@@ -216,6 +218,7 @@ def _read_card(found: JsonObject, *, what: str) -> Card:
         align_px=found.integer("align_px", low=1),
         frames_before=found.integer("frames_before", low=0, default=0),
         frames_after=found.integer("frames_after", low=0, default=0),
+        measures=found.flag("measures", default=False),
         working=Working.from_json_object(found.mapping("working"), at="working", what=what),
         precisions=precisions,
         tolerance=found.number("tolerance"),

@@ -18,6 +18,7 @@ from kwaflux_core.errors import Field
 from kwaflux_core.protocol.pixels import (
     ExrPixels,
     ExrTarget,
+    FrameReport,
     InlinePixels,
     InlineTarget,
     PathPixels,
@@ -32,6 +33,7 @@ from kwaflux_core.protocol.pixels import (
     Timings,
     Window,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_core.protocol.server_info import Limits, WorkerInfo
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ExrPixels",
     "ExrTarget",
     "Failed",
+    "FrameReport",
     "Goodbye",
     "Hello",
     "InlinePixels",
@@ -61,6 +64,7 @@ __all__ = [
     "Pong",
     "RangeReceipt",
     "Render",
+    "RenderOptions",
     "Rendered",
     "ServerStatus",
     "ShmPixels",
@@ -142,8 +146,9 @@ class Render:
     """Render one frame; answered by ``Rendered`` or ``Failed``.
 
     ``sources`` holds the frame itself and the neighbors that the flow may read. A neighbor that
-    lies outside the clip is left out; the worker mirrors the window. ``colorspace`` empty: what the
-    file itself says (path and exr pixels only). ``region``: the part of the data window wanted.
+    lies outside the clip is left out; the worker mirrors the window. Raw planes need the options'
+    colorspace; how a file is written counts for path and exr targets. ``region``: the part of the
+    data window wanted.
     ``node``: who asks; with urgency ``interactive`` a newer request of the same node replaces the
     older ones that have not finished.
     """
@@ -153,9 +158,7 @@ class Render:
     frame: int
     sources: tuple[Source, ...]
     target: Target
-    colorspace: str = ""
-    alpha: Literal["premultiplied", "straight"] = "premultiplied"
-    layer: str = ""
+    options: RenderOptions = RenderOptions()
     region: Window | None = None
     urgency: Urgency = "interactive"
     node: str = ""
@@ -173,12 +176,7 @@ class Submit:
     target: str
     flow: str
     frames: str = ""
-    colorspace: str = ""
-    alpha: Literal["premultiplied", "straight"] = "premultiplied"
-    layer: str = ""
-    half: bool = False
-    compression: str = ""
-    existing: Literal["replace", "skip", "verify"] = "replace"
+    options: RenderOptions = RenderOptions()
     urgency: Urgency = "sequence"
 
 
@@ -210,7 +208,6 @@ class Welcome:
     kind: ClassVar[str] = "welcome"
     session: str
     server_version: str
-    protocol: int
     host_id: str
     ring_dir: str
     limits: Limits
@@ -256,20 +253,13 @@ class Rendered:
 
     ``pixels`` says where the result lies: for a shm target it may name the source's own slab when
     no pixel was touched. ``state`` is ``skipped`` when a target that stood there already was kept.
-    ``provenance`` is what is written under ``kwaflux/`` in a file's header. ``measured`` holds what
-    effects found out about the frame, ``attention`` why one left it alone, a sentence each.
     """
 
     kind: ClassVar[str] = "rendered"
     frame: int
     pixels: PixelRef
-    receipt: RangeReceipt
-    provenance: dict[str, str]
-    timings: Timings
+    report: FrameReport
     state: Literal["done", "skipped"] = "done"
-    warnings: tuple[str, ...] = ()
-    measured: dict[str, float] = field(default_factory=dict)
-    attention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +294,8 @@ class JobEvent:
     path: str = ""
     done: int = 0
     total: int = 0
-    receipt: RangeReceipt | None = None
-    timings: Timings | None = None
+    report: FrameReport | None = None
     error: Failed | None = None
-    warnings: tuple[str, ...] = ()
-    measured: dict[str, float] = field(default_factory=dict)
-    attention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +332,6 @@ class WorkerReady:
     device: str
     device_label: str
     pid: int
-    protocol: int
     resident: tuple[str, ...] = ()
 
 

@@ -6,12 +6,13 @@ themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 __all__ = [
     "ExrPixels",
     "ExrTarget",
+    "FrameReport",
     "InlinePixels",
     "InlineTarget",
     "PathPixels",
@@ -87,9 +88,6 @@ class PathTarget:
 
     by: ClassVar[str] = "path"
     path: str
-    half: bool = False
-    existing: Literal["replace", "skip", "verify"] = "replace"
-    compression: str = ""  # empty: the source's if it is lossless, else ZIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +109,9 @@ class InlineTarget:
 
 @dataclass(frozen=True, slots=True)
 class ExrTarget:
-    """Answer with the bytes of an EXR file in a part; ``compression`` as in a ``PathTarget``."""
+    """Answer with the bytes of an EXR file in a part."""
 
     by: ClassVar[str] = "exr"
-    half: bool = False
-    compression: str = "none"
 
 
 Target: TypeAlias = PathTarget | ShmTarget | InlineTarget | ExrTarget
@@ -154,3 +150,24 @@ class Timings:
     read_s: float = 0.0
     compute_s: float = 0.0
     write_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReport:
+    """Say what a frame's render did.
+
+    Args:
+        receipt: What happened to the range of the color channels.
+        timings: Seconds the worker spent.
+        warnings: What could not be kept, a sentence each.
+        measured: What effects measured of the frame, under ``effect.name``.
+        attention: Why an effect left the frame unchanged, a sentence each.
+        provenance: Flow, hashes, device and so on, as a file's header has them under ``kwaflux/``.
+    """
+
+    receipt: RangeReceipt
+    timings: Timings = Timings()
+    warnings: tuple[str, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    attention: tuple[str, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)

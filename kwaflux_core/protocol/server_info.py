@@ -16,7 +16,6 @@ class Limits:
 
     frame_bytes: int
     message_bytes: int
-    requests_in_flight: int
     ring_bytes: int
 
 

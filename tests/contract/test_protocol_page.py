@@ -99,6 +99,8 @@ def _default(field: dataclasses.Field[object]) -> str:
     if field.default is dataclasses.MISSING:
         return ""
     default = field.default
+    if dataclasses.is_dataclass(default):
+        return "`{}`"  # each of its fields has a default
     return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
 
 

@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_in_a_frame_costs_no_frame(
         call = pool.submit(client.render, SMALL, flow, timeout_s=90)
         wait_until(log.exists, what="the frame began")
         os.kill(before.pid, signal.SIGKILL)
-        assert call.result(90).receipt.max_out > 0
+        assert call.result(90).report.receipt.max_out > 0
         after = _worker(own)
         assert after.pid != before.pid
         assert after.restarts == 1
@@ -213,7 +213,7 @@ def test_ctrl_c_in_the_servers_terminal_finishes_the_frame_that_runs(
         call = pool.submit(client.render, SMALL, flow, timeout_s=60)
         wait_until(log.exists, what="the frame began")
         os.killpg(own.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
-        assert call.result(60).receipt.max_out > 0
+        assert call.result(60).report.receipt.max_out > 0
     assert own.process.wait(30) == 0
     assert "Traceback" not in own.log()
 

@@ -14,6 +14,7 @@ from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.errors import ImageWriteFailed, RequestError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import Channel, Part
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import noise, plate, same_bits
 from kwaflux_testing.rasters import write_png
@@ -87,7 +88,9 @@ def test_another_layer_is_enhanced_and_the_base_is_left_alone(
     source, target = tmp_path / "plate.exr", tmp_path / "clean.exr"
     write_image(source, _rich_picture())
     with server.client() as client:
-        client.render_file(source, target, "soften", layer="diffuse", timeout_s=60)
+        client.render_file(
+            source, target, "soften", options=RenderOptions(layer="diffuse"), timeout_s=60
+        )
     before, after = read_image(source).part.channels, read_image(target).part.channels
     assert all(same_bits(after[name], before[name]) for name in "RGBA")
     assert not np.array_equal(after["diffuse.R"], before["diffuse.R"])
@@ -101,7 +104,7 @@ def test_a_render_says_in_the_header_how_it_was_made(server: RunningServer, tmp_
         (card,) = (card for card in client.effects() if card.id == "denoise")
     found = read_image(target).part.attributes
     ours = {name.removeprefix("kwaflux/"): found[name] for name in found if "kwaflux/" in name}
-    for name, text in result.provenance.items():
+    for name, text in result.report.provenance.items():
         assert ours[name] == text
     assert "strength=0.5" in str(ours["flow"])
     assert card.weights[0].sha256 in str(ours["weights"])
@@ -109,7 +112,7 @@ def test_a_render_says_in_the_header_how_it_was_made(server: RunningServer, tmp_
     assert ours["precision"] == "float32"
     assert len(str(ours["hash"])) == len(str(ours["pixels"])) == 64
     assert json.loads(str(ours["receipt"])) == {
-        name: getattr(result.receipt, name) for name in type(result.receipt).__slots__
+        name: getattr(result.report.receipt, name) for name in type(result.report.receipt).__slots__
     }
 
 
@@ -120,7 +123,7 @@ def test_the_receipt_says_what_is_true_of_the_pixels(server: RunningServer) -> N
     hard = Image.from_channels(channels)
     with server.client() as client:
         result = client.render(hard, "soften", timeout_s=60)
-    receipt, after = result.receipt, result.image.part.channels
+    receipt, after = result.report.receipt, result.image.part.channels
     finite = [after[name][np.isfinite(after[name])] for name in "RGB"]
     assert (receipt.nan_count, receipt.inf_count) == (1, 1)
     assert (receipt.min_in, receipt.max_in) == (-3.5, 70000.0)
@@ -141,15 +144,25 @@ def test_the_same_input_and_flow_give_the_same_hash_and_another_flow_another(
     flows = ("soften", " soften( strength = 1.0 )", "soften(strength=0.5)")
     with server.client() as client:
         first, second, third = (
-            client.render_file(source, tmp_path / f"{n}.exr", flow, timeout_s=60).provenance
+            client.render_file(source, tmp_path / f"{n}.exr", flow, timeout_s=60).report.provenance
             for n, flow in enumerate(flows)
         )
-        half = client.render_file(source, tmp_path / "h.exr", flows[0], half=True, timeout_s=60)
+        half = client.render_file(
+            source, tmp_path / "h.exr", flows[0], options=RenderOptions(half=True), timeout_s=60
+        )
         write_image(source, plate(HEIGHT, WIDTH, seed=1))
         other = client.render_file(source, tmp_path / "o.exr", flows[0], timeout_s=60)
     assert first["hash"] == second["hash"]
     assert (
-        len({first["hash"], third["hash"], half.provenance["hash"], other.provenance["hash"]}) == 4
+        len(
+            {
+                first["hash"],
+                third["hash"],
+                half.report.provenance["hash"],
+                other.report.provenance["hash"],
+            }
+        )
+        == 4
     )
 
 
@@ -159,7 +172,7 @@ def test_half_output_has_half_color_and_keeps_the_rest(
     source, target = tmp_path / "plate.exr", tmp_path / "clean.exr"
     write_image(source, plate(HEIGHT, WIDTH))
     with server.client() as client:
-        client.render_file(source, target, "soften", half=True, timeout_s=60)
+        client.render_file(source, target, "soften", options=RenderOptions(half=True), timeout_s=60)
         whole = client.render(read_image(source), "soften", timeout_s=60).image.part.channels
     channels = read_image(target).part.channels
     assert channels["depth.Z"].dtype == np.float32

@@ -21,6 +21,7 @@ from kwaflux_core.errors import (
     UnknownColorspace,
 )
 from kwaflux_core.protocol.messages import Cancel, Failed, JobEvent, Ping, Pong, Submit
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_server.movie.reader import Movie
 from kwaflux_server.movie.reader_pool import MovieShelf
 from kwaflux_server.worker.embedded import EmbeddedJob
@@ -115,7 +116,9 @@ def test_a_served_movie_is_the_same_as_one_in_this_process_and_a_frame_alone(
 
 def test_frames_that_stand_are_verified_by_the_frame_of_the_movie(tmp_path: Path) -> None:
     source = write_movie(tmp_path, MOVIE)
-    submit = Submit(str(source), target(tmp_path), "identity", existing="verify")
+    submit = Submit(
+        str(source), target(tmp_path), "identity", options=RenderOptions(existing="verify")
+    )
     assert set(ends(in_process(submit)).values()) == {"done"}
     assert set(ends(in_process(submit)).values()) == {"skipped"}
     # The same movie, wrapped anew: other bytes, the same frames.
@@ -178,9 +181,14 @@ def test_a_movie_that_cannot_be_read_as_meant_is_refused_once_before_its_frames(
 def test_what_the_user_says_of_the_colors_is_taken(tmp_path: Path) -> None:
     source = write_movie(tmp_path, replace(MOVIE, count=1, tags=(2, 2, 2, 0)))
     events = in_process(
-        Submit(str(source), str(tmp_path / "c.exr"), "identity", colorspace="sRGB - Display")
+        Submit(
+            str(source),
+            str(tmp_path / "c.exr"),
+            "identity",
+            options=RenderOptions(colorspace="sRGB - Display"),
+        )
     )
-    warnings = [text for event in events for text in event.warnings]
+    warnings = [text for event in events if event.report for text in event.report.warnings]
     assert any("matrix" in text for text in warnings)
     found = read_image(tmp_path / "c.exr").part.channels
     expected = scene_linear(source, 1, colorspace="sRGB - Display")
@@ -231,7 +239,9 @@ def test_a_sequence_of_8_bit_stills_becomes_scene_linear_exrs(suffix: str, tmp_p
     untagged = in_process(Submit(source, target(tmp_path), "identity"))
     assert set(ends(untagged).values()) == {"failed"}
     assert {event.error.code for event in untagged if event.error} == {UnknownColorspace.code}
-    said = Submit(source, target(tmp_path), "identity", colorspace="sRGB - Display")
+    said = Submit(
+        source, target(tmp_path), "identity", options=RenderOptions(colorspace="sRGB - Display")
+    )
     assert ends(in_process(said)) == {7: "done", 8: "done"}
     found = read_image(tmp_path / "c.0008.exr").part.channels["G"]
     np.testing.assert_allclose(found, ((188 / 255 + 0.055) / 1.055) ** 2.4, rtol=0.01)

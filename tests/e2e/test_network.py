@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core import Client, read_image, write_image
+from kwaflux_core.client.exr_request import ExrRequest
 from kwaflux_core.errors import PathNotAllowed, SettingsError, Unavailable
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.settings.settings import load_server_settings
@@ -76,7 +77,9 @@ def test_a_client_with_a_known_key_is_served_by_every_road(guarded: _Guarded) ->
     with guarded.client("known") as client:
         result = client.render(SMALL, "soften", timeout_s=60).image
         client.render_file(source, target, "soften", timeout_s=60)
-        data = client.render_exr_bytes(exr_to_bytes(SMALL), "soften", timeout_s=60)
+        data = client.render_exr(
+            ExrRequest(data=exr_to_bytes(SMALL), flow="soften"), timeout_s=60
+        ).data
     for image in (read_image(target), read_exr(data)):
         for name in "RGB":
             assert same_bits(image.part.channels[name], result.part.channels[name])

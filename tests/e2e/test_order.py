@@ -116,7 +116,7 @@ def test_the_newest_request_of_a_node_replaces_the_older_ones(
         for old in calls[:2]:
             with pytest.raises(Cancelled, match="newer"):
                 old.result(30)
-        assert calls[2].result(30).receipt is not None
+        assert calls[2].result(30).report.receipt is not None
         other.result(30)
     counts = {name: _tiles(log).count(name) for name in ("first", "second", "third", "other")}
     assert counts["third"] == counts["other"] == TILES

@@ -12,10 +12,12 @@ import pytest
 
 from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.client.client import Client, Transport
+from kwaflux_core.client.exr_request import ExrRequest
 from kwaflux_core.errors import ResourceError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.images.image import Part
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer
@@ -51,7 +53,7 @@ def _by_path(
         flow,
         frame=frame,
         neighbors=neighbors,
-        alpha="straight" if straight else "premultiplied",
+        options=RenderOptions(alpha="straight" if straight else "premultiplied"),
         timeout_s=60,
     )
     return read_image(target)
@@ -69,7 +71,9 @@ def test_every_road_gives_the_same_bits(server: RunningServer, flow: str, tmp_pa
     image = plate(HEIGHT, WIDTH)
     with server.client() as client:
         expected = _by_path(client, tmp_path, flow, {7: image}, frame=7)
-        data = client.render_exr_bytes(exr_to_bytes(image), flow, frame=7, timeout_s=60)
+        data = client.render_exr(
+            ExrRequest(data=exr_to_bytes(image), flow=flow, frame=7), timeout_s=60
+        ).data
     _assert_same_color(read_exr(data), expected)
     for road in ROADS:
         with server.client(transport=road) as client:
@@ -171,7 +175,7 @@ def test_what_no_effect_touches_keeps_every_bit_nan_payloads_too(
         result = client.render(image, flow, timeout_s=60)
     _assert_same_color(result.image, image)
     counts = [np.count_nonzero(np.isnan(image.part.channels[name])) for name in "RGB"]
-    assert result.receipt.nan_count == sum(counts)
+    assert result.report.receipt.nan_count == sum(counts)
 
 
 def test_a_frame_that_is_not_at_the_origin_keeps_its_window(server: RunningServer) -> None:

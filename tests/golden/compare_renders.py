@@ -107,7 +107,8 @@ layers = read_image(str(plates / "layers.exr"))
 
 def keep(name, result):
     write_image(str(out / name), result.image)
-    print(name, result.receipt, sorted(result.measured.items()), result.warnings, result.attention)
+    said = getattr(result, "report", result)
+    print(name, said.receipt, sorted(said.measured.items()), said.warnings, said.attention)
 
 
 with Client.connect() as client:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Image, write_image
+from kwaflux_core.client.exr_request import ExrRequest
 from kwaflux_core.errors import (
     FlowError,
     FrameTooLarge,
@@ -39,6 +40,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
     Target,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_core.transport.shared_memory import Ring
 from kwaflux_testing.pictures import deep_exr, plate, subsampled_exr
 from kwaflux_testing.raw_client import RawClient
@@ -54,7 +56,7 @@ GOOD = Render(
     1,
     (Source(1, InlinePixels(0, PLANES)),),
     InlineTarget(),
-    colorspace="scene_linear",
+    options=RenderOptions(colorspace="scene_linear"),
 )
 TYPED = {"protocol", "request", "image_unsupported", "frame_too_large", "image", "frame_missing"}
 
@@ -106,7 +108,7 @@ _BAD_RENDERS: dict[str, Render] = {
     "not the frame it asks for": replace(GOOD, frame=2),
     "a part that did not come": replace(GOOD, sources=(Source(1, InlinePixels(7, PLANES)),)),
     "a part before the first": replace(GOOD, sources=(Source(1, InlinePixels(-1, PLANES)),)),
-    "no colorspace": replace(GOOD, colorspace=""),
+    "no colorspace": replace(GOOD, options=RenderOptions()),
     "a region beside the frame": replace(GOOD, region=(50, 50, 60, 60)),
     "a region inside out": replace(GOOD, region=(3, 3, 1, 1)),
     "raw planes to a file": replace(GOOD, target=PathTarget("/tmp/kwaflux-never.exr")),
@@ -273,11 +275,19 @@ def test_an_unknown_colorspace_is_refused_wherever_it_is_named(
             client.render(replace(SMALL, colorspace="Rec.7009"), "soften", timeout_s=30)
         with pytest.raises(UnknownColorspace, match=r"Rec\.7009"):
             client.render_file(
-                source, tmp_path / "o.exr", "soften", colorspace="Rec.7009", timeout_s=30
+                source,
+                tmp_path / "o.exr",
+                "soften",
+                options=RenderOptions(colorspace="Rec.7009"),
+                timeout_s=30,
             )
         with pytest.raises(UnknownColorspace, match=r"Rec\.7009"):
             client.submit(
-                source, tmp_path / "o.exr", flow="soften", colorspace="Rec.7009", timeout_s=30
+                source,
+                tmp_path / "o.exr",
+                flow="soften",
+                options=RenderOptions(colorspace="Rec.7009"),
+                timeout_s=30,
             )
     assert not (tmp_path / "o.exr").exists()
 
@@ -299,7 +309,7 @@ def test_a_frame_over_the_servers_limit_is_refused_on_every_road(
         with pytest.raises(FrameTooLarge):
             client.render_file(source, tmp_path / "o.exr", "soften", timeout_s=60)
         with pytest.raises(FrameTooLarge):
-            client.render_exr_bytes(exr_to_bytes(large), "soften", timeout_s=60)
+            client.render_exr(ExrRequest(data=exr_to_bytes(large), flow="soften"), timeout_s=60)
         assert client.status().workers[0].restarts == 0
     with RawClient(strict.endpoint) as raw:
         raw.hello()
@@ -330,7 +340,7 @@ def test_a_file_that_cannot_be_a_plate_is_a_typed_error(
             client.render_file(source, tmp_path / "o.exr", "soften", timeout_s=30)
         assert "plate.exr" in caught.value.message
         with pytest.raises(error):
-            client.render_exr_bytes(data, "soften", timeout_s=30)
+            client.render_exr(ExrRequest(data=data, flow="soften"), timeout_s=30)
     assert os.listdir(tmp_path) == ["plate.exr"]
 
 
@@ -359,6 +369,6 @@ def test_a_small_file_that_unpacks_to_a_huge_frame_is_refused_unread(
     source.write_bytes(data)
     with strict.client() as client:
         with pytest.raises(FrameTooLarge):
-            client.render_exr_bytes(data, "soften", timeout_s=60)
+            client.render_exr(ExrRequest(data=data, flow="soften"), timeout_s=60)
         with pytest.raises(FrameTooLarge):
             client.render_file(source, tmp_path / "o.exr", "soften", timeout_s=60)

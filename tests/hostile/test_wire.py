@@ -141,7 +141,7 @@ def test_who_never_says_hello_is_asked_to_connect(server: RunningServer, message
         Pong(),
         ShuttingDown(),
         Started(),
-        WorkerReady("cpu-0.0", "cpu", "CPU", 1, PROTOCOL_VERSION),
+        WorkerReady("cpu-0.0", "cpu", "CPU", 1),
     ],
     ids=lambda message: message.kind,
 )

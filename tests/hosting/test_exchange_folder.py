@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.exchange_folder import (
     Entry,
     HopFolder,
@@ -167,7 +168,7 @@ def test_a_record_tells_ready_from_stale_and_missing(tmp_path: Path) -> None:
     assert status() == status(source_key="s") == status(source_key="s", effects="e") == "ready"
     assert status(source_key="t") == "stale"
     assert status(effects="f") == "stale"
-    assert status(Order(flow="denoise", layer="left")) == "stale"
+    assert status(Order(flow="denoise", options=RenderOptions(layer="left"))) == "stale"
     assert record.status(2, target.replace("0001", "0002"), order=_ORDER) == "missing"
     Path(target).write_bytes(b"another picture")
     assert status() == "stale"

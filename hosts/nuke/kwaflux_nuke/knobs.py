@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.exchange_folder import Order
 from kwaflux_hosting.panel.panel import Choice, Control, Panel
 from kwaflux_nuke.nuke_api import nuke, undo_off
@@ -112,9 +113,11 @@ def order_of(group: nuke.Group) -> Order:
     """Return what is asked of the server for every frame; raises what ``flow_of`` raises."""
     return Order(
         flow=flow_of(group),
-        colorspace=text(group, "colorspace") or working_space(),
-        alpha="straight" if text(group, "alpha") == "straight" else "premultiplied",
-        layer=text(group, "layer"),
+        options=RenderOptions(
+            colorspace=text(group, "colorspace") or working_space(),
+            alpha="straight" if text(group, "alpha") == "straight" else "premultiplied",
+            layer=text(group, "layer"),
+        ),
     )
 
 

@@ -20,8 +20,8 @@ __all__ = [
     "Effect",
     "Measured",
     "MeasuringEffect",
-    "Pictures",
     "Samples",
+    "TileInput",
     "Value",
     "as_scalar",
     "no_network",
@@ -73,7 +73,7 @@ class Samples:
     scale: int = 1
 
 
-class Pictures:
+class TileInput:
     """Give the same tile of every frame in the temporal window, prepared when first asked for.
 
     Each is a (1, 3, H, W) tensor in the working curve of the card's colorspace, on the device and
@@ -141,7 +141,7 @@ class Effect(Protocol):
         ...
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return what is added to the picture in the working curve, or None to touch no pixel.
 

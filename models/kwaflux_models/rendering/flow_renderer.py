@@ -1,376 +1,356 @@
-"""One frame's way through a flow: what each step reads of the one before, and what is kept of it.
+"""Carry out the plan of one frame: render and measure, step by step.
 
-Owns windows of frames, the pixels that a step needs, what an effect looks at before it paints, and
-smaller tiles when memory runs out. Must not know which pixels a caller wants, or what a result
-says of itself.
+Owns the order of work, smaller tiles when memory runs out, and what is taken from the cache and
+put into it. Must not know which pixels a caller wants, or what a result says of itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from kwaflux_core.color.config import ColorConfig
-from kwaflux_core.errors import FrameMissing, OutOfMemory
-from kwaflux_core.flows.card import Card
-from kwaflux_core.flows.flow import BoundFlow, BoundStep
-from kwaflux_core.frames.sequence import temporal_window
+from kwaflux_core.errors import OutOfMemory
+from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.geometry import Box
-from kwaflux_models.rendering.device import Device, Precision
-from kwaflux_models.rendering.effect_api import (
-    NO_VALUES,
-    SAMPLE_PX,
-    Measured,
-    MeasuringEffect,
-    Samples,
-    Value,
-)
+from kwaflux_models.rendering.device import Precision
+from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, MeasuringEffect, Samples
+from kwaflux_models.rendering.flow_plan import FlowPlan, MeasureTask, PlateTask, RenderTask, Task
 from kwaflux_models.rendering.image_contract import Domain
-from kwaflux_models.rendering.measure_samples import sample_places, sampled, source_place
+from kwaflux_models.rendering.lora_stacks import LoraStack
+from kwaflux_models.rendering.measure_samples import sample_tensor, source_place
 from kwaflux_models.rendering.plate import Plate
-from kwaflux_models.rendering.step_cache import Kept, KeptSteps, Sources
+from kwaflux_models.rendering.render_context import RenderContext
+from kwaflux_models.rendering.step_cache import CachedStep, Sources
 from kwaflux_models.rendering.step_renderer import (
     Allocate,
-    Around,
-    LoadedEffect,
-    Painted,
-    Painter,
     Plane,
+    StepRenderer,
+    StepResult,
+    TemporalInput,
     cut,
 )
 
-__all__ = ["LoadEffect", "Passage", "Workshop"]
+__all__ = ["Checkpoint", "FlowRenderer"]
+
+Checkpoint: TypeAlias = Callable[[], None]
+"""Called between tiles: more urgent work may be done inside it, and raising ends the frame."""
 
 _SMALLEST_TILE_PX = 128
 
 
-class LoadEffect(Protocol):
-    """Lend a warm effect; it is not unloaded inside the context."""
-
-    def __call__(
-        self, card: Card, values: Mapping[str, Value] = NO_VALUES
-    ) -> AbstractContextManager[LoadedEffect]:
-        """Return the context of a card's effect, with the LoRAs that its params name."""
-        ...
-
-
-class Workshop(Protocol):
-    """What frames are led through flows with; a renderer is one."""
-
-    load: LoadEffect
-    device: Device
-    config: ColorConfig
-    tile_px: int
-    kept: KeptSteps
-
-
-class Passage:
-    """Lead one frame through a flow. Steps are counted from 1; 0 is the plate as it came.
+class FlowRenderer:
+    """Render one frame through a flow.
 
     Args:
-        renderer: Lends effects; keeps what other frames may want.
+        context: Lends effects; caches what other frames may want.
         flow: The flow without its identities.
         plates: The frame under its number, and the neighbors that the flow may read.
+        frame: The frame's number.
+        loras: The LoRAs of each step, or None.
         scratch: Gives the planes for what lies between two effects.
         final: Gives the planes for the last effect's result.
+        checkpoint: Called between tiles.
     """
 
     def __init__(
         self,
-        renderer: Workshop,
+        context: RenderContext,
         flow: BoundFlow,
         plates: Mapping[int, Plate],
         *,
+        frame: int,
+        loras: Sequence[LoraStack | None],
         scratch: Allocate,
         final: Allocate,
+        checkpoint: Checkpoint,
     ) -> None:
-        self.steps = flow.steps
-        self.tile_px = renderer.tile_px
+        self.tile_px = context.tile_px
         self.fallbacks: list[str] = []
-        self._precisions: dict[int, Precision] = {}
-        self._measured: dict[tuple[int, int], Measured] = {}
-        self._renderer = renderer
+        self._context = context
+        self._steps = flow.steps
         self._plates = plates
+        self._frame = frame
+        self._loras = loras
         self._scratch = scratch
         self._final = final
+        self._checkpoint = checkpoint
+        self._precisions: dict[int, Precision] = {}
+        self._measured: dict[tuple[int, int], Measured] = {}
+        self._results: dict[int, StepResult] = {}
 
-    # --- what is told of the frame ----------------------------------------------------------
-
-    def scale_after(self, count: int) -> int:
-        """Return the scale of the picture after the first ``count`` steps."""
-        return math.prod(step.scale for step in self.steps[:count])
+    # --- what the frame's report says -------------------------------------------------------
 
     def precisions(self) -> tuple[Precision, ...]:
         """Return what each step ran in, in the flow's order."""
-        return tuple(self._precisions[count] for count in sorted(self._precisions))
+        return tuple(self._precisions[step] for step in sorted(self._precisions))
 
-    def shown(self, frame: int) -> dict[str, float]:
-        """Return the numbers that the effects want to be shown, under their full names."""
+    def measured_values(self) -> dict[str, float]:
+        """Return the numbers that the effects report of the frame, under their full names."""
         return {
-            f"{self._name(count)}.{name}": float(value)
-            for count in range(1, len(self.steps) + 1)
-            for name, value in self._found(count, frame).shown.items()
+            f"{self._name(step)}.{name}": float(value)
+            for step in range(1, len(self._steps) + 1)
+            for name, value in self._of_frame(step).shown.items()
             if math.isfinite(value)
         }
 
-    def refusals(self, frame: int) -> tuple[str, ...]:
+    def skip_reasons(self) -> tuple[str, ...]:
         """Return why effects left the frame alone, a sentence each."""
         texts = []
-        for count, step in enumerate(self.steps, start=1):
-            refusal = self._found(count, frame).refusal
+        for number, step in enumerate(self._steps, start=1):
+            refusal = self._of_frame(number).refusal
             did = "left the frame as it came" if step.scale == 1 else "did no more than enlarge it"
             if refusal:
-                texts.append(f"{self._name(count)} {did}: {refusal}")
+                texts.append(f"{self._name(number)} {did}: {refusal}")
         return tuple(texts)
 
-    def _found(self, count: int, frame: int) -> Measured:
-        return self._measured.get((count, frame), Measured())
+    def _of_frame(self, step: int) -> Measured:
+        return self._measured.get((step, self._frame), Measured())
 
-    def _name(self, count: int) -> str:
+    def _name(self, step: int) -> str:
         """Return the id of a step's effect, numbered where the flow has it more than once."""
-        ids = [step.card.id for step in self.steps]
-        own = ids[count - 1]
-        return own if Counter(ids)[own] == 1 else f"{own}#{ids[:count].count(own)}"
+        ids = [each.card.id for each in self._steps]
+        own = ids[step - 1]
+        return own if Counter(ids)[own] == 1 else f"{own}#{ids[:step].count(own)}"
 
-    # --- the way ----------------------------------------------------------------------------
+    # --- the plan ---------------------------------------------------------------------------
 
-    def after(
-        self, count: int, frame: int, wanted: Box, *, is_sample: bool = False
-    ) -> Generator[None, None, Painted]:
-        """Return a frame after the first ``count`` steps, at least where ``wanted`` lies.
+    def run(self, plan: FlowPlan) -> StepResult:
+        """Carry a plan out and return the result of its last task.
 
-        Args:
-            count: How many steps.
-            frame: The frame's number.
-            wanted: Pixels of the result.
-            is_sample: Whether the result is only looked at, to measure a later step.
+        A task whose result is cached needs no other; samples are rendered only where the input of
+        what measures them does not hold them.
+
+        Raises:
+            OutOfMemory: Not even the smallest tile fits.
         """
-        if count == 0:
-            return Painted(self._plate(frame), is_touched=False)
-        sources = () if is_sample else self._sources_to_keep(count, frame)
-        if not sources:
-            return (yield from self._painted(count, frame, wanted, is_sample=is_sample))
-        shelf, steps = self._renderer.kept, BoundFlow(self.steps[:count]).to_text()
-        kept = shelf.find(steps, wanted, sources)
-        if kept is not None:
-            self._precisions.update(kept.precisions)
-            self._measured.update({(at, frame): found for at, found in kept.measured.items()})
-            return kept.painted
-        painted = yield from self._painted(count, frame, wanted, is_sample=False)
-        if self.tile_px == self._renderer.tile_px:
-            kept = Kept(painted, *self._told_of(count, frame))
-            shelf.keep(steps, wanted, sources, kept, limit=2 * self._readers(count))
-        return painted
+        goal = len(plan.tasks) - 1
+        uses = _uses(plan)
+        pending = [goal]
+        while pending:
+            index = pending[-1]
+            task = plan.tasks[index]
+            if index in self._results or self._is_measured(task):
+                pending.pop()
+            elif (cached := self._cached(task)) is not None:
+                self._results[index] = cached
+            elif missing := [at for at in self._needs(task) if not self._is_done(plan, at)]:
+                pending += reversed(missing)
+            else:
+                self._run(index, task)
+                for at in _read_by(task):
+                    uses[at] -= 1
+                    if not uses[at]:
+                        self._results.pop(at, None)
+        return self._results[goal]
 
-    def _painted(
-        self, count: int, frame: int, wanted: Box, *, is_sample: bool
-    ) -> Generator[None, None, Painted]:
-        step = self.steps[count - 1]
-        whole = self._whole(count - 1, frame)
-        region = _shrunk(wanted, scale=step.scale, inside=whole)
-        needed = _needed(region, card=step.card, inside=whole)
-        frames, center = self._window(step.card, frame)
-        inputs: list[Painted] = []
-        for neighbor in frames:
-            before = yield from self.after(count - 1, neighbor, needed, is_sample=is_sample)
-            inputs.append(before)
-        yield from self._measure(count, frame, inputs[center].plate)
-        around = Around(tuple(each.plate for each in inputs), frames, center, whole)
-        allocate = self._final if count == len(self.steps) else self._scratch
-        allocate = _fresh if is_sample else allocate
-        painted = yield from self._paint(count, around, region, allocate)
-        if not painted.is_touched:
-            painted = inputs[center]
-            if count == len(self.steps) and painted.is_touched:
-                painted = _moved(painted, region, allocate)
-        beyond = max(painted.beyond_trained, *(each.beyond_trained for each in inputs))
-        return replace(painted, beyond_trained=beyond)
+    def _is_done(self, plan: FlowPlan, index: int) -> bool:
+        return index in self._results or self._is_measured(plan.tasks[index])
 
-    def _paint(
-        self, count: int, around: Around, region: Box, allocate: Allocate
-    ) -> Generator[None, None, Painted]:
-        renderer, step = self._renderer, self.steps[count - 1]
-        with renderer.load(step.card, step.values) as loaded:
-            self._precisions[count] = loaded.precision
-            while True:
-                painter = Painter(
-                    step,
-                    loaded=loaded,
-                    around=around,
-                    measured=self._measured.get((count, around.frames[around.center])),
-                    device=renderer.device,
-                    config=renderer.config,
-                )
-                try:
-                    return (
-                        yield from painter.paint(region, tile_px=self.tile_px, allocate=allocate)
-                    )
-                except (torch.OutOfMemoryError, MemoryError) as error:
-                    self._shrink_tiles(around.plates[around.center], error)
+    def _is_measured(self, task: Task) -> bool:
+        return isinstance(task, MeasureTask) and (task.step, task.frame) in self._measured
 
-    def _plate(self, frame: int) -> Plate:
-        if frame not in self._plates:
-            raise FrameMissing(
-                f"frame {frame}, which the flow reads as a neighbor, is missing",
-                hint="bring the frame back, or render ranges on both sides of the gap",
-                frame=frame,
-            )
-        return self._plates[frame]
+    def _needs(self, task: Task) -> tuple[int, ...]:
+        """Return the tasks that must be done before this one can be."""
+        match task:
+            case PlateTask():
+                return ()
+            case RenderTask(inputs=inputs, measure=measure):
+                return inputs if measure is None else (*inputs, measure)
+            case MeasureTask():
+                if task.input not in self._results:
+                    return (task.input,)
+                return tuple(at for at, _ in self._samples(task) if at != task.input)
 
-    def _whole(self, count: int, frame: int) -> Box:
-        """Return a frame's data window after the first ``count`` steps."""
-        return self._plate(frame).window.scaled(self.scale_after(count))
+    def _samples(self, task: MeasureTask) -> list[tuple[int, Box]]:
+        """Return, for each place, the task whose result it is cut out of."""
+        before, held = self._results[task.input].plate.window, task.input
+        whole = self._plates[task.frame].window.scaled(task.scale)
+        found = []
+        for index, place in enumerate(task.places):
+            at = held
+            if not before.contains(place.intersection(whole) or whole):
+                at = task.samples[index]
+                if task.is_whole:
+                    before, held = whole, at
+            found.append((at, place))
+        return found
 
-    def _window(self, card: Card, frame: int) -> tuple[tuple[int, ...], int]:
-        """Return the frames a step reads, and the index of the frame itself among them."""
-        radius = max(card.frames_before, card.frames_after)
-        if radius == 0:
-            return (frame,), 0
-        around = temporal_window(
-            frame, radius=radius, first=min(self._plates), last=max(self._plates)
-        )
-        first = radius - card.frames_before
-        return around[first : radius + card.frames_after + 1], card.frames_before
+    def _run(self, index: int, task: Task) -> None:
+        """Do one task; where memory runs out, make room and try again."""
+        has_failed = False
+        while True:
+            try:
+                match task:
+                    case PlateTask(frame):
+                        self._results[index] = StepResult(self._plates[frame], is_touched=False)
+                    case MeasureTask():
+                        self._measured[task.step, task.frame] = self._measure(task)
+                    case RenderTask():
+                        self._results[index] = self._render(task)
+                        self._cache(task, self._results[index])
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                self._make_room(task, error, has_failed=has_failed)
+                has_failed = True
+            else:
+                return
 
-    def _shrink_tiles(self, plate: Plate, error: Exception) -> None:
-        device = self._renderer.device
-        device.release_memory()
-        self._renderer.kept.clear()
+    def _make_room(self, task: Task, error: Exception, *, has_failed: bool) -> None:
+        """Release memory and, for a render, halve the tiles.
+
+        Raises:
+            OutOfMemory: Nothing more can be released.
+        """
+        context = self._context
+        context.device.release_memory()
+        hint = "close other programs that use the device, or set devices to 'cpu'"
+        if isinstance(task, MeasureTask):
+            if has_failed:
+                raise OutOfMemory(
+                    f"{len(task.places)} samples of {SAMPLE_PX} pixels do not fit on "
+                    f"{context.device.label}",
+                    hint=hint,
+                    needed_bytes=len(task.places) * 3 * SAMPLE_PX * SAMPLE_PX * 4,
+                ) from error
+            return
+        context.cache.clear()
         if self.tile_px <= _SMALLEST_TILE_PX:
+            plate = self._plates[self._frame]
             raise OutOfMemory(
                 f"a tile of {self.tile_px} pixels of a {plate.window.width} x "
-                f"{plate.window.height} frame does not fit on {device.label}",
-                hint="close other programs that use the device, or set devices to 'cpu'",
+                f"{plate.window.height} frame does not fit on {context.device.label}",
+                hint=hint,
                 needed_bytes=plate.nbytes,
             ) from error
         self.tile_px = max(self.tile_px // 2, _SMALLEST_TILE_PX)
         self.fallbacks.append(f"tile {self.tile_px}")
 
-    # --- looking before painting ------------------------------------------------------------
+    # --- a step -----------------------------------------------------------------------------
 
-    def _measure(self, count: int, frame: int, before: Plate) -> Generator[None, None, None]:
-        """Let an effect that measures look at a frame, once, whatever part of it is rendered."""
-        renderer, step = self._renderer, self.steps[count - 1]
-        if (count, frame) in self._measured:
-            return
-        with renderer.load(step.card, step.values) as loaded:
-            if not isinstance(loaded.effect, MeasuringEffect):
-                return
-        # The effect is not held meanwhile: those before it may need its room.
-        samples = yield from self._samples(count, frame, before)
-        yield
-        with renderer.load(step.card, step.values) as loaded, torch.inference_mode():
-            self._measured[count, frame] = self._looked_at(loaded, samples, step)
+    def _render(self, task: RenderTask) -> StepResult:
+        context, step = self._context, self._steps[task.step - 1]
+        inputs = [self._results[at] for at in task.inputs]
+        is_last = task.step == len(self._steps)
+        allocate = self._final if is_last else self._scratch
+        allocate = _new_planes if task.is_sample else allocate
+        with context.lend(step.card, self._loras[task.step - 1]) as loaded:
+            self._precisions[task.step] = loaded.precision
+            renderer = StepRenderer(
+                step,
+                loaded=loaded,
+                source=TemporalInput(
+                    tuple(each.plate for each in inputs), task.frames, task.center, task.whole
+                ),
+                measured=self._measured.get((task.step, task.frame)),
+                device=context.device,
+                config=context.config,
+            )
+            result = renderer.render(
+                task.region,
+                tile_px=self.tile_px,
+                allocate=allocate,
+                checkpoint=self._checkpoint,
+            )
+        if not result.is_touched:
+            result = inputs[task.center]
+            if is_last and result.is_touched:
+                result = _copied(result, task.region, allocate)
+        beyond = max(result.beyond_trained, *(each.beyond_trained for each in inputs))
+        return replace(result, beyond_trained=beyond)
 
-    def _looked_at(self, loaded: LoadedEffect, samples: Samples, step: BoundStep) -> Measured:
-        if not isinstance(loaded.effect, MeasuringEffect):
-            return Measured()
-        try:
-            return loaded.effect.measure(loaded.network, samples, step.values)
-        except (torch.OutOfMemoryError, MemoryError):
-            self._renderer.device.release_memory()
-        try:
-            return loaded.effect.measure(loaded.network, samples, step.values)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(
-                f"{len(samples.pictures)} samples of {SAMPLE_PX} pixels do not fit on "
-                f"{self._renderer.device.label}",
-                hint="close other programs that use the device, or set devices to 'cpu'",
-                needed_bytes=samples.pictures.nbytes,
-            ) from error
-
-    def _samples(self, count: int, frame: int, before: Plate) -> Generator[None, None, Samples]:
-        renderer, card, source = self._renderer, self.steps[count - 1].card, self._plate(frame)
-        scale, whole = self.scale_after(count - 1), self._whole(count - 1, frame)
-        places = sample_places(whole, align_px=card.align_px, scale=scale)
-        held: list[tuple[Plate, Box]] = []
-        for place in places:
-            inside = place.intersection(whole) or whole
-            plate = before
-            if not plate.window.contains(inside):
-                is_much = self._is_much(count - 1, len(places), whole)
-                wanted = whole if is_much else inside
-                plate = (yield from self.after(count - 1, frame, wanted, is_sample=True)).plate
-                before = plate if is_much else before
-            held.append((plate, place))
+    def _measure(self, task: MeasureTask) -> Measured:
+        context, step = self._context, self._steps[task.step - 1]
+        source = self._plates[task.frame]
         domain = Domain(
-            card.working,
+            step.card.working,
             colorspace=source.colorspace,
-            config=renderer.config,
+            config=context.config,
             is_premultiplied=source.is_premultiplied,
         )
-        pictures = sampled(held, domain=domain, device=renderer.device)
-        if count == 1:
-            return Samples(pictures, pictures, scale)
-        own = [(source, source_place(place, scale=scale)) for place in places]
-        return Samples(pictures, sampled(own, domain=domain, device=renderer.device), scale)
+        places = [(self._results[at].plate, place) for at, place in self._samples(task)]
+        pictures = sample_tensor(places, domain=domain, device=context.device)
+        sources = pictures
+        if task.step > 1:
+            own = [(source, source_place(place, scale=task.scale)) for place in task.places]
+            sources = sample_tensor(own, domain=domain, device=context.device)
+        samples = Samples(pictures, sources, task.scale)
+        self._checkpoint()
+        stack = self._loras[task.step - 1]
+        with context.lend(step.card, stack) as loaded, torch.inference_mode():
+            if not isinstance(loaded.effect, MeasuringEffect):
+                return Measured()
+            return loaded.effect.measure(loaded.network, samples, step.values)
 
-    def _is_much(self, count: int, places: int, whole: Box) -> bool:
-        """Tell whether places, each with the context of ``count`` steps, outweigh the frame."""
-        side = SAMPLE_PX + 2 * sum(step.card.halo_px for step in self.steps[:count])
-        return places * side * side >= whole.area_px
+    # --- the cache --------------------------------------------------------------------------
 
-    # --- what is kept for other frames ------------------------------------------------------
+    def _cached(self, task: Task) -> StepResult | None:
+        if not isinstance(task, RenderTask) or not task.sources:
+            return None
+        found = self._context.cache.find(self._key(task), task.wanted, self._sources(task))
+        if found is None:
+            return None
+        self._precisions.update(found.precisions)
+        self._measured.update({(at, task.frame): each for at, each in found.measured.items()})
+        return found.result
 
-    def _readers(self, count: int) -> int:
-        """Return for how many frames one frame's rendering wants the first ``count`` steps."""
-        later = [step.card for step in self.steps[count:]]
-        return 1 + sum(card.frames_before + card.frames_after for card in later)
+    def _cache(self, task: RenderTask, result: StepResult) -> None:
+        if not task.sources or self.tile_px != self._context.tile_px:
+            return
+        measured = {
+            at: found
+            for (at, frame), found in self._measured.items()
+            if frame == task.frame and at <= task.step
+        }
+        precisions = {at: used for at, used in self._precisions.items() if at <= task.step}
+        self._context.cache.put(
+            self._key(task),
+            task.wanted,
+            self._sources(task),
+            CachedStep(result, measured, precisions),
+            limit=2 * task.readers,
+        )
 
-    def _sources_to_keep(self, count: int, frame: int) -> Sources:
-        """Return what the first steps read for a frame; nothing where no other frame wants them."""
-        if self._readers(count) == 1:
+    def _key(self, task: RenderTask) -> str:
+        """Return what names the steps: their text and the bytes of their LoRAs."""
+        steps = BoundFlow(self._steps[: task.step]).to_text()
+        loras = (stack.key for stack in self._loras[: task.step] if stack is not None)
+        return " ".join((steps, *loras))
+
+    def _sources(self, task: RenderTask) -> Sources:
+        return tuple((frame, self._plates[frame]) for frame in task.sources)
+
+
+def _read_by(task: Task) -> tuple[int, ...]:
+    match task:
+        case PlateTask():
             return ()
-        frames = {frame}
-        for step in reversed(self.steps[:count]):
-            frames = {each for center in frames for each in self._window(step.card, center)[0]}
-        return tuple((each, self._plate(each)) for each in sorted(frames))
-
-    def _told_of(self, count: int, frame: int) -> tuple[dict[int, Measured], dict[int, Precision]]:
-        """Return what the first steps found out about a frame, and what they ran in."""
-        measured = {at: found for (at, of), found in self._measured.items() if of == frame}
-        precisions = {at: used for at, used in self._precisions.items() if at <= count}
-        return {at: found for at, found in measured.items() if at <= count}, precisions
+        case RenderTask():
+            return task.inputs
+        case MeasureTask():
+            return (task.input, *task.samples)
 
 
-def _shrunk(box: Box, *, scale: int, inside: Box) -> Box:
-    """Return the pixels of a step's source that make ``box`` of its result."""
-    shrunk = Box(box.x0 // scale, box.y0 // scale, -(-box.x1 // scale), -(-box.y1 // scale))
-    return shrunk.intersection(inside) or inside
+def _uses(plan: FlowPlan) -> Counter[int]:
+    """Return how often each task's result is read; a result that was read as often can go."""
+    return Counter(at for task in plan.tasks for at in _read_by(task))
 
 
-def _needed(region: Box, *, card: Card, inside: Box) -> Box:
-    """Return what a step reads of its source for a region, snapped to its alignment.
-
-    The alignment is counted from the whole window's origin, so that a part of a frame is tiled on
-    the same grid as the whole.
-    """
-    grown, align = region.expanded(card.halo_px), card.align_px
-    x0 = inside.x0 + (grown.x0 - inside.x0) // align * align
-    y0 = inside.y0 + (grown.y0 - inside.y0) // align * align
-    x1 = inside.x0 - (inside.x0 - grown.x1) // align * align
-    y1 = inside.y0 - (inside.y0 - grown.y1) // align * align
-    return Box(x0, y0, x1, y1).intersection(inside) or inside
-
-
-def _moved(painted: Painted, region: Box, allocate: Allocate) -> Painted:
-    """Return a region of a result in planes of its own: the result may be kept for other frames."""
-    plate, window = painted.plate, painted.plate.window
+def _copied(result: StepResult, region: Box, allocate: Allocate) -> StepResult:
+    """Return a region of a result in planes of its own: the result may stay in the cache."""
+    plate, window = result.plate, result.plate.window
     color = allocate(region.height, region.width)
     for into, plane in zip(color, plate.color, strict=True):
         np.copyto(into, cut(plane, region, window))
     alpha = None if plate.alpha is None else cut(plate.alpha, region, window)
-    return replace(painted, plate=replace(plate, color=color, alpha=alpha, window=region))
+    return replace(result, plate=replace(plate, color=color, alpha=alpha, window=region))
 
 
-def _fresh(height: int, width: int) -> tuple[Plane, Plane, Plane]:
-    """Return planes for pixels that are only looked at; a pool has no use for their size."""
+def _new_planes(height: int, width: int) -> tuple[Plane, Plane, Plane]:
+    """Return planes for pixels that are only measured; a pool has no use for their size."""
     stack = np.empty((3, height, width), np.float32)
     return stack[0], stack[1], stack[2]

@@ -1,28 +1,30 @@
-"""Render one frame through a flow.
-
-Owns what a caller asks for and gets: a frame, a part of it, and what the result says of itself. A
-frame's way through a flow is ``passage``'s, a single step ``painting``'s. Must not know files,
-sockets or jobs.
-"""
+"""Render one frame through a flow: what a caller asks for and gets."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from kwaflux_core.color.config import ColorConfig
-from kwaflux_core.errors import FrameMissing, RequestError
+from kwaflux_core.errors import FrameMissing, ModelError, RequestError
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.flows.lora_spec import LORA_PARAM
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_models.rendering.device import Device, Precision
-from kwaflux_models.rendering.flow_renderer import LoadEffect, Passage
+from kwaflux_models.rendering.flow_plan import FlowPlan
+from kwaflux_models.rendering.flow_renderer import Checkpoint, FlowRenderer
+from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.range_receipt import range_receipt
-from kwaflux_models.rendering.step_cache import KeptSteps
+from kwaflux_models.rendering.render_context import LendEffect, RenderContext
+from kwaflux_models.rendering.step_cache import StepCache
 from kwaflux_models.rendering.step_renderer import Allocate, Plane, cut
 
-__all__ = ["FrameRenderer", "LoadEffect", "RenderedFrame"]
+__all__ = ["FrameRenderer", "RenderedFrame", "new_planes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class RenderedFrame:
         is_touched: Whether any pixel may differ from the plate.
         measured: What the effects found out about the frame, under ``<effect>.<name>``, or
             ``<effect>#2.<name>`` where the flow has an effect twice.
-        refusals: Why effects left the frame alone, a sentence each.
+        skip_reasons: Why effects left the frame alone, a sentence each.
     """
 
     color: tuple[Plane, Plane, Plane]
@@ -50,14 +52,24 @@ class RenderedFrame:
     fallbacks: tuple[str, ...]
     is_touched: bool
     measured: Mapping[str, float] = field(default_factory=dict)
-    refusals: tuple[str, ...] = ()
+    skip_reasons: tuple[str, ...] = ()
+
+
+def new_planes(height: int, width: int) -> tuple[Plane, Plane, Plane]:
+    """Return three new planes; what they hold is undefined."""
+    red, green, blue = (np.empty((height, width), np.float32) for _ in range(3))
+    return red, green, blue
+
+
+def _nothing() -> None:
+    return None
 
 
 class FrameRenderer:
     """Render frames on one device.
 
     Args:
-        load: Lends warm effects.
+        lend: Lends warm effects.
         device: Where the networks run.
         config: The OCIO config that colorspaces are looked up in.
         tile_px: Side of a tile without its halo.
@@ -66,13 +78,9 @@ class FrameRenderer:
     """
 
     def __init__(
-        self, load: LoadEffect, *, device: Device, config: ColorConfig, tile_px: int = 512
+        self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = 512
     ) -> None:
-        self.load = load
-        self.device = device
-        self.config = config
-        self.tile_px = tile_px
-        self.kept = KeptSteps()
+        self.context = RenderContext(lend, device, config, tile_px, StepCache())
 
     def render(
         self,
@@ -80,11 +88,13 @@ class FrameRenderer:
         plates: Mapping[int, Plate],
         *,
         frame: int,
-        scratch: Allocate,
-        final: Allocate,
+        scratch: Allocate = new_planes,
+        final: Allocate = new_planes,
         region: Box | None = None,
-    ) -> Generator[None, None, RenderedFrame]:
-        """Render one frame; yield between tiles, so that the caller may do something else.
+        loras: Sequence[LoraStack | None] = (),
+        checkpoint: Checkpoint = _nothing,
+    ) -> RenderedFrame:
+        """Render one frame.
 
         Args:
             flow: The bound flow; steps that are identities are skipped.
@@ -92,12 +102,15 @@ class FrameRenderer:
             frame: The frame to render.
             scratch: Gives the planes for what lies between two effects.
             final: Gives the planes for the last effect's result; called once, or again when
-                memory ran out and the frame is begun anew.
+                memory ran out and a step is begun anew.
             region: Part of the data window that is wanted; None for all of it.
+            loras: The flow's LoRAs, as ``resolve_loras`` returns them.
+            checkpoint: Called between tiles: more urgent work may be done inside it, and what it
+                raises ends the frame.
 
         Raises:
             FrameMissing: ``plates`` lacks the frame, or a neighbor between two that are there.
-            ModelError: A network gave NaN or Inf.
+            ModelError: A network gave NaN or Inf, or LoRAs are named and not given.
             OutOfMemory: Not even the smallest tile fits.
             RequestError: The region lies outside the data window.
             UnknownColorspace: The plate's colorspace is not in the config.
@@ -105,35 +118,58 @@ class FrameRenderer:
         if frame not in plates:
             raise FrameMissing(f"frame {frame} is not among the frames given", frame=frame)
         plate = plates[frame]
-        self.config.resolve(plate.colorspace)
+        self.context.config.resolve(plate.colorspace)
         wanted = plate.window if region is None else region.intersection(plate.window)
         if wanted is None:
             raise RequestError(
                 f"the region {region} holds no pixel of the data window {plate.window}",
                 hint="ask for a region inside the data window",
             )
-        run = Passage(self, flow.without_identities(), plates, scratch=scratch, final=final)
-        count = len(run.steps)
-        window = wanted.scaled(run.scale_after(count))
-        painted = yield from run.after(count, frame, window)
-        color = _cut_color(painted.plate, window)
+        flow = flow.without_identities()
+        window = wanted.scaled(math.prod(step.scale for step in flow.steps))
+        plan = FlowPlan.of(
+            flow,
+            frame=frame,
+            wanted=window,
+            windows={number: each.window for number, each in plates.items()},
+        )
+        run = FlowRenderer(
+            self.context,
+            flow,
+            plates,
+            frame=frame,
+            loras=_checked(loras, flow),
+            scratch=scratch,
+            final=final,
+            checkpoint=checkpoint,
+        )
+        result = run.run(plan)
+        color = _cut_color(result.plate, window)
         receipt = range_receipt(
             _cut_color(plate, wanted),
-            color if painted.is_touched else None,
-            beyond_trained=painted.beyond_trained,
+            color if result.is_touched else None,
+            beyond_trained=result.beyond_trained,
         )
-        refusals = run.refusals(frame)
+        reasons = run.skip_reasons()
         return RenderedFrame(
             color,
             window,
             receipt,
             run.tile_px,
             run.precisions(),
-            (*run.fallbacks, *refusals),
-            painted.is_touched,
-            run.shown(frame),
-            refusals,
+            (*run.fallbacks, *reasons),
+            result.is_touched,
+            run.measured_values(),
+            reasons,
         )
+
+
+def _checked(loras: Sequence[LoraStack | None], flow: BoundFlow) -> Sequence[LoraStack | None]:
+    if loras:
+        return loras
+    if any(step.values.get(LORA_PARAM) for step in flow.steps):
+        raise ModelError("the flow names LoRAs, and none were given to the renderer")
+    return (None,) * len(flow.steps)
 
 
 def _cut_color(plate: Plate, window: Box) -> tuple[Plane, Plane, Plane]:

@@ -1,14 +1,10 @@
-"""The networks that LoRAs were merged into, kept beside their warm bases.
-
-Owns the lookup of the LoRAs that a param names, and what a stack of them is called. Must not know
-memory, frames or sockets.
-"""
+"""The LoRAs that a flow names: their files, read once, and the key of what they make together."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -20,30 +16,32 @@ from kwaflux_models.catalog.lora_merge import Lora, merged, parse_lora
 from kwaflux_models.catalog.user_models import LoraFile, OwnModels
 from kwaflux_models.rendering.effect_api import Value
 
-__all__ = ["LoraStack", "find_stack", "lora_record"]
+__all__ = ["LoraStack", "find_stack", "lora_record", "resolve_loras"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoraStack:
-    """Hold LoRAs as a param names them, each with its file's bytes.
+    """Hold LoRAs as a param names them, with the bytes of their files, read once.
 
     ``key`` is the same for the same bytes with the same weights on the same effect.
+
+    Args:
+        card: The effect's card.
+        uses: Names and weights.
+        files: The bytes of each file.
+        digests: The SHA-256 of each file's bytes.
     """
 
     card: Card
     uses: tuple[LoraUse, ...]
-    files: tuple[bytes, ...]
+    files: tuple[bytes, ...] = field(repr=False)
+    digests: tuple[str, ...]
 
     @property
     def key(self) -> str:
         """What the merged network is kept under."""
         digests = zip(self.uses, self.digests, strict=True)
         return self.card.id + "".join(f"+{digest}:{use.weight!r}" for use, digest in digests)
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """The SHA-256 of each file's bytes."""
-        return tuple(hashlib.sha256(data).hexdigest() for data in self.files)
 
     def merge(self, base: nn.Module) -> nn.Module:
         """Return the base with the LoRAs added; the base stays as it is.
@@ -79,22 +77,29 @@ def find_stack(card: Card, values: Mapping[str, Value], own: OwnModels | None) -
     if own is None:
         raise ModelError("LoRAs were asked for, and there is no models folder to look in")
     found: list[LoraFile] = [own.find_lora(card.id, use, text=text) for use in uses]
-    return LoraStack(card, uses, tuple(file.read()[0] for file in found))
+    files = tuple(file.read()[0] for file in found)
+    digests = tuple(hashlib.sha256(data).hexdigest() for data in files)
+    return LoraStack(card, uses, files, digests)
 
 
-def lora_record(flow: BoundFlow, own: OwnModels | None) -> tuple[str, ...]:
-    """Return a line for every LoRA of a flow: effect, name, weight and its file's SHA-256.
+def resolve_loras(flow: BoundFlow, own: OwnModels | None) -> tuple[LoraStack | None, ...]:
+    """Read the LoRAs of a flow's steps, identities left out, each file once.
+
+    What a task renders with and what its provenance says are both taken from this.
 
     Raises:
         ParamError: One is not there.
         WeightsInvalid: One cannot be read.
     """
-    lines = []
-    for step in flow.without_identities().steps:
-        stack = find_stack(step.card, step.values, own)
-        if stack is not None:
-            lines += [
-                f"{step.card.id}/{use.name}:{use.weight:g} sha256:{digest}"
-                for use, digest in zip(stack.uses, stack.digests, strict=True)
-            ]
-    return tuple(lines)
+    steps = flow.without_identities().steps
+    return tuple(find_stack(step.card, step.values, own) for step in steps)
+
+
+def lora_record(stacks: Sequence[LoraStack | None]) -> tuple[str, ...]:
+    """Return a line for every LoRA: effect, name, weight and its file's SHA-256."""
+    return tuple(
+        f"{stack.card.id}/{use.name}:{use.weight:g} sha256:{digest}"
+        for stack in stacks
+        if stack is not None
+        for use, digest in zip(stack.uses, stack.digests, strict=True)
+    )

@@ -1,8 +1,4 @@
-"""Where an effect looks at a frame before it renders it: a fixed grid of places.
-
-Owns the grid and the tensors of its places. Must not know flows, tiles' plans or which effect
-looks.
-"""
+"""Where an effect measures a frame before it renders it: a fixed grid of places, as tensors."""
 
 from __future__ import annotations
 
@@ -20,15 +16,15 @@ from kwaflux_models.rendering.effect_api import (
     SAMPLE_PX,
     Effect,
     MeasuringEffect,
-    Pictures,
     Samples,
+    TileInput,
     Value,
 )
 from kwaflux_models.rendering.image_contract import Domain
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.step_renderer import Plane, gather
 
-__all__ = ["lone_pictures", "sample_places", "sampled", "source_place"]
+__all__ = ["lone_tile_input", "sample_places", "sample_tensor", "source_place"]
 
 _PLACES_A_SIDE = 4
 
@@ -61,7 +57,7 @@ def source_place(place: Box, *, scale: int) -> Box:
 
 
 @torch.inference_mode()
-def sampled(plates: Iterable[tuple[Plate, Box]], *, domain: Domain, device: Device) -> Tensor:
+def sample_tensor(plates: Iterable[tuple[Plate, Box]], *, domain: Domain, device: Device) -> Tensor:
     """Return (N, 3, side, side) float32 on the device: places in the domain's working curve.
 
     Values are held to the faded end of the trained range; NaN and Inf are filled in.
@@ -74,14 +70,14 @@ def sampled(plates: Iterable[tuple[Plate, Box]], *, domain: Domain, device: Devi
     return torch.cat([_prepared(plate, place, domain, device) for plate, place in plates])
 
 
-def lone_pictures(
+def lone_tile_input(
     effect: Effect,
     network: nn.Module,
     *,
     tile: Tensor,
     card: Card,
     values: Mapping[str, Value],
-) -> Pictures:
+) -> TileInput:
     """Return what ``residual`` is given of a tile outside of a render: to time it, to try it.
 
     The tile stands for every frame of the window, and an effect that measures looks at it alone.
@@ -99,7 +95,7 @@ def lone_pictures(
         sample = tile.float()[..., rows, :][..., columns]
         measured = effect.measure(network, Samples(sample, sample), values)
     count = card.frames_before + 1 + card.frames_after
-    return Pictures(
+    return TileInput(
         lambda: (tile,) * count,
         center=card.frames_before,
         frames=(0,) * count,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -19,10 +19,10 @@ from kwaflux_core.flows.card import Card
 from kwaflux_models.catalog.lora_merge import changed_bytes
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.rendering.device import Device, choose_precision, timed
-from kwaflux_models.rendering.effect_api import NO_VALUES, Effect, Value
-from kwaflux_models.rendering.lora_stacks import LoraStack, find_stack
+from kwaflux_models.rendering.effect_api import Effect
+from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.lru_budget import Residency
-from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 
 __all__ = ["WarmModels"]
@@ -71,28 +71,26 @@ class WarmModels:
         self._sizes: dict[str, int] = {}
 
     @contextmanager
-    def lend(self, card: Card, values: Mapping[str, Value] = NO_VALUES) -> Iterator[LoadedEffect]:
-        """Lend the warm effect of a card, with the LoRAs that its params name.
+    def lend(self, card: Card, loras: LoraStack | None = None) -> Iterator[LoadedEffect]:
+        """Lend the warm effect of a card, with LoRAs merged into its network.
 
         What is cold is loaded or merged first. A merged network is kept beside its base and is
         the first to go when memory is short; the base is never changed.
 
         Raises:
-            ParamError: A LoRA that is not there.
             WeightsInvalid: Weights are missing or altered, or a LoRA does not fit them.
             OutOfMemory: It can never fit into the budget.
         """
-        stack = find_stack(card, values, self._registry.own)
         with self._lend_base(card) as base:
-            if stack is None:
+            if loras is None:
                 yield base
                 return
-            merged = self._merge(stack, base)
-            self._residency.pin(stack.key)
+            merged = self._merge(loras, base)
+            self._residency.pin(loras.key)
             try:
                 yield merged
             finally:
-                self._residency.unpin(stack.key)
+                self._residency.unpin(loras.key)
 
     @contextmanager
     def _lend_base(self, card: Card) -> Iterator[LoadedEffect]:
@@ -179,7 +177,7 @@ def _measure(
     def seconds(dtype: torch.dtype) -> float:
         tile = texture.to(device.torch, dtype).contiguous(memory_format=torch.channels_last)
         probe = copy.deepcopy(network).to(dtype)
-        pictures = lone_pictures(effect, probe, tile=tile, card=card, values=values)
+        pictures = lone_tile_input(effect, probe, tile=tile, card=card, values=values)
         if pictures.measured is not None and pictures.measured.refusal:
             return _UNKNOWN_S
 

@@ -1,11 +1,9 @@
-"""Results of a flow's first steps, kept while the plates that they were made of are held.
+"""A cache of the results of a flow's leading steps, which lives as long as their source plates.
 
-Owns how long a result lives. Must not know how one is made.
-
-A step that reads neighbors wants the result of the steps before it for each of them, and the next
-frame of a shot wants most of the same again. A result is kept as long as every source plate it was
-made of is held by somebody else, which is as long as frames that read them are under way: what is
-kept ends with the job, and nothing has to be told when.
+A step that reads neighbors needs the result of the steps before it for each of them, and the next
+frame of a shot needs most of the same again. An entry lives as long as something else holds every
+source plate it was made of, which is as long as frames that read them are under way: the cache
+empties itself with the job.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from kwaflux_core.geometry import Box
 from kwaflux_models.rendering.device import Precision
 from kwaflux_models.rendering.effect_api import Measured
 from kwaflux_models.rendering.plate import Plate
-from kwaflux_models.rendering.step_renderer import Painted, Plane
+from kwaflux_models.rendering.step_renderer import Plane, StepResult
 
-__all__ = ["Kept", "KeptSteps", "Sources"]
+__all__ = ["CachedStep", "Sources", "StepCache"]
 
 Sources: TypeAlias = tuple[tuple[int, Plate], ...]
 """Frames' numbers and their plates, all that a result was made of."""
@@ -30,28 +28,28 @@ _Key: TypeAlias = tuple[str, Box, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedStep:
     """Hold the result of a flow's first steps for one frame.
 
     Args:
-        painted: The result.
+        result: The result.
         measured: What the steps found out about the frame, under the number of the step, from 1.
         precisions: What the steps ran in, under the same.
     """
 
-    painted: Painted
+    result: StepResult
     measured: Mapping[int, Measured]
     precisions: Mapping[int, Precision]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    kept: Kept
+    cached: CachedStep
     sources: tuple[weakref.ref[Plane], ...] = field(repr=False)
 
 
-class KeptSteps:
-    """Keep results under the steps, the box and the plates that they were made of.
+class StepCache:
+    """Cache results by the steps, the box and the plates that they were made of.
 
     Thread: any. Plates may be let go by another thread than the one that renders.
     """
@@ -64,42 +62,44 @@ class KeptSteps:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, steps: str, box: Box, sources: Sources) -> Kept | None:
-        """Return what was kept, or None."""
+    def find(self, steps: str, box: Box, sources: Sources) -> CachedStep | None:
+        """Return the cached result, or None."""
         with self._lock:
             key = _key(steps, box, sources)
             entry = self._entries.pop(key, None)
             if entry is None:
                 return None
             self._entries[key] = entry  # the one used last stands last
-            return entry.kept
+            return entry.cached
 
-    def keep(self, steps: str, box: Box, sources: Sources, kept: Kept, *, limit: int) -> None:
-        """Keep a result; the longest unused of the same steps goes when there are too many.
+    def put(
+        self, steps: str, box: Box, sources: Sources, cached: CachedStep, *, limit: int
+    ) -> None:
+        """Cache a result; the least recently used of the same steps goes when there are too many.
 
-        A result that is a source plate itself is not kept: it would hold what it waits for.
+        A result that is a source plate itself is not cached: it would keep itself alive.
 
         Args:
-            steps: The flow's first steps, spelled out.
+            steps: Names the leading steps, their params and their LoRAs.
             box: The pixels that were asked for.
             sources: What the result was made of.
-            kept: The result.
+            cached: The result.
             limit: How many of the same steps there may be.
         """
         own = {id(plane) for _, plate in sources for plane in plate.color}
-        if any(id(plane) in own for plane in kept.painted.plate.color):
+        if any(id(plane) in own for plane in cached.result.plate.color):
             return
         key = _key(steps, box, sources)
         forget = self._forgetter(key)
         references = tuple(weakref.ref(plate.color[0], forget) for _, plate in sources)
         with self._lock:
-            self._entries[key] = _Entry(kept, references)
+            self._entries[key] = _Entry(cached, references)
             same = [other for other in self._entries if other[0] == steps]
             for other in same[: max(0, len(same) - limit)]:
                 del self._entries[other]
 
     def clear(self) -> None:
-        """Let everything go, when memory is short."""
+        """Drop every entry, when memory is short."""
         with self._lock:
             self._entries.clear()
 

@@ -1,12 +1,8 @@
-"""One step of a flow on one frame: tiles are gathered, computed and put down.
-
-Owns a tile's way from the plate's planes through ``contract`` and an effect into the result's
-planes. Must not know flows, frames' numbers or where planes come from.
-"""
+"""Apply one step of a flow to one frame, tile by tile, and blend it by the image contract."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -22,11 +18,20 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_core.tiling import Tile, mirrored_indices, plan_tiles
 from kwaflux_models.rendering.device import Device, Precision, Upload
-from kwaflux_models.rendering.effect_api import Effect, Measured, Pictures
+from kwaflux_models.rendering.effect_api import Effect, Measured, TileInput
 from kwaflux_models.rendering.image_contract import Domain, Prepared
 from kwaflux_models.rendering.plate import Plate
 
-__all__ = ["Allocate", "Around", "LoadedEffect", "Painted", "Painter", "Plane", "cut", "gather"]
+__all__ = [
+    "Allocate",
+    "LoadedEffect",
+    "Plane",
+    "StepRenderer",
+    "StepResult",
+    "TemporalInput",
+    "cut",
+    "gather",
+]
 
 Plane: TypeAlias = npt.NDArray[np.float32]
 Allocate: TypeAlias = Callable[[int, int], tuple[Plane, Plane, Plane]]
@@ -49,7 +54,7 @@ class LoadedEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class StepResult:
     """A plate after a step.
 
     Args:
@@ -64,7 +69,7 @@ class Painted:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class TemporalInput:
     """Hold what a step reads for one frame: the plates of its temporal window.
 
     Args:
@@ -80,13 +85,13 @@ class Around:
     whole: Box
 
 
-class Painter:
+class StepRenderer:
     """Apply one bound step to one plate.
 
     Args:
         step: The effect's card and its param values.
         loaded: The warm effect.
-        around: What it reads.
+        source: What it reads.
         measured: What the effect found out about the frame. Where it refuses to do its work, no
             tile is given to it.
         device: Where the network runs.
@@ -98,7 +103,7 @@ class Painter:
         step: BoundStep,
         *,
         loaded: LoadedEffect,
-        around: Around,
+        source: TemporalInput,
         measured: Measured | None,
         device: Device,
         config: ColorConfig,
@@ -106,11 +111,11 @@ class Painter:
         self._step = step
         self._loaded = loaded
         # A frame that stands in for another is gathered and prepared once.
-        distinct = {id(plate): plate for plate in around.plates}
+        distinct = {id(plate): plate for plate in source.plates}
         self._plates = tuple(distinct.values())
-        self._places = tuple(list(distinct).index(id(plate)) for plate in around.plates)
-        self._around = around
-        self._source = around.plates[around.center]
+        self._places = tuple(list(distinct).index(id(plate)) for plate in source.plates)
+        self._around = source
+        self._source = source.plates[source.center]
         self._measured = measured
         self._device = device
         self._scale = step.card.scale_of(step.values)
@@ -124,15 +129,16 @@ class Painter:
         self._staged: dict[int, Plane] = {}
         self._beyond = 0
 
-    def paint(
-        self, region: Box, *, tile_px: int, allocate: Allocate
-    ) -> Generator[None, None, Painted]:
-        """Render every tile of a region of the source; yield before each.
+    def render(
+        self, region: Box, *, tile_px: int, allocate: Allocate, checkpoint: Callable[[], None]
+    ) -> StepResult:
+        """Render every tile of a region of the source.
 
         Args:
             region: Part of the source's data window.
             tile_px: Side of a tile without its halo.
             allocate: Gives the result's planes, at the result's scale.
+            checkpoint: Called before each tile.
         """
         card = self._step.card
         tiles = plan_tiles(
@@ -147,7 +153,7 @@ class Painter:
         finish_last: Callable[[], None] = _nothing
         uploads = self._device.uploaded(partial(self._gathered, tile) for tile in tiles)
         for tile, upload in zip(tiles, uploads, strict=True):
-            yield
+            checkpoint()
             out = self._compute(tile, upload)
             if out is None and self._result is None:
                 untouched.append(tile)
@@ -157,17 +163,17 @@ class Painter:
             finish_last()
             finish_last = finish
         finish_last()
-        return self._painted(region, window)
+        return self._finished(region, window)
 
-    def _painted(self, region: Box, window: Box) -> Painted:
+    def _finished(self, region: Box, window: Box) -> StepResult:
         if self._result is None:
-            return Painted(self._source, is_touched=False)
+            return StepResult(self._source, is_touched=False)
         alpha = self._source.alpha
         if alpha is not None:
             alpha = _enlarged_plane(cut(alpha, region, self._source.window), self._scale)
         plate = replace(self._source, color=self._result, alpha=alpha, window=window)
         share = self._beyond / (3 * window.area_px)
-        return Painted(plate, is_touched=True, beyond_trained=share)
+        return StepResult(plate, is_touched=True, beyond_trained=share)
 
     def _gathered(self, tile: Tile) -> tuple[Plane, ...]:
         """Return a tile's color of every plate once, then the alpha of those with one. Copies."""
@@ -221,7 +227,7 @@ class Painter:
         if self._measured is not None and self._measured.refusal:
             return None
         around = self._around
-        given = Pictures(
+        given = TileInput(
             pictures,
             center=around.center,
             frames=around.frames,

@@ -104,7 +104,7 @@ class LocalRenderer:
             self.warm.lend, device=self.device, config=self.config, tile_px=tile_px
         )
         plate = plate_of(planes)
-        steps = renderer.render(
+        return renderer.render(
             self.bind(flow),
             {1: plate},
             frame=1,
@@ -112,12 +112,6 @@ class LocalRenderer:
             final=self.pool.take,
             region=region,
         )
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                frame: RenderedFrame = done.value
-                return frame
 
 
 def plate_of(planes: npt.NDArray[np.float32]) -> Plate:

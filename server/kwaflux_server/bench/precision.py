@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes
 from kwaflux_server.bench.rows import Row, medians
 
@@ -24,7 +24,7 @@ def precisions(local: LocalRenderer, *, flow: str) -> list[Row]:
         def run(dtype: torch.dtype) -> torch.Tensor:
             picture = tile.to(dtype).contiguous(memory_format=torch.channels_last)
             module = network if dtype == torch.float32 else reduced
-            pictures = lone_pictures(
+            pictures = lone_tile_input(
                 loaded.effect, module, tile=picture, card=step.card, values=step.values
             )
             residual = loaded.effect.residual(module, pictures, step.values)

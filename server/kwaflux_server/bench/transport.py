@@ -14,7 +14,7 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.images.image import SCENE_LINEAR
 from kwaflux_core.tiling import plan_tiles
 from kwaflux_models.rendering.image_contract import Domain
-from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_models.rendering.step_renderer import gather
 from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image, plate_of
 from kwaflux_server.bench.rows import Row, medians
@@ -106,19 +106,19 @@ def _network_alone(
         plate.window, frame=plate.window, tile_px=512, halo_px=card.halo_px, align_px=card.align_px
     )
     inputs = []
-    with local.warm.lend(card, step.values) as loaded, torch.inference_mode():
+    with local.warm.lend(card) as loaded, torch.inference_mode():
         for tile in tiles:
             raw = torch.from_numpy(gather(plate.color, tile.read, plate.window))
             picture = domain.for_network(domain.prepare(raw, None), dtype=torch.float32)
             picture = picture.contiguous(memory_format=torch.channels_last)
             inputs.append(
-                lone_pictures(
+                lone_tile_input(
                     loaded.effect, loaded.network, tile=picture, card=card, values=step.values
                 )
             )
 
     def run() -> None:
-        with local.warm.lend(card, step.values) as loaded, torch.inference_mode():
+        with local.warm.lend(card) as loaded, torch.inference_mode():
             for pictures in inputs:
                 loaded.effect.residual(loaded.network, pictures, step.values)
 

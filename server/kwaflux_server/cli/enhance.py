@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, Protocol, TypeAlias, cast
+from typing import Annotated, Protocol
 
 import typer
 from rich.progress import (
@@ -24,11 +24,11 @@ from rich.progress import (
 from rich.text import Text
 
 from kwaflux_core.client.client import Client
-from kwaflux_core.errors import KwafluxError, RequestError
-from kwaflux_core.protocol.messages import JobDone, JobEvent, Submit
+from kwaflux_core.errors import KwafluxError
+from kwaflux_core.protocol.messages import JobDone, JobEvent, RenderOptions, Submit
 from kwaflux_core.settings.settings import load_server_settings, settings_file
 from kwaflux_server.cli.console import OUT, say_error, say_json
-from kwaflux_server.cli.options import AsJson, Endpoint
+from kwaflux_server.cli.options import AsJson, Endpoint, with_render_options
 from kwaflux_server.gateway.supervisor import WORKER_ENVIRON
 from kwaflux_server.launcher import ensure_server
 
@@ -36,8 +36,6 @@ __all__ = ["ALL_GOOD", "NOTHING_DONE", "SOME_NEED_ATTENTION", "enhance", "exit_s
 
 ALL_GOOD, SOME_NEED_ATTENTION, NOTHING_DONE = 0, 1, 2
 _NO_LIMIT_S = 365 * 86400.0
-Existing: TypeAlias = Literal["replace", "skip", "verify"]
-Alpha: TypeAlias = Literal["premultiplied", "straight"]
 
 
 class _Job(Protocol):
@@ -51,6 +49,7 @@ class _Job(Protocol):
     def cancel(self) -> None: ...
 
 
+@with_render_options
 def enhance(
     source: Annotated[
         str, typer.Argument(help="plate.####.exr, plate.%04d.exr, one picture, or a movie.")
@@ -63,18 +62,7 @@ def enhance(
     frames: Annotated[
         str, typer.Option(help="1001-1100x2, or a list; none: all that are there.")
     ] = "",
-    colorspace: Annotated[
-        str, typer.Option(help="OCIO name of the source's colorspace; none: what the file says.")
-    ] = "",
-    layer: Annotated[str, typer.Option(help="Layer or view to enhance; none: R, G, B.")] = "",
-    alpha: Annotated[str, typer.Option(help="premultiplied or straight.")] = "premultiplied",
-    half: Annotated[bool, typer.Option("--half", help="Write 16-bit float color.")] = False,
-    compression: Annotated[
-        str, typer.Option(help="none, ZIP, ZIPS, PIZ ...; none given: the source's if lossless.")
-    ] = "",
-    existing: Annotated[
-        str, typer.Option(help="What is there already: replace, skip, or verify and keep if good.")
-    ] = "replace",
+    options: RenderOptions,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Render in this process, without a server.")
     ] = False,
@@ -91,12 +79,7 @@ def enhance(
         os.path.abspath(target),
         flow,
         frames,
-        colorspace,
-        cast(Alpha, _one_of("--alpha", alpha, ("premultiplied", "straight"))),
-        layer,
-        half,
-        compression,
-        cast(Existing, _one_of("--existing", existing, ("replace", "skip", "verify"))),
+        options,
     )
     opened = _embedded(submit) if embedded else _served(submit, endpoint, as_json=as_json)
     good: list[int] = []
@@ -146,12 +129,7 @@ def _served(
             submit.target,
             flow=submit.flow,
             frames=submit.frames,
-            colorspace=submit.colorspace,
-            alpha=submit.alpha,
-            layer=submit.layer,
-            half=submit.half,
-            compression=submit.compression,
-            existing=submit.existing,
+            options=submit.options,
         )
         yield job, job.events(timeout_s=_NO_LIMIT_S)
 
@@ -208,7 +186,7 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
             if event.state == "started":
                 continue
             progress.update(bar, completed=event.done)
-            for name, value in event.measured.items():
+            for name, value in ({} if event.report is None else event.report.measured).items():
                 measured.setdefault(name, []).append(value)
             for text in _attention(event, told=told):
                 progress.console.print(text, markup=False)
@@ -232,13 +210,15 @@ def _attention(event: JobEvent, *, told: set[str]) -> list[str]:
 
     A warning is told with the first frame that has it, and not again: a movie's are of every frame.
     """
-    texts = [f"frame {event.frame}: {text}" for text in event.warnings if text not in told]
-    told.update(event.warnings)
-    texts += [f"frame {event.frame} needs attention: {reason}" for reason in event.attention]
+    report, texts = event.report, []
+    if report is not None:
+        texts += [f"frame {event.frame}: {text}" for text in report.warnings if text not in told]
+        told.update(report.warnings)
+        texts += [f"frame {event.frame} needs attention: {reason}" for reason in report.attention]
     if event.error is not None:
         hint = f" ({event.error.hint})" if event.error.hint else ""
         texts.append(f"frame {event.frame} needs attention: {event.error.message}{hint}")
-    receipt = event.receipt
+    receipt = None if report is None else report.receipt
     if receipt is not None and receipt.nan_count + receipt.inf_count:
         texts.append(
             f"frame {event.frame}: {receipt.nan_count} NaN and {receipt.inf_count} Inf passed "
@@ -264,13 +244,11 @@ def _summary(done: JobDone) -> str:
 
 def _without_none(event: JobEvent) -> dict[str, object]:
     values = {field.name: getattr(event, field.name) for field in fields(event)}
+    report = values.pop("report")
+    if report is not None:
+        values |= {field.name: getattr(report, field.name) for field in fields(report)}
+        del values["provenance"]  # it stands in the file
     return {name: value for name, value in values.items() if value not in (None, "", (), {})}
-
-
-def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise RequestError(f"{option} {value!r}", hint=f"choose one of: {', '.join(choices)}")
-    return value
 
 
 class _FramesPerSecond(ProgressColumn):

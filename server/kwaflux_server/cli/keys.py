@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Annotated
 import typer
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.settings.settings import settings_file
 from kwaflux_core.transport.curve import make_keys
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
@@ -27,16 +25,14 @@ def keys(
     client: Annotated[
         str, typer.Option(help="Also make a pair for a client of this name, and admit it.")
     ] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="The folder; default: keys beside settings.toml.")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder.")] = Path("~/.config/kwaflux/keys"),
     as_json: AsJson = False,
 ) -> None:
     """Make CURVE key pairs for a server on another machine, and one for each client of it.
 
     The server's pair is made once; keys that are there are never replaced.
     """
-    folder = (out or settings_file(os.environ).parent / "keys").expanduser().absolute()
+    folder = out.expanduser().absolute()
     if client and not re.fullmatch(r"[A-Za-z0-9_-]+", client):
         raise SettingsError(
             f"{client!r} is no name for a key", hint="use letters, digits, - and _ alone"

@@ -1,12 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share; those of a render are made from its record."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import typer
 
-__all__ = ["AsJson", "Endpoint"]
+from kwaflux_core.protocol.render_options import RenderOptions
+
+__all__ = ["AsJson", "Endpoint", "with_render_options"]
 
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line instead of words.")
@@ -15,3 +21,39 @@ Endpoint: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Where the server is: ipc:///path or tcp://host:port. Default: your own."),
 ]
+
+
+def with_render_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command one option for every field of ``RenderOptions``.
+
+    Args:
+        command: A command with a keyword ``options: RenderOptions``, which it gets filled.
+    """
+    hints = get_type_hints(RenderOptions)
+    names = [entry.name for entry in fields(RenderOptions)]
+    signature = inspect.signature(command, eval_str=True)
+    flags = []
+    for entry in fields(RenderOptions):
+        # A bool is a flag without its opposite: --half, and no --no-half.
+        spelled = (f"--{entry.name}",) if hints[entry.name] is bool else ()
+        option = typer.Option(*spelled, help=entry.metadata["help"])
+        flags.append(
+            inspect.Parameter(
+                entry.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=entry.default,
+                annotation=Annotated[hints[entry.name], option],
+            )
+        )
+
+    @wraps(command)
+    def run(*args: Any, **given: Any) -> int:
+        options = RenderOptions(**{name: given.pop(name) for name in names})
+        return command(*args, options=options, **given)
+
+    kept: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        kept += flags if parameter.name == "options" else [parameter]
+    run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
+    return run

@@ -144,8 +144,8 @@ class Service:
             self.onlooker.step()
             if event.state == "done":
                 first_s = first_s or time.monotonic() - began_s
-                if event.receipt is not None:
-                    receipts.append(event.receipt)
+                if event.report is not None:
+                    receipts.append(event.report.receipt)
             else:
                 failures.append((event.frame, _error_of(event.error)))
         done = job.result()

@@ -338,10 +338,11 @@ class Dispatcher:
 def _log_frame(job: str, frame: int, answer: Rendered | Failed) -> None:
     """Log what a person will want to know of a job's frame afterwards."""
     if isinstance(answer, Rendered):
-        for text in answer.attention:
+        for text in answer.report.attention:
             _LOG.warning("job %s frame %d needs attention: %s", job, frame, text)
-        if answer.measured:
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in answer.measured.items())
+        measured = answer.report.measured
+        if measured:
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
             _LOG.info("job %s frame %d: %s", job, frame, numbers)
     elif answer.code != "cancelled":
         _LOG.warning("job %s frame %d: %s", job, frame, answer.message)

@@ -19,7 +19,6 @@ from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.flows.preset import Preset
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
-    PROTOCOL_VERSION,
     Beat,
     Cancel,
     DescribeEffects,
@@ -211,13 +210,11 @@ class Gateway:
         welcome = Welcome(
             session.name,
             __version__,
-            PROTOCOL_VERSION,
             self._host_id,
             "" if self._rings is None else str(self._rings.path),
             Limits(
                 settings.frame_bytes_max,
                 settings.message_bytes_max,
-                settings.requests_in_flight_max,
                 settings.ring_bytes_max,
             ),
             settings.beat_s,

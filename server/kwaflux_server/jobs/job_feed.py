@@ -118,15 +118,8 @@ class JobFeed:
             flow=submit.flow,
             frame=task.frame,
             sources=self._sources(task),
-            target=PathTarget(
-                os.fspath(task.target_path),
-                half=submit.half,
-                existing=submit.existing,
-                compression=submit.compression,
-            ),
-            colorspace=submit.colorspace,
-            alpha=submit.alpha,
-            layer=submit.layer,
+            target=PathTarget(os.fspath(task.target_path)),
+            options=submit.options,
             urgency=submit.urgency,
         )
 
@@ -149,7 +142,7 @@ class JobFeed:
         del self._out[frame]
         if isinstance(answer, Rendered):
             self._ended[answer.state] += 1
-            self._with_attention += bool(answer.attention)
+            self._with_attention += bool(answer.report.attention)
             return JobEvent(
                 self.job,
                 frame,
@@ -157,11 +150,7 @@ class JobFeed:
                 path=os.fspath(task.target_path),
                 done=self._ended.total(),
                 total=len(self._tasks),
-                receipt=answer.receipt,
-                timings=answer.timings,
-                warnings=answer.warnings,
-                measured=answer.measured,
-                attention=answer.attention,
+                report=answer.report,
             )
         if answer.code == Cancelled.code:
             self._ended["cancelled"] += 1

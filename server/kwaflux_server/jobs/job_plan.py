@@ -99,7 +99,7 @@ def _plan_movie(submit: Submit, *, frame_bytes_max: int) -> JobPlan:
     from kwaflux_server.movie.probe import probe_movie
 
     movie = probe_movie(submit.source, frame_bytes_max=frame_bytes_max)
-    if not submit.colorspace and not movie.interop_id:
+    if not submit.options.colorspace and not movie.interop_id:
         raise untagged(submit.source, movie.tags)
     tasks = plan(submit.source, submit.target, submit.frames, movie_frames=movie.frames)
     return JobPlan(tuple(task.frame for task in tasks), tuple(movie.frames), is_movie=True)
@@ -109,11 +109,12 @@ def _check_options(submit: Submit) -> None:
     """Refuse what can be seen to be wrong before the first frame: once, and not frame by frame."""
     check_source(submit.source)
     check_target(submit.target)
-    if submit.colorspace:
-        ColorConfig.default().resolve(submit.colorspace)
-    if submit.compression and submit.compression.lower() not in COMPRESSIONS:
+    colorspace, compression = submit.options.colorspace, submit.options.compression
+    if colorspace:
+        ColorConfig.default().resolve(colorspace)
+    if compression and compression.lower() not in COMPRESSIONS:
         raise RequestError(
-            f"there is no compression {submit.compression!r}",
+            f"there is no compression {compression!r}",
             hint=f"choose one of: {', '.join(COMPRESSIONS)}",
         )
 

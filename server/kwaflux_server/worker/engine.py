@@ -1,9 +1,9 @@
-"""Lead tasks through reading, computing and writing; the most urgent one computes.
+"""Read, compute and write tasks; the most urgent one computes.
 
 Owns the threads of a worker: readers and writers beside the one that computes, which is the
-caller of ``run``. A task computes as a generator that yields between tiles, so that a more urgent
-one can go first and a cancelled one ends within a tile. Must not know sockets: a worker process
-and ``kwaflux enhance --embedded`` run the same engine.
+caller of ``run``. Between tiles a render calls a checkpoint, in which a more urgent task is
+rendered and a cancelled one ends. Must not know sockets: a worker process and
+``kwaflux enhance --embedded`` run the same engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,7 +31,7 @@ from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Ur
 from kwaflux_models.catalog.user_models import OwnModels
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
-from kwaflux_models.rendering.lora_stacks import lora_record
+from kwaflux_models.rendering.lora_stacks import LoraStack, lora_record, resolve_loras
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_server.worker.frame_io import Fetched, Frames, Parts
 from kwaflux_server.worker.provenance import Provenance
@@ -57,7 +57,7 @@ class _Task:
     is_cancelled: bool = False
     fetched: Fetched | None = None
     provenance: Provenance | None = None
-    steps: Generator[None, None, RenderedFrame] | None = None
+    loras: tuple[LoraStack | None, ...] = ()
     compute_s: float = 0.0
 
 
@@ -113,12 +113,12 @@ class Engine:
     @property
     def device(self) -> Device:
         """The device frames are computed on."""
-        return self._renderer.device
+        return self._renderer.context.device
 
     @property
     def config(self) -> ColorConfig:
         """The OCIO config colorspaces are looked up in."""
-        return self._renderer.config
+        return self._renderer.context.config
 
     def submit(self, task_id: int, request: Render, parts: Parts = ()) -> None:
         """Take a task; its answer comes through ``answer``, whatever happens."""
@@ -167,13 +167,13 @@ class Engine:
             del entry  # what it holds must not outlive it while nothing else comes
 
     def _compute(self, entry: _Entry) -> None:
-        """Advance a task to its end; more urgent ones that become ready meanwhile go first."""
+        """Render a task; more urgent ones that become ready meanwhile go first."""
         task = entry.task
         if task.request.urgency != "interactive":
             self._answer(task.id, Started(), ())
 
-        def advance(task: _Task) -> None:
-            frame = self._advance(task, entry.order)
+        def render(task: _Task) -> None:
+            frame = self._render(task, entry.order)
             if self._is_direct(task.request):
                 self._deliver(task, frame)
             else:
@@ -181,37 +181,36 @@ class Engine:
                     self._guarded, task, lambda written: self._deliver(written, frame)
                 )
 
-        self._guarded(task, advance)
+        self._guarded(task, render)
 
-    def _advance(self, task: _Task, order: int) -> RenderedFrame:
-        steps = self._begin(task)
-        spent_s, begun_s = 0.0, time.perf_counter()
-        while True:
-            if task.is_cancelled:
-                raise Cancelled("the request was cancelled")
-            try:
-                next(steps)
-            except StopIteration as done:
-                task.compute_s = spent_s + time.perf_counter() - begun_s
-                frame: RenderedFrame = done.value
-                return frame
-            while (urgent := self._more_urgent(order)) is not None:
-                spent_s += time.perf_counter() - begun_s
-                self._compute(urgent)
-                begun_s = time.perf_counter()
-
-    def _begin(self, task: _Task) -> Generator[None, None, RenderedFrame]:
+    def _render(self, task: _Task, order: int) -> RenderedFrame:
         request, fetched = task.request, task.fetched
         if fetched is None:
             raise WorkerError("a task was computed before its pixels came")
-        return self._renderer.render(
+        begun_s, others_s = time.perf_counter(), 0.0
+
+        def checkpoint() -> None:
+            nonlocal others_s
+            if task.is_cancelled:
+                raise Cancelled("the request was cancelled")
+            while (urgent := self._more_urgent(order)) is not None:
+                left_s = time.perf_counter()
+                self._compute(urgent)
+                others_s += time.perf_counter() - left_s
+
+        checkpoint()
+        frame = self._renderer.render(
             self._bind(request.flow),
             fetched.plates,
             frame=request.frame,
             scratch=self._pool.take,
             final=lambda height, width: self._frames.final_planes(request, height, width),
             region=None if request.region is None else Box(*request.region),
+            loras=task.loras,
+            checkpoint=checkpoint,
         )
+        task.compute_s = time.perf_counter() - begun_s - others_s
+        return frame
 
     def _more_urgent(self, order: int) -> _Entry | None:
         with self._condition:
@@ -223,13 +222,14 @@ class Engine:
         if task.is_cancelled:
             raise Cancelled("the request was cancelled")
         flow: BoundFlow = self._bind(task.request.flow)
+        task.loras = resolve_loras(flow, self._own)
         task.provenance = Provenance(
             task.request,
             flow,
             self.device,
             self.config.name,
             self._version,
-            lora_record(flow, self._own),
+            lora_record(task.loras),
         )
         task.fetched = self._frames.fetch(task.request, flow, task.parts, task.provenance)
         if task.fetched.standing is not None:

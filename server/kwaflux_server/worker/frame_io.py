@@ -26,6 +26,7 @@ from kwaflux_core.images.lanczos import scaled_image
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
+    FrameReport,
     InlinePixels,
     PathPixels,
     PathTarget,
@@ -134,11 +135,11 @@ class Frames:
         files = self._reader.files(request)
         if isinstance(main.pixels, PathPixels) and isinstance(target, PathTarget):
             is_there = Path(target.path).exists()
-            if is_there and target.existing == "skip":
+            if is_there and request.options.existing == "skip":
                 return Fetched({}, standing=_standing(request, target))
             digest = files[request.frame].digest()
             neighbors = provenance.neighbors_digest(lambda frame: files[frame].digest())
-            if is_there and target.existing == "verify":
+            if is_there and request.options.existing == "verify":
                 expected = provenance.result_hash(digest, neighbors_digest=neighbors)
                 said = standing_record(target.path, expected)
                 if said is not None:
@@ -170,7 +171,7 @@ class Frames:
             KwafluxError: Whatever keeps the result from its target, typed.
         """
         start = time.perf_counter()
-        target = request.target
+        target, options = request.target, request.options
         warnings: tuple[str, ...] = ()
         parts: tuple[memoryview, ...] = ()
         record = provenance.record(frame, fetched.digest, neighbors_digest=fetched.neighbors_digest)
@@ -181,11 +182,11 @@ class Frames:
             if isinstance(target, PathTarget):
                 pixels = PathPixels(target.path)
                 warnings += write_image(
-                    target.path, picture, compression=target.compression, half=target.half
+                    target.path, picture, compression=options.compression, half=options.half
                 )
             else:
                 pixels = ExrPixels(0)
-                data = exr_to_bytes(picture, compression=target.compression, half=target.half)
+                data = exr_to_bytes(picture, compression=options.compression, half=options.half)
                 parts = (memoryview(data),)
         elif isinstance(target, ShmTarget):
             pixels = self._into_ring(request, target, frame)
@@ -193,17 +194,15 @@ class Frames:
             pixels = InlinePixels(0, Planes(frame.window.as_tuple(), ("R", "G", "B")))
             parts = (np.stack(frame.color).data.cast("B"),)
         timings = Timings(fetched.read_s, compute_s, time.perf_counter() - start)
-        message = Rendered(
-            request.frame,
-            pixels,
+        report = FrameReport(
             frame.receipt,
-            record,
             timings,
             warnings=warnings,
             measured=dict(frame.measured),
-            attention=frame.refusals,
+            attention=frame.skip_reasons,
+            provenance=record,
         )
-        return Delivery(message, parts)
+        return Delivery(Rendered(request.frame, pixels, report), parts)
 
     def final_planes(self, request: Render, height: int, width: int) -> tuple[Plane, Plane, Plane]:
         """Return the planes that a request's result is rendered into: its slab, where it has one.
@@ -235,15 +234,15 @@ class Frames:
     ) -> Image:
         """Return the picture as it will be stored, with what it says of itself."""
         picture = _put_back(request, fetched, frame)
-        target = request.target
+        target, options = request.target, request.options
         main = _main_source(request).pixels
         is_light = not isinstance(main, PathPixels) or is_exr(main.path)
         if is_light and is_file(target, _DISPLAY_SUFFIXES):
-            layer = picture.find_layer(request.layer)
+            layer = picture.find_layer(request.options.layer)
             picture = recolored(picture, layer, SRGB_ENCODED, config=self._config)
         said = dict(record)
-        if isinstance(target, PathTarget) and target.compression.lower() in _EXACT:
-            said["pixels"] = pixel_digest(picture, half=target.half)
+        if isinstance(target, PathTarget) and options.compression.lower() in _EXACT:
+            said["pixels"] = pixel_digest(picture, half=options.half)
         attributes = header_attributes(said, frame.receipt)
         first = picture.parts[0]
         first = replace(first, attributes={**first.attributes, **attributes})
@@ -299,9 +298,6 @@ def _standing(request: Render, target: PathTarget, *, attention: str = "") -> Re
     return Rendered(
         request.frame,
         PathPixels(target.path),
-        _NO_RECEIPT,
-        {},
-        Timings(),
+        FrameReport(_NO_RECEIPT, attention=(attention,) if attention else ()),
         state="skipped",
-        attention=(attention,) if attention else (),
     )

@@ -26,7 +26,6 @@ from kwaflux_core.errors import KwafluxError, ProtocolError
 from kwaflux_core.images.exr.read import set_exr_threads
 from kwaflux_core.protocol.codec import CodecLimits, decode, encode
 from kwaflux_core.protocol.messages import (
-    PROTOCOL_VERSION,
     Cancel,
     Message,
     Render,
@@ -182,9 +181,7 @@ def make_engine(
     device, registry, pool = Device(options.device), Registry.discover(), PlanePool()
 
     def told(resident: tuple[str, ...]) -> None:
-        ready = WorkerReady(
-            name, device.name, device.label, os.getpid(), PROTOCOL_VERSION, resident
-        )
+        ready = WorkerReady(name, device.name, device.label, os.getpid(), resident)
         put(0, ready, ())
 
     warm = WarmModels(
@@ -200,7 +197,7 @@ def make_engine(
     frames = Frames(
         rings,
         pool=pool,
-        config=renderer.config,
+        config=renderer.context.config,
         frame_bytes_max=options.frame_bytes_max,
         guard=PathGuard(options.roots),
     )

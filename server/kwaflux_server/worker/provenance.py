@@ -104,12 +104,12 @@ class Provenance:
             "weights": [
                 weights.sha256 for step in self.flow.steps for weights in step.card.weights
             ],
-            "colorspace": request.colorspace,
-            "alpha": request.alpha,
-            "layer": request.layer,
+            "colorspace": request.options.colorspace,
+            "alpha": request.options.alpha,
+            "layer": request.options.layer,
             "region": request.region,
             "config": self.config,
-            "half": isinstance(target, (PathTarget, ExrTarget)) and target.half,
+            "half": isinstance(target, (PathTarget, ExrTarget)) and request.options.half,
         }
         if self.loras:
             made_of["loras"] = list(self.loras)
@@ -129,7 +129,7 @@ class Provenance:
         record["fallbacks"] = ", ".join(frame.fallbacks)
         # Always there: a plate may bring what an earlier run said of itself.
         record["measured"] = json.dumps(dict(frame.measured), sort_keys=True)
-        record["attention"] = "; ".join(frame.refusals)
+        record["attention"] = "; ".join(frame.skip_reasons)
         record["ocio_config"] = self.config
         if source_digest:
             record["source"] = f"sha256:{source_digest}"

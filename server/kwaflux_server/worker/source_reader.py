@@ -96,7 +96,12 @@ class SourceReader:
         if isinstance(pixels, (ShmPixels, InlinePixels)):
             found = Decoded(self._raw(request, pixels, parts))
         elif isinstance(pixels, PathPixels):
-            reading = (request.colorspace, request.alpha, request.layer, _wants_light(request))
+            reading = (
+                request.options.colorspace,
+                request.options.alpha,
+                request.options.layer,
+                _wants_light(request),
+            )
             found = files[source.frame].decoded(
                 reading,
                 lambda: self._decoded(request, source, parts),
@@ -109,12 +114,12 @@ class SourceReader:
 
     def _decoded(self, request: Render, source: Source, parts: Parts) -> Decoded:
         picture = self._picture(request, source, parts)
-        layer = picture.find_layer(request.layer)
+        layer = picture.find_layer(request.options.layer)
         return Decoded(Plate.from_image(picture, layer), picture, layer)
 
     def _picture(self, request: Render, source: Source, parts: Parts) -> Image:
         if isinstance(source.pixels, PathPixels):
-            path, said = source.pixels.path, request.colorspace
+            path, said = source.pixels.path, request.options.colorspace
             if is_movie(path):
                 image = self._movies.picture(path, source.frame, colorspace=said)
             else:
@@ -125,16 +130,16 @@ class SourceReader:
             size_bytes = sum(header.pixels_bytes for header in read_exr_header(data))
             self._check_size(size_bytes, frame=source.frame)
             image = read_exr(data)
-            if request.colorspace:
-                image = replace(image, colorspace=request.colorspace)
+            if request.options.colorspace:
+                image = replace(image, colorspace=request.options.colorspace)
         else:
             raise ProtocolError("raw planes are no picture")
-        if request.alpha == "straight":
+        if request.options.alpha == "straight":
             image = replace(image, is_premultiplied=False)
         is_display = isinstance(source.pixels, PathPixels) and not is_exr(source.pixels.path)
         if is_display and _wants_light(request):
             # An EXR holds light: display codes would stand in it under a false name.
-            layer = image.find_layer(request.layer)
+            layer = image.find_layer(request.options.layer)
             image = recolored(image, layer, SCENE_LINEAR, config=self._config)
         return image
 
@@ -145,7 +150,7 @@ class SourceReader:
                 f"raw planes are R, G, B and perhaps A, not {', '.join(planes.channels)}",
                 hint="send the color of one layer",
             )
-        if not request.colorspace:
+        if not request.options.colorspace:
             raise RequestError(
                 "raw planes came without a colorspace", hint="name the OCIO colorspace or role"
             )
@@ -167,8 +172,8 @@ class SourceReader:
             (stack[0], stack[1], stack[2]),
             stack[3] if len(stack) == 4 else None,
             window,
-            request.colorspace,
-            is_premultiplied=request.alpha == "premultiplied",
+            request.options.colorspace,
+            is_premultiplied=request.options.alpha == "premultiplied",
         )
 
     def _check_size(self, size_bytes: int, *, frame: int) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from kwaflux_core import Client, Flow, Image
+from kwaflux_core.client.exr_request import ExrRequest
 from kwaflux_core.client.session import failure_of
 from kwaflux_core.errors import DeadlineExceeded, ProtocolError, RequestError, Unavailable
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.protocol.messages import (
     ExrPixels,
+    FrameReport,
     PathPixels,
     PathTarget,
     Pong,
@@ -24,8 +26,8 @@ from kwaflux_core.protocol.messages import (
     Render,
     Rendered,
     Submit,
-    Timings,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_testing.fake_server import FakeServer, wait_until
 
 _NO_ENVIRONMENT: Mapping[str, str] = {}
@@ -64,10 +66,7 @@ def test_relative_paths_are_made_absolute_because_the_server_works_elsewhere(
         Flow.parse("double"),
         frame=1001,
         neighbors={1000: "z.exr", 1001: "never.exr"},
-        colorspace="ACEScg",
-        half=True,
-        existing="verify",
-        compression="piz",
+        options=RenderOptions(colorspace="ACEScg", half=True, existing="verify", compression="piz"),
     )
     request = _request(server)
     assert (result.path, result.state) == (str(tmp_path / "b.exr"), "done")
@@ -76,8 +75,8 @@ def test_relative_paths_are_made_absolute_because_the_server_works_elsewhere(
         PathPixels(str(tmp_path / "a.exr")),
         PathPixels(str(tmp_path / "z.exr")),
     ]
-    assert request.target == PathTarget(str(tmp_path / "b.exr"), True, "verify", "piz")
-    assert result.provenance["colorspace"] == "ACEScg"
+    assert request.target == PathTarget(str(tmp_path / "b.exr"))
+    assert result.report.provenance["colorspace"] == "ACEScg"
 
 
 def test_a_path_that_is_no_unicode_is_refused_before_it_is_sent(
@@ -91,19 +90,19 @@ def test_a_path_that_is_no_unicode_is_refused_before_it_is_sent(
 def test_the_bytes_of_an_exr_travel_there_and_back(client: Client) -> None:
     plane = np.arange(12, dtype=np.float32).reshape(3, 4)
     data = exr_to_bytes(Image.from_channels(dict.fromkeys("RGB", plane)))
-    answer = client.render_exr_bytes(data, "double", frame=3)
+    answer = client.render_exr(ExrRequest(data=data, flow="double", frame=3)).data
     np.testing.assert_array_equal(read_exr(answer).part.channels["G"], plane * 2)
 
 
 @pytest.mark.parametrize("part", [-1, 1])
 def test_an_answer_without_its_file_is_a_protocol_error(tmp_path: Path, part: int) -> None:
-    answer = Rendered(0, ExrPixels(part), _RECEIPT, {}, Timings())
+    answer = Rendered(0, ExrPixels(part), FrameReport(_RECEIPT))
     with (
         FakeServer(tmp_path, replies={"render": lambda _: (answer, (b"x",))}) as server,
         Client.connect(server.endpoint, environ=_NO_ENVIRONMENT) as client,
     ):
         with pytest.raises(ProtocolError, match="without the bytes"):
-            client.render_exr_bytes(b"x", "double")
+            client.render_exr(ExrRequest(data=b"x", flow="double"))
         with pytest.raises(ProtocolError, match="a file was due"):
             client.render_file("/a.exr", "/b.exr", "double")
 
@@ -113,9 +112,11 @@ def test_files_bytes_and_jobs_need_no_numpy(server: FakeServer, tmp_path: Path) 
         "import sys\n"
         "sys.modules['numpy'] = None\n"
         "from kwaflux_core import Client\n"
+        "from kwaflux_core.client.exr_request import ExrRequest\n"
         "with Client.connect(sys.argv[1], environ={}) as client:\n"
         "    client.render_file(sys.argv[2], sys.argv[2] + '.out', 'double')\n"
-        "    assert client.render_exr_bytes(b'plate', 'identity') == b'plate'\n"
+        "    request = ExrRequest(data=b'plate', flow='identity')\n"
+        "    assert client.render_exr(request).data == b'plate'\n"
         "    assert client.submit('a.####.exr', 'b.####.exr', flow='double').result().done == 2\n"
         "    assert client.effects()\n"
     )
@@ -141,8 +142,7 @@ def test_a_jobs_events_come_in_order_and_end(server: FakeServer, client: Client)
         "clean.####.exr",
         flow=Flow.parse("double"),
         frames="1001-1003",
-        existing="skip",
-        half=True,
+        options=RenderOptions(existing="skip", half=True),
     )
     assert (job.id, job.frames) == ("j1", (1001, 1002, 1003))
     events = list(job.events(timeout_s=5))
@@ -165,8 +165,7 @@ def test_a_jobs_events_come_in_order_and_end(server: FakeServer, client: Client)
         os.path.abspath("clean.####.exr"),
         "double",
         "1001-1003",
-        half=True,
-        existing="skip",
+        options=RenderOptions(half=True, existing="skip"),
     )
 
 

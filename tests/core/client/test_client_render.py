@@ -93,8 +93,8 @@ def test_color_is_rendered_and_all_else_is_the_plates_own(
     assert (part.pixel_aspect, part.attributes["owner"]) == (2.0, "us")
     assert (result.image.colorspace, result.image.is_premultiplied) == ("ACEScg", False)
     assert part.attributes["kwaflux/flow"] == "double"
-    assert (result.receipt.max_out, result.warnings) == (2.0, ("as a test",))
-    assert result.provenance["alpha"] == "straight"
+    assert (result.report.receipt.max_out, result.report.warnings) == (2.0, ("as a test",))
+    assert result.report.provenance["alpha"] == "straight"
 
 
 @pytest.mark.parametrize("transport", _ROADS)
@@ -104,8 +104,12 @@ def test_the_request_carries_what_the_pixels_mean(server: FakeServer, transport:
             _plate(), "double", frame=7, layer="left", urgency="sequence", node="Kwaflux1"
         )
     request = _request(server)
-    assert (request.flow, request.frame, request.colorspace) == ("double", 7, "ACEScg")
-    assert (request.alpha, request.urgency, request.node) == ("straight", "sequence", "Kwaflux1")
+    assert (request.flow, request.frame, request.options.colorspace) == ("double", 7, "ACEScg")
+    assert (request.options.alpha, request.urgency, request.node) == (
+        "straight",
+        "sequence",
+        "Kwaflux1",
+    )
     assert [source.frame for source in request.sources] == [7]
 
 

@@ -24,6 +24,7 @@ from kwaflux_core.errors import (
 from kwaflux_core.images.image import Part
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
+    FrameReport,
     InlinePixels,
     Planes,
     RangeReceipt,
@@ -31,7 +32,6 @@ from kwaflux_core.protocol.messages import (
     Rendered,
     ShmPixels,
     ShmTarget,
-    Timings,
 )
 from kwaflux_core.transport.ring_pool import RingPool
 from kwaflux_core.transport.shared_memory import Ring
@@ -250,7 +250,7 @@ def test_a_result_that_lies_elsewhere_than_it_should_is_a_protocol_error(
         assert isinstance(request.target, ShmTarget)
         pixels = ShmPixels(ring or request.target.ring, request.target.offset_bytes, planes)
         receipt = RangeReceipt(0, 0, 0, 0, 0, 0, 0)
-        return Rendered(request.frame, pixels, receipt, {}, Timings()), ()
+        return Rendered(request.frame, pixels, FrameReport(receipt)), ()
 
     with (
         FakeServer(tmp_path, ring_dir=ring_dir, replies={"render": reply}) as server,
@@ -271,7 +271,7 @@ def test_a_result_whose_part_is_not_there_or_too_short_is_a_protocol_error(
     def reply(envelope: Envelope) -> tuple[Rendered, tuple[bytes, ...]]:
         pixels = InlinePixels(part, Planes(_WINDOW.as_tuple(), ("R", "G", "B")))
         receipt = RangeReceipt(0, 0, 0, 0, 0, 0, 0)
-        return Rendered(0, pixels, receipt, {}, Timings()), (data,)
+        return Rendered(0, pixels, FrameReport(receipt)), (data,)
 
     with (
         FakeServer(tmp_path, replies={"render": reply}) as server,

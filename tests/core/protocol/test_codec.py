@@ -22,6 +22,7 @@ from kwaflux_core.protocol.messages import (
     PROTOCOL_VERSION,
     Effects,
     Failed,
+    FrameReport,
     InlinePixels,
     JobAccepted,
     JobEvent,
@@ -37,8 +38,8 @@ from kwaflux_core.protocol.messages import (
     ShmTarget,
     Source,
     Submit,
-    Timings,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _INT = st.integers(-(2**63), 2**63 - 1)
@@ -82,7 +83,7 @@ _RENDER = Render(
         Source(1002, InlinePixels(0, Planes((0, 0, 2, 2), ("R", "G", "B"), "f2"))),
     ),
     ShmTarget("s1-0", 1 << 20, 1 << 20),
-    colorspace="ACEScg",
+    options=RenderOptions(colorspace="ACEScg"),
     region=(0, 0, 5, 5),
 )
 
@@ -118,12 +119,13 @@ def test_parts_are_handed_through_and_not_copied() -> None:
 
 def test_nan_and_infinity_survive_in_a_receipt() -> None:
     receipt = RangeReceipt(-math.inf, math.inf, math.nan, 0.0, 0.0, 1, 2)
-    sent = JobEvent("j", 5, "done", receipt=receipt)
+    sent = JobEvent("j", 5, "done", report=FrameReport(receipt))
     message = decode(encode(sent, request_id=1)).message
     assert isinstance(message, JobEvent)
-    assert message.receipt is not None
-    assert (message.receipt.min_in, message.receipt.max_in) == (-math.inf, math.inf)
-    assert math.isnan(message.receipt.min_out)
+    assert message.report is not None
+    found = message.report.receipt
+    assert (found.min_in, found.max_in) == (-math.inf, math.inf)
+    assert math.isnan(found.min_out)
 
 
 @given(st.binary(max_size=300), st.lists(st.binary(max_size=4), max_size=2))
@@ -229,12 +231,16 @@ def test_a_value_of_the_wrong_type_is_refused(field: str, value: object) -> None
 
 
 def test_a_whole_number_is_taken_where_a_float_is_due_but_a_truth_value_is_not() -> None:
-    timings = _body(Rendered(1, _RENDER.sources[0].pixels, _receipt(), {}, Timings()))
-    found = _decode_body("rendered", {**timings, "timings": {"read_s": 2}}).message
+    timings = _body(Rendered(1, _RENDER.sources[0].pixels, FrameReport(_receipt())))
+    report = timings["report"]
+    assert isinstance(report, dict)
+    found = _decode_body(
+        "rendered", {**timings, "report": {**report, "timings": {"read_s": 2}}}
+    ).message
     assert isinstance(found, Rendered)
-    assert (found.timings.read_s, type(found.timings.read_s)) == (2.0, float)
+    assert (found.report.timings.read_s, type(found.report.timings.read_s)) == (2.0, float)
     with pytest.raises(ProtocolError, match="read_s should be float but is True"):
-        _decode_body("rendered", {**timings, "timings": {"read_s": True}})
+        _decode_body("rendered", {**timings, "report": {**report, "timings": {"read_s": True}}})
 
 
 def test_a_truth_value_stays_one_among_the_fields_of_an_error() -> None:
@@ -245,7 +251,7 @@ def test_a_truth_value_stays_one_among_the_fields_of_an_error() -> None:
 
 
 def test_a_target_is_read_by_its_tag() -> None:
-    sent = dataclasses.replace(_RENDER, target=PathTarget("/out.exr", half=True))
+    sent = dataclasses.replace(_RENDER, target=PathTarget("/out.exr"))
     assert decode(encode(sent, request_id=1)).message == sent
 
 

@@ -22,6 +22,7 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import read_exr, write_exr
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import write_failed
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.range_render import OpenClient, Order, Progress, Work
 from kwaflux_hosting.batch.results_index import Record
 from kwaflux_testing.disks import small_disk
@@ -29,7 +30,7 @@ from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, new_place, serving, wait_until
 
 _END_S: Final = 60.0
-_SOFTEN: Final = Order(flow="soften", colorspace="scene_linear")
+_SOFTEN: Final = Order(flow="soften", options=RenderOptions(colorspace="scene_linear"))
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_frames_travel_as_bytes_where_the_server_does_not_see_the_disk(
     server: RunningServer, blind: RunningServer, source: str, target: str, tmp_path: Path
 ) -> None:
     # A flow that reads neighbors: they travel too, and the clip's ends are mirrored alike.
-    order = Order(flow="around | soften", colorspace="scene_linear")
+    order = Order(flow="around | soften", options=RenderOptions(colorspace="scene_linear"))
     far = f"{tmp_path}/far/clean.%04d.exr"
     assert _ended(_work(server, source, target, order=order)).road == "path"
     progress = _ended(_work(blind, source, far, order=order))
@@ -205,7 +206,7 @@ def test_one_bad_frame_does_not_end_the_others(
 def test_a_frame_that_an_effect_refused_needs_attention_and_says_why(
     server: RunningServer, blind: RunningServer, source: str, target: str, road: str
 ) -> None:
-    order = Order(flow="gauge(limit=0.001)", colorspace="scene_linear")
+    order = Order(flow="gauge(limit=0.001)", options=RenderOptions(colorspace="scene_linear"))
     progress = _ended(_work(server if road == "path" else blind, source, target, order=order))
     assert progress.in_state("attention") == (1001, 1002, 1003)
     assert "too bright" in progress.frames[1001].reason
@@ -222,7 +223,9 @@ def test_a_cancel_reaches_the_server_within_a_second(
 ) -> None:
     at = server if road == "path" else blind
     source = _plates(tmp_path / "long", range(1, 51), height=96)
-    order = Order(flow='slow(seconds=0.05, log="", name="")', colorspace="scene_linear")
+    order = Order(
+        flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
+    )
     work = _work(at, source, target, order=order, frames=range(1, 51))
     work.start()
     wait_until(lambda: work.snapshot().done >= 2, what="two frames are done")
@@ -253,7 +256,9 @@ def test_a_server_that_dies_is_reported_and_what_is_done_stays_done(
     roots.mkdir()
     running = start_server({} if road == "path" else {"KWAFLUX_ROOTS": str(roots)})
     source = _plates(tmp_path / "long", range(1, 31), height=64)
-    order = Order(flow='slow(seconds=0.05, log="", name="")', colorspace="scene_linear")
+    order = Order(
+        flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
+    )
     work = _work(running, source, target, order=order, frames=range(1, 31))
     work.start()
     wait_until(lambda: work.snapshot().done >= 3, what="three frames are done")
@@ -380,7 +385,7 @@ def test_every_layer_part_and_attribute_comes_back_by_both_roads(
     before = read_exr(source)
     for at, road in ((server, "path"), (blind, "bytes")):
         target = f"{tmp_path}/{road}.0001.exr"
-        order = Order(flow="soften", colorspace="scene_linear")
+        order = Order(flow="soften", options=RenderOptions(colorspace="scene_linear"))
         assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
         after = read_exr(target)
         assert [part.name for part in after.parts] == ["main", "second"]
@@ -407,7 +412,7 @@ def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
     write_exr(source, odd)
     for at, road in ((server, "path"), (blind, "bytes")):
         target = f"{tmp_path}/{road}.0001.exr"
-        order = Order(flow="identity", colorspace="scene_linear")
+        order = Order(flow="identity", options=RenderOptions(colorspace="scene_linear"))
         assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
         back = read_exr(target).part
         assert back.data_window == Box(-3, -2, 11, 7)

@@ -11,6 +11,7 @@ import pytest
 
 from kwaflux_core.images.exr.read import read_exr
 from kwaflux_core.images.image import Image
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.node_host import enhance
 from kwaflux_testing.nuke_scenes import Scene, nuke_scene
 from kwaflux_testing.pictures import same_bits
@@ -323,7 +324,7 @@ def test_flows_that_read_neighbors_get_them_from_beyond_the_frames_asked_for(
                 tmp_path / "alone.####.exr",
                 flow="around",
                 frames="1003",
-                colorspace="Linear Rec.709 (sRGB)",
+                options=RenderOptions(colorspace="Linear Rec.709 (sRGB)"),
             ).result(timeout_s=60)
         assert _same_pixels(scene.look(1003), read_exr(tmp_path / "alone.1003.exr"))
         assert not same_bits(

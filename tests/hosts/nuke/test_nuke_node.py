@@ -207,7 +207,7 @@ def test_the_working_space_is_named_and_a_role_is_looked_behind(
         scene.nuke.root["workingSpaceLUT"].setValue(space)
         assert knobs.working_space() == name
         scene.set(kw_effect="Flow", kw_Flow_text="identity", kw_colorspace="ACES2065-1")
-        assert knobs.order_of(scene.node).colorspace == "ACES2065-1"
+        assert knobs.order_of(scene.node).options.colorspace == "ACES2065-1"
 
 
 def test_a_working_space_that_is_not_linear_is_refused_and_the_config_is_handed_on(

@@ -22,7 +22,7 @@ from kwaflux_models.evaluation.metrics.contours import (
     smooth_areas,
 )
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, no_network
+from kwaflux_models.rendering.effect_api import TileInput, no_network
 from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 
@@ -34,7 +34,7 @@ Array = npt.NDArray[np.float32]
 def debanded(code: Array, **values: str | float) -> Array:
     """Run the effect at strength 1 on an (H, W, 3) picture of the sRGB code."""
     linear = torch.from_numpy(display_decode(code, "srgb").transpose(2, 0, 1).copy())[None]
-    pictures = Pictures(partial(_alone, working_curves.encode(linear)), center=0)
+    pictures = TileInput(partial(_alone, working_curves.encode(linear)), center=0)
     with torch.inference_mode():
         residual = EFFECT.residual(no_network(), pictures, {**DEFAULTS, **values})
     if residual is None:

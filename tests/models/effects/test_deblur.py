@@ -9,7 +9,7 @@ from torch import nn
 from kwaflux_models.effects.deblur.effect import EFFECT
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
 from kwaflux_models.effects.level_probe import Judged, LevelProbe
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput
 
 
 class Judge(LevelProbe):
@@ -50,7 +50,7 @@ def test_the_judgment_is_shown_in_pixels() -> None:
 
 
 def test_a_sharp_frame_is_left_alone_where_the_effect_judges_by_itself() -> None:
-    pictures = Pictures(
+    pictures = TileInput(
         lambda: (torch.rand(1, 3, 64, 64),), center=0, measured=measured(0.3, told_px=0.0)
     )
     values = {"softness": 0.0, "strength": 1.0, "detail": 0.3}

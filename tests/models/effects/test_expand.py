@@ -18,7 +18,7 @@ from kwaflux_models.effects.expand.effect import EFFECT
 from kwaflux_models.effects.expand.highlights import REACH_PX, share_of_peak
 from kwaflux_models.evaluation.metrics.pu21 import pu21_encode, pu21_psnr
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, no_network
+from kwaflux_models.rendering.effect_api import TileInput, no_network
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
@@ -42,12 +42,7 @@ def light(local: LocalRenderer, planes: Array, params: str = "") -> Array:
     renderer = FrameRenderer(local.warm.lend, device=local.device, config=local.config)
     flow = local.bind(f"expand({params})" if params else "expand")
     take = local.pool.take
-    steps = renderer.render(flow, {1: plate}, frame=1, scratch=take, final=take)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return np.stack(done.value.color)
+    return np.stack(renderer.render(flow, {1: plate}, frame=1, scratch=take, final=take).color)
 
 
 def lamp(height: int = 150, width: int = 150, radius: float = 30.0) -> Array:
@@ -205,7 +200,7 @@ def test_a_window_in_a_dark_room_comes_nearer_to_what_it_was_than_by_a_fixed_cur
     shown = display_decode(code.astype(np.float32), "srgb")
     linear = torch.from_numpy(shown.transpose(2, 0, 1).copy())[None]
     tile = working_curves.encode(linear)
-    residual = EFFECT.residual(no_network(), Pictures(partial(_alone, tile), center=0), DEFAULTS)
+    residual = EFFECT.residual(no_network(), TileInput(partial(_alone, tile), center=0), DEFAULTS)
     assert residual is not None
     found = working_curves.decode(tile + residual)[0].permute(1, 2, 0).numpy()
     fixed = shown * np.where(shown >= 0.99, np.float32(2.0), np.float32(1.0))

@@ -67,19 +67,16 @@ def rendered(registry: Registry, flow: str, planes: Planes, **how: Any) -> Plane
         warm.lend, device=Device("cpu"), config=ColorConfig.default(), tile_px=tile_px
     )
     pool = PlanePool()
-    steps = renderer.render(
-        Flow.parse(flow).bind(registry.cards),
-        {1: replace(plate_of(planes), colorspace=how.get("colorspace", "scene_linear"))},
-        frame=1,
-        scratch=pool.take,
-        final=pool.take,
-        region=region,
+    return np.stack(
+        renderer.render(
+            Flow.parse(flow).bind(registry.cards),
+            {1: replace(plate_of(planes), colorspace=how.get("colorspace", "scene_linear"))},
+            frame=1,
+            scratch=pool.take,
+            final=pool.take,
+            region=region,
+        ).color
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return np.stack(done.value.color)
 
 
 def picture(height: int = 60, width: int = 76) -> Planes:

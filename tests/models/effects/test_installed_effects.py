@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -24,16 +24,15 @@ from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import (
-    NO_VALUES,
     Effect,
     Measured,
     MeasuringEffect,
-    Pictures,
     Samples,
+    TileInput,
     Value,
 )
-from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
-from kwaflux_models.rendering.measure_samples import lone_pictures
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_server.bench.fixtures import LocalRenderer, plate_of
 
 REGISTRY = Registry.discover()
@@ -156,7 +155,7 @@ def test_a_reduced_precision_errs_no_more_than_the_card_says(
 ) -> None:
     step = local.bind(default_flow(REGISTRY.cards[effect])).steps[0]
     tile = curve(picture(96, 96))[None]
-    look = partial(lone_pictures, card=step.card, values=step.values)
+    look = partial(lone_tile_input, card=step.card, values=step.values)
     reduced = [name for name in step.card.precisions if name != "float32"]
     with local.warm.lend(step.card) as loaded, torch.inference_mode():
         for name in reduced:
@@ -178,13 +177,13 @@ class _Watched:
 
     def __init__(self, effect: Effect) -> None:
         self._effect = effect
-        self.seen: list[Pictures] = []
+        self.seen: list[TileInput] = []
 
     def build(self, weights: tuple[Path, ...]) -> nn.Module:
         return self._effect.build(weights)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> torch.Tensor | None:
         self.seen.append(pictures)
         return self._effect.residual(network, pictures, values)
@@ -213,8 +212,8 @@ def test_tiles_come_with_their_frames_and_places_and_a_frame_is_measured_once(
         is_measuring = isinstance(loaded.effect, MeasuringEffect)
         watched = _WatchedLook(loaded.effect) if is_measuring else _Watched(loaded.effect)
         warm = replace(loaded, effect=watched)
-        steps = FrameRenderer(
-            lambda card, values=NO_VALUES: nullcontext(warm),
+        frame = FrameRenderer(
+            lambda card, loras=None: nullcontext(warm),
             device=local.device,
             config=local.config,
             tile_px=96,
@@ -225,10 +224,9 @@ def test_tiles_come_with_their_frames_and_places_and_a_frame_is_measured_once(
             scratch=local.pool.take,
             final=local.pool.take,
         )
-        frame = _ended(steps)
     if isinstance(watched, _WatchedLook):
         assert watched.looks == 1
-    assert bool(watched.seen) != bool(frame.refusals)
+    assert bool(watched.seen) != bool(frame.skip_reasons)
     before, after = card.frames_before, card.frames_after
     for pictures in watched.seen:
         assert pictures.frame == 1002
@@ -244,28 +242,18 @@ def test_tiles_come_with_their_frames_and_places_and_a_frame_is_measured_once(
 def test_what_is_measured_of_a_region_is_what_is_measured_of_the_whole(
     local: LocalRenderer, effect: str
 ) -> None:
-    with local.warm.lend(REGISTRY.cards[effect]) as loaded:
-        if not isinstance(loaded.effect, MeasuringEffect):
-            pytest.skip("it does not measure")
+    if not REGISTRY.cards[effect].measures:
+        pytest.skip("it does not measure")
     planes, region = picture(), Box(41, 23, 187, 140)
     for flow in (default_flow(REGISTRY.cards[effect]), f"denoise(strength=0.5) | {effect}"):
         whole = local.render(flow, planes)
         part = local.render(flow, planes, region=region)
         assert part.measured == pytest.approx(whole.measured, rel=1e-3, abs=1e-4)
-        assert part.refusals == whole.refusals
+        assert part.skip_reasons == whole.skip_reasons
         scale = local.bind(flow).scale
         box = region.scaled(scale)
         crop = np.stack(whole.color)[:, box.y0 : box.y1, box.x0 : box.x1]
         assert float((curve(np.stack(part.color)) - curve(crop)).abs().max()) <= TOLERANCE
-
-
-def _ended(steps: Generator[None, None, RenderedFrame]) -> RenderedFrame:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            frame: RenderedFrame = done.value
-            return frame
 
 
 def test_weights_that_were_altered_are_refused(tmp_path: Path) -> None:
@@ -277,3 +265,9 @@ def test_weights_that_were_altered_are_refused(tmp_path: Path) -> None:
     (tmp_path / "denoise.safetensors").write_bytes(data)
     with pytest.raises(ModelError, match="SHA-256"):
         altered.verified_weight_files()
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_the_card_says_whether_the_code_measures(local: LocalRenderer, effect: str) -> None:
+    with local.warm.lend(REGISTRY.cards[effect]) as loaded:
+        assert isinstance(loaded.effect, MeasuringEffect) == REGISTRY.cards[effect].measures

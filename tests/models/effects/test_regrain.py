@@ -30,8 +30,8 @@ from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import (
     Measured,
     MeasuringEffect,
-    Pictures,
     Samples,
+    TileInput,
     Value,
     no_network,
 )
@@ -101,7 +101,7 @@ def added(
     box = box or Box.from_size(under.shape[1], under.shape[0])
     part = np.ascontiguousarray(under[box.y0 : box.y1, box.x0 : box.x1].transpose(2, 0, 1))
     tiles = (torch.from_numpy(part)[None],)
-    pictures = Pictures(
+    pictures = TileInput(
         lambda: tiles, center=0, frames=(frame,), origin=(box.x0, box.y0), measured=found
     )
     grain = EFFECT.residual(no_network(), pictures, values(**given))
@@ -229,7 +229,7 @@ def test_where_no_step_cleaned_it_leaves_the_frame_alone_and_says_why() -> None:
     sample = samples_of(*film_plates()).sources
     found = measured(Samples(sample, sample))
     assert "grain" in found.refusal
-    pictures = Pictures(lambda: (sample[:1],), center=0, measured=found)
+    pictures = TileInput(lambda: (sample[:1],), center=0, measured=found)
     assert EFFECT.residual(no_network(), pictures, values()) is None
 
 
@@ -238,7 +238,7 @@ def test_where_a_cleaning_step_found_nothing_no_grain_is_added() -> None:
     found = measured(Samples(sample, sample.clone()))
     assert not found.refusal
     assert found.shown == {"strength": 0.0}
-    pictures = Pictures(lambda: (sample[:1],), center=0, measured=found)
+    pictures = TileInput(lambda: (sample[:1],), center=0, measured=found)
     assert EFFECT.residual(no_network(), pictures, values()) is None
 
 

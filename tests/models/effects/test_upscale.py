@@ -11,7 +11,7 @@ from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.effects.upscale.effect import EFFECT
 from kwaflux_models.effects.upscale.network import UpscaleNetwork, enlarged
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, Value
+from kwaflux_models.rendering.effect_api import TileInput, Value
 
 CURVE: Curve = "extended_srgb"
 
@@ -32,7 +32,7 @@ def picture(side: int = 24) -> torch.Tensor:
 @torch.no_grad()
 def residual(network: UpscaleNetwork, **values: Value) -> torch.Tensor | None:
     chosen = {"scale": "2", "strength": 1.0, "denoise": 1.0, "detail": 0.3, **values}
-    pictures = Pictures(lambda: (picture(),), center=0)
+    pictures = TileInput(lambda: (picture(),), center=0)
     return EFFECT.residual(network, pictures, chosen)
 
 

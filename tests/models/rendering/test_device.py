@@ -116,13 +116,7 @@ def _rendered(name: str, *, precision: str, tile_px: int = 64) -> RenderedFrame:
         return planes[0], planes[1], planes[2]
 
     flow = Flow.parse("denoise(strength=0.8)").bind(registry.cards)
-    steps = renderer.render(flow, {1: plate}, frame=1, scratch=allocate, final=allocate)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            frame: RenderedFrame = done.value
-            return frame
+    return renderer.render(flow, {1: plate}, frame=1, scratch=allocate, final=allocate)
 
 
 def _assert_close(first: RenderedFrame, second: RenderedFrame, *, tolerance: float) -> None:

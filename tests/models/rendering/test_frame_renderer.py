@@ -78,15 +78,9 @@ def render(
         Loader(fakes or effects()), device=Device("cpu"), config=CONFIG, tile_px=tile_px
     )
     bound = Flow.parse(flow).bind(CARDS)
-    steps = renderer.render(
+    return renderer.render(
         bound, plates, frame=frame, scratch=allocate, final=allocate, region=region
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: RenderedFrame = done.value
-            return result
 
 
 def stacked(frame: RenderedFrame) -> Planes:

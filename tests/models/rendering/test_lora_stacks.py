@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from kwaflux_core.color.config import ColorConfig
-from kwaflux_core.errors import ParamError, WeightsInvalid
+from kwaflux_core.errors import ModelError, ParamError, WeightsInvalid
+from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.images.io import read_image, write_image
 from kwaflux_core.protocol.messages import (
@@ -25,15 +28,22 @@ from kwaflux_core.protocol.messages import (
 )
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
-from kwaflux_models.rendering.lora_stacks import lora_record
+from kwaflux_models.rendering.lora_stacks import (
+    LoraStack,
+    find_stack,
+    lora_record,
+    resolve_loras,
+)
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_models.rendering.step_renderer import LoadedEffect
 from kwaflux_server.bench.fixtures import plate_of
 from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.engine import Engine
 from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
+from kwaflux_testing.effects import FakeEffect, Loader, card, neighbors
 from kwaflux_testing.loras import Shelf, bend_shelf, pair_of
 from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import wait_until
@@ -63,7 +73,8 @@ def warm_of(shelf: Shelf, *, budget_bytes: int = 1 << 20) -> WarmModels:
 
 
 def first_weight(warm: WarmModels, shelf: Shelf, text: str) -> torch.Tensor:
-    with warm.lend(shelf.card, {"lora": text}) as loaded:
+    stack = find_stack(shelf.card, {"lora": text}, shelf.own)
+    with warm.lend(shelf.card, stack) as loaded:
         return loaded.network.get_parameter("spread.weight")
 
 
@@ -126,18 +137,17 @@ def rendered(
         warm.lend, device=Device("cpu"), config=ColorConfig.default(), tile_px=32
     )
     y, x = np.mgrid[0:40, 0:48].astype(np.float32) / 48
-    steps = renderer.render(
-        Flow.parse(flow).bind(shelf.registry.cards),
-        {1: plate_of(np.stack([x, y, x * y]))},
-        frame=1,
-        scratch=pool.take,
-        final=pool.take,
+    bound = Flow.parse(flow).bind(shelf.registry.cards)
+    return np.stack(
+        renderer.render(
+            bound,
+            {1: plate_of(np.stack([x, y, x * y]))},
+            frame=1,
+            scratch=pool.take,
+            final=pool.take,
+            loras=resolve_loras(bound, shelf.own),
+        ).color
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return np.stack(done.value.color)
 
 
 def test_a_flow_renders_with_its_loras_and_weight_zero_is_the_base_to_the_bit(
@@ -155,7 +165,7 @@ def test_a_flow_renders_with_its_loras_and_weight_zero_is_the_base_to_the_bit(
 
 def record_of(shelf: Shelf, flow: str) -> tuple[str, tuple[str, ...]]:
     bound = Flow.parse(flow).bind(shelf.registry.cards)
-    loras = lora_record(bound, shelf.own)
+    loras = lora_record(resolve_loras(bound, shelf.own))
     request = Render(
         flow=flow,
         frame=1,
@@ -240,3 +250,56 @@ def test_a_lora_that_is_not_there_fails_the_frame_and_nothing_is_written(
     assert isinstance(answer, Failed)
     assert answer.code == "param"
     assert not (tmp_path / "out.exr").exists()
+
+
+def test_a_lora_that_is_replaced_during_a_job_is_never_mixed_with_cached_results(
+    shelf: Shelf,
+) -> None:
+    """The results of leading steps are cached under the bytes of their LoRAs, not their names."""
+    around = card("around", frames_before=1, frames_after=1, identity_when={})
+    cards = {**shelf.registry.cards, "around": around}
+    bound = Flow.parse('bend(lora="show:0.8") | around').bind(cards)
+    warm, still = warm_of(shelf), Loader({"around": FakeEffect(neighbors)})
+    y, x = np.mgrid[0:20, 0:24].astype(np.float32) / 24
+    plates = {number: plate_of(np.stack([x, y, x * y]) * number) for number in (1, 2, 3)}
+
+    def lend(card: Card, loras: LoraStack | None = None) -> AbstractContextManager[LoadedEffect]:
+        return still(card) if card.id == "around" else warm.lend(card, loras)
+
+    def color(renderer: FrameRenderer) -> NDArray[np.float32]:
+        frame = renderer.render(bound, plates, frame=2, loras=resolve_loras(bound, shelf.own))
+        return np.stack(frame.color)
+
+    def renderer() -> FrameRenderer:
+        return FrameRenderer(lend, device=Device("cpu"), config=ColorConfig.default())
+
+    used = renderer()
+    before = color(used)
+    assert len(used.context.cache) == 3
+    shelf.put("show", OTHER)
+    after = color(used)
+    assert (after != before).any()
+    assert (after == color(renderer())).all()
+
+
+def test_a_lora_is_read_once_for_a_task_and_what_is_rendered_is_what_is_recorded(
+    shelf: Shelf,
+) -> None:
+    bound = Flow.parse('bend(lora="show:0.8")').bind(shelf.registry.cards)
+    stacks = resolve_loras(bound, shelf.own)
+    line = lora_record(stacks)
+    warm = warm_of(shelf)
+    first = first_weight(warm, shelf, "show:0.8").clone()
+    shelf.put("show", OTHER)
+    with warm.lend(shelf.card, stacks[0]) as loaded:
+        assert (loaded.network.get_parameter("spread.weight") == first).all()
+    assert lora_record(stacks) == line != lora_record(resolve_loras(bound, shelf.own))
+
+
+def test_a_flow_that_names_loras_is_refused_without_them(shelf: Shelf) -> None:
+    bound = Flow.parse('bend(lora="show:0.8")').bind(shelf.registry.cards)
+    renderer = FrameRenderer(
+        warm_of(shelf).lend, device=Device("cpu"), config=ColorConfig.default()
+    )
+    with pytest.raises(ModelError):
+        renderer.render(bound, {1: plate_of(np.zeros((3, 8, 8), np.float32))}, frame=1)

@@ -18,9 +18,9 @@ from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.device import Device
-from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, Samples, TileInput, Value
 from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
-from kwaflux_models.rendering.measure_samples import lone_pictures, sample_places, source_place
+from kwaflux_models.rendering.measure_samples import lone_tile_input, sample_places, source_place
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_testing.effects import (
     FakeEffect,
@@ -37,8 +37,8 @@ Planes = npt.NDArray[np.float32]
 CARDS = {
     "blur": card("blur"),
     "double": card("double", scale=2, halo_px=8),
-    "mean": card("mean", halo_px=0, align_px=4),
-    "grow": card("grow", scale=2, halo_px=8),
+    "mean": card("mean", halo_px=0, align_px=4, measures=True),
+    "grow": card("grow", scale=2, halo_px=8, measures=True),
     "around": card("around", frames_before=2, frames_after=2, halo_px=0),
 }
 CONFIG = ColorConfig.load()
@@ -80,7 +80,7 @@ def render(
 ) -> RenderedFrame:
     given_plates = {1: plates} if isinstance(plates, Plate) else plates
     renderer = FrameRenderer(Loader(fakes), device=Device("cpu"), config=CONFIG, tile_px=tile_px)
-    steps = renderer.render(
+    return renderer.render(
         Flow.parse(flow).bind(CARDS),
         given_plates,
         frame=frame,
@@ -88,12 +88,6 @@ def render(
         final=allocate,
         region=region,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: RenderedFrame = done.value
-            return result
 
 
 def fakes_with(measuring: MeasuringFake, *, name: str = "mean") -> dict[str, FakeEffect]:
@@ -164,7 +158,7 @@ def test_a_frame_is_measured_once_and_whole_however_it_is_tiled() -> None:
     assert torch.equal(samples.pictures[0], curve[:, :SAMPLE_PX, :SAMPLE_PX])
     assert torch.equal(samples.pictures[-1], curve[:, 100:228, 180:308])
     assert frame.measured == {"mean.level": pytest.approx(float(samples.pictures.mean()))}
-    assert frame.refusals == frame.fallbacks == ()
+    assert frame.skip_reasons == frame.fallbacks == ()
 
 
 def test_behind_other_effects_the_plate_as_it_came_is_shown_beside() -> None:
@@ -227,7 +221,7 @@ def test_an_effect_that_stands_twice_is_numbered_and_each_measures_what_it_recei
 def test_a_lone_tile_is_measured_on_itself() -> None:
     fake = MeasuringFake(to_mean, mean_of)
     tile = torch.full((1, 3, 20, 30), 0.25)
-    pictures = lone_pictures(
+    pictures = lone_tile_input(
         fake, fake.build(()), tile=tile, card=CARDS["around"], values={"strength": 1.0}
     )
     assert pictures.measured is not None
@@ -247,8 +241,8 @@ def test_a_refused_frame_keeps_every_bit_and_says_why() -> None:
     assert not frame.is_touched
     assert fake.calls == 0
     assert (stacked(frame).view(np.uint32) == planes.view(np.uint32)).all()
-    assert frame.refusals == ("mean left the frame as it came: it is too soft",)
-    assert frame.fallbacks == frame.refusals
+    assert frame.skip_reasons == ("mean left the frame as it came: it is too soft",)
+    assert frame.fallbacks == frame.skip_reasons
     assert frame.measured == {"mean.blur_px": 9.0}
 
 
@@ -259,7 +253,7 @@ def test_the_other_effects_of_a_flow_do_their_work_beside_one_that_refuses() -> 
     for flow in ("blur | mean | blur(strength=0.5)", "blur | blur(strength=0.5) | mean"):
         beside = render(flow, source, fakes_with(fake))
         assert (stacked(beside) == stacked(alone)).all()
-        assert len(beside.refusals) == 1
+        assert len(beside.skip_reasons) == 1
 
 
 def test_an_enlargement_that_is_refused_still_has_its_size() -> None:
@@ -269,7 +263,7 @@ def test_an_enlargement_that_is_refused_still_has_its_size() -> None:
     plain = render("double", source, fakes_with(fake))
     assert fake.calls == 0
     np.testing.assert_array_equal(stacked(frame), stacked(plain))
-    assert frame.refusals == ("grow did no more than enlarge it: it is too soft",)
+    assert frame.skip_reasons == ("grow did no more than enlarge it: it is too soft",)
 
 
 # --- when memory is short -------------------------------------------------------------------
@@ -298,7 +292,7 @@ def test_a_look_that_does_not_fit_is_tried_once_more_then_it_is_a_typed_error(
 
 
 def test_a_tile_that_does_not_fit_does_not_cost_a_second_look() -> None:
-    def greedy(pictures: Pictures, values: Mapping[str, Value]) -> torch.Tensor:
+    def greedy(pictures: TileInput, values: Mapping[str, Value]) -> torch.Tensor:
         if pictures.picture.shape[-1] > 200:
             raise torch.OutOfMemoryError("no")
         return to_mean(pictures, values)
@@ -313,7 +307,7 @@ def test_a_tile_that_does_not_fit_does_not_cost_a_second_look() -> None:
 # --- where and when a tile is ---------------------------------------------------------------
 
 
-def by_place(pictures: Pictures, values: Mapping[str, Value]) -> torch.Tensor:
+def by_place(pictures: TileInput, values: Mapping[str, Value]) -> torch.Tensor:
     """Add a pattern that depends on a pixel's own place and on the frame's number."""
     _, _, height, width = pictures.picture.shape
     x0, y0 = pictures.origin
@@ -324,7 +318,7 @@ def by_place(pictures: Pictures, values: Mapping[str, Value]) -> torch.Tensor:
 
 
 def test_a_tile_knows_its_place_in_the_whole_frame_whatever_part_is_rendered() -> None:
-    CARDS["grain"] = card("grain", halo_px=8, align_px=8)
+    CARDS["grain"] = card("grain", halo_px=8, align_px=8, measures=True)
     fakes = {"blur": FakeEffect(blur), "grain": FakeEffect(by_place)}
     source, region = plate(picture(), x0=31, y0=-20), Box(60, 11, 205, 97)
     for flow in ("grain", "blur | grain"):
@@ -341,7 +335,7 @@ def test_a_tile_knows_its_place_in_the_whole_frame_whatever_part_is_rendered() -
 def test_the_numbers_of_the_window_are_told_and_a_frame_that_stands_in_repeats_its_own() -> None:
     seen: list[tuple[int, ...]] = []
 
-    def noted(pictures: Pictures, values: Mapping[str, Value]) -> torch.Tensor:
+    def noted(pictures: TileInput, values: Mapping[str, Value]) -> torch.Tensor:
         seen.append(pictures.frames)
         assert len(pictures.tiles) == len(pictures.frames)
         for number, tile in zip(pictures.frames, pictures.tiles, strict=True):

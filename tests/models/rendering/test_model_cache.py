@@ -15,7 +15,7 @@ from kwaflux_core.errors import OutOfMemory, WeightsInvalid
 from kwaflux_core.flows.card import Card
 from kwaflux_models.catalog.registry import InstalledEffect, Registry
 from kwaflux_models.rendering.device import Device, choose_precision
-from kwaflux_models.rendering.effect_api import Effect, Pictures, Value
+from kwaflux_models.rendering.effect_api import Effect, TileInput, Value
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_testing.effects import card
 
@@ -36,7 +36,7 @@ class _Sized:
         return nn.Linear(1, self._mib * MIB // 8)  # a weight and a bias, four bytes each
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         return pictures.picture * 0.0
 

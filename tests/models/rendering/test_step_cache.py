@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,11 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering.device import Device
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
 from kwaflux_models.rendering.plate import Plate
-from kwaflux_models.rendering.step_cache import Kept, KeptSteps
-from kwaflux_models.rendering.step_renderer import Painted
+from kwaflux_models.rendering.step_cache import CachedStep, StepCache
+from kwaflux_models.rendering.step_renderer import StepResult
 from kwaflux_testing.effects import (
     FakeEffect,
     Loader,
@@ -33,7 +34,7 @@ from kwaflux_testing.effects import (
 Planes = npt.NDArray[np.float32]
 CARDS = {
     "blur": card("blur"),
-    "mean": card("mean", halo_px=0),
+    "mean": card("mean", halo_px=0, measures=True),
     "around": card("around", frames_before=2, frames_after=2, halo_px=0),
 }
 CONFIG = ColorConfig.load()
@@ -71,7 +72,7 @@ class Shot:
         return {at: self.plates[at] for at in range(frame - 2, frame + 3) if at in self.plates}
 
     def render(self, flow: str, frame: int, *, region: Box | None = None) -> RenderedFrame:
-        steps = self.renderer.render(
+        return self.renderer.render(
             Flow.parse(flow).bind(CARDS),
             self.around(frame),
             frame=frame,
@@ -79,12 +80,6 @@ class Shot:
             final=allocate,
             region=region,
         )
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                result: RenderedFrame = done.value
-                return result
 
 
 def bits(frame: RenderedFrame) -> npt.NDArray[np.uint32]:
@@ -140,17 +135,17 @@ def test_nothing_is_kept_longer_than_the_plates_are_held() -> None:
     shot = Shot()
     for frame in FRAMES:
         shot.render("blur | around", frame)
-    assert 0 < len(shot.renderer.kept) <= 10
+    assert 0 < len(shot.renderer.context.cache) <= 10
     shot.plates.clear()
     gc.collect()
-    assert len(shot.renderer.kept) == 0
+    assert len(shot.renderer.context.cache) == 0
 
 
 def test_no_more_is_kept_than_a_few_windows() -> None:
     shot = Shot()
     for frame in FRAMES:
         shot.render("blur | blur(strength=0.5) | around", frame)
-    assert len(shot.renderer.kept) <= 2 * 2 * 5
+    assert len(shot.renderer.context.cache) <= 2 * 2 * 5
 
 
 def test_an_effect_that_touches_nothing_keeps_no_plate_alive() -> None:
@@ -159,7 +154,7 @@ def test_an_effect_that_touches_nothing_keeps_no_plate_alive() -> None:
     fakes = {"blur": shot.blur, "around": FakeEffect(neighbors)}
     shot.renderer = FrameRenderer(Loader(fakes), device=Device("cpu"), config=CONFIG)
     shot.render("blur | around", 1005)
-    assert len(shot.renderer.kept) == 0
+    assert len(shot.renderer.context.cache) == 0
 
 
 def test_a_result_that_is_kept_is_not_the_one_that_is_handed_out() -> None:
@@ -182,28 +177,29 @@ def test_what_is_kept_is_let_go_when_memory_is_short() -> None:
     shot.render("blur | around", 1005)
     tries: list[int] = []
 
-    def greedy(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
-        tries.append(len(shot.renderer.kept))
+    def greedy(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
+        tries.append(len(shot.renderer.context.cache))
         if len(tries) == 1:
             raise MemoryError
         return blur(pictures, values)
 
     CARDS["greedy"] = card("greedy")
-    shot.renderer.load = Loader({"greedy": FakeEffect(greedy)})
+    lend = Loader({"greedy": FakeEffect(greedy)})
+    shot.renderer.context = replace(shot.renderer.context, lend=lend)
     assert shot.render("greedy", 1005).fallbacks == ("tile 256",)
     assert tries == [5, 0]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_plates_may_be_let_go_by_another_thread(threads: int) -> None:
-    shelf = KeptSteps()
+    shelf = StepCache()
 
     def come_and_go(seed: int) -> None:
         for number in range(200):
             source, made = plate(seed, size=(2, 2)), plate(seed + 1, size=(2, 2))
             sources = ((number, source),)
-            kept = Kept(Painted(made, is_touched=True), {}, {})
-            shelf.keep("step", made.window, sources, kept, limit=5)
+            kept = CachedStep(StepResult(made, is_touched=True), {}, {})
+            shelf.put("step", made.window, sources, kept, limit=5)
             found = shelf.find("step", made.window, sources)
             assert found is None or found is kept
             del source, sources

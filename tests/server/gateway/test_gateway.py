@@ -27,15 +27,14 @@ from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
 from kwaflux_core.protocol.codec import CodecLimits, Envelope, WirePart, decode, encode
 from kwaflux_core.protocol.messages import (
-    PROTOCOL_VERSION,
     Cancel,
     Failed,
+    FrameReport,
     InlinePixels,
     Message,
     RangeReceipt,
     Render,
     Rendered,
-    Timings,
     WorkerReady,
 )
 from kwaflux_core.settings.settings import ServerSettings
@@ -71,7 +70,7 @@ class _Worker:
         self._socket.identity = name.encode()
         self._socket.linger = 0
         self._socket.connect(endpoint)
-        self.say(WorkerReady(name, "cpu", "CPU", 1, PROTOCOL_VERSION))
+        self.say(WorkerReady(name, "cpu", "CPU", 1))
 
     def say(self, message: Message, *, task: int = 0, parts: tuple[WirePart, ...] = ()) -> None:
         self._socket.send_multipart(encode(message, request_id=task, parts=parts))
@@ -95,10 +94,10 @@ class _Worker:
             data = np.full((3, 4, 4), 2, np.float32).tobytes()
             pixels = source.pixels
             self.say(
-                Rendered(request.frame, pixels, RECEIPT, {}, Timings()), task=task, parts=(data,)
+                Rendered(request.frame, pixels, FrameReport(RECEIPT)), task=task, parts=(data,)
             )
         else:
-            self.say(Rendered(request.frame, source.pixels, RECEIPT, {}, Timings()), task=task)
+            self.say(Rendered(request.frame, source.pixels, FrameReport(RECEIPT)), task=task)
 
     def close(self) -> None:
         self._socket.close(linger=0)
@@ -285,7 +284,7 @@ def test_words_that_make_no_sense_are_ignored(house: MakeHouse) -> None:
         call = made.render(client)
         task, request = worker.task()
         stranger.finish(task, request)
-        worker.say(Rendered(1, request.sources[0].pixels, RECEIPT, {}, Timings()), task=task + 50)
+        worker.say(Rendered(1, request.sources[0].pixels, FrameReport(RECEIPT)), task=task + 50)
         worker.say(Cancel(3))
         worker._socket.send_multipart([b"garbage"])
         assert client.ping() < 5

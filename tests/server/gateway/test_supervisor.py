@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kwaflux_core.protocol.messages import PROTOCOL_VERSION, WorkerReady
+from kwaflux_core.protocol.messages import WorkerReady
 from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_server.gateway import supervisor as supervising
 from kwaflux_server.gateway.supervisor import CANNOT_START, LostWorker, Supervisor
@@ -49,7 +49,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
 
 def _ready(name: str, resident: tuple[str, ...] = ()) -> WorkerReady:
-    return WorkerReady(name, "cpu", "CPU, 1 threads", 1, PROTOCOL_VERSION, resident)
+    return WorkerReady(name, "cpu", "CPU, 1 threads", 1, resident)
 
 
 def _next_lost(found: Supervisor) -> LostWorker:

@@ -12,6 +12,7 @@ from kwaflux_core.errors import KwafluxError, RequestError, SettingsError
 from kwaflux_core.frames.sequence import FrameTask, temporal_window
 from kwaflux_core.protocol.messages import (
     Failed,
+    FrameReport,
     JobAccepted,
     JobDone,
     JobEvent,
@@ -24,6 +25,7 @@ from kwaflux_core.protocol.messages import (
     Submit,
     Timings,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_server.jobs.job_feed import JobFeed, neighbor_frames
 
 RECEIPT = RangeReceipt(0.0, 1.0, 0.0, 1.0, 0.0, 0, 0)
@@ -57,18 +59,20 @@ def rendered(frame: int, *, is_skipped: bool = False) -> Rendered:
     return Rendered(
         frame,
         PathPixels(f"clean.{frame}.exr"),
-        RECEIPT,
-        {},
-        TIMINGS,
+        FrameReport(
+            RECEIPT,
+            TIMINGS,
+            warnings=("read as scene_linear",),
+        ),
         state="skipped" if is_skipped else "done",
-        warnings=("read as scene_linear",),
     )
 
 
 def looked_at(frame: int, *, is_skipped: bool = False) -> Rendered:
     """Return the answer for a frame that an effect left alone."""
     answer = rendered(frame, is_skipped=is_skipped)
-    return replace(answer, measured={"deblur.blur_px": 9.0}, attention=("too soft",))
+    report = replace(answer.report, measured={"deblur.blur_px": 9.0}, attention=("too soft",))
+    return replace(answer, report=report)
 
 
 def taken(feed: JobFeed) -> list[int]:
@@ -106,22 +110,29 @@ def test_a_frame_is_asked_for_as_the_client_asked() -> None:
         "plate.####.exr",
         "clean.####.exr",
         "denoise(strength=0.5)",
-        colorspace="ACEScg",
-        alpha="straight",
-        layer="beauty",
-        half=True,
-        compression="zips",
-        existing="skip",
+        options=RenderOptions(
+            colorspace="ACEScg",
+            alpha="straight",
+            layer="beauty",
+            half=True,
+            compression="zips",
+            existing="skip",
+        ),
         urgency="sequence",
     )
     assert feed_of(submit=submit).next_frame() == Render(
         "denoise(strength=0.5)",
         1001,
         (Source(1001, PathPixels("plate.1001.exr")),),
-        PathTarget("clean.1001.exr", half=True, existing="skip", compression="zips"),
-        colorspace="ACEScg",
-        alpha="straight",
-        layer="beauty",
+        PathTarget("clean.1001.exr"),
+        options=RenderOptions(
+            colorspace="ACEScg",
+            alpha="straight",
+            layer="beauty",
+            half=True,
+            existing="skip",
+            compression="zips",
+        ),
         urgency="sequence",
     )
 
@@ -175,9 +186,7 @@ def test_a_frame_that_is_done_says_where_it_lies_and_what_was_measured() -> None
         path="clean.1001.exr",
         done=1,
         total=4,
-        receipt=RECEIPT,
-        timings=TIMINGS,
-        warnings=("read as scene_linear",),
+        report=rendered(1001).report,
     )
 
 
@@ -203,9 +212,9 @@ def test_frames_that_are_there_and_need_attention_are_told_and_counted_apart() -
     feed = feed_of(window=4)
     taken(feed)
     event = feed.finished(1001, looked_at(1001))
-    assert (event.state, event.attention) == ("done", ("too soft",))
-    assert event.measured == {"deblur.blur_px": 9.0}
-    assert feed.finished(1002, looked_at(1002, is_skipped=True)).attention == ("too soft",)
+    assert (event.state, event.report) == ("done", looked_at(1001).report)
+    again = feed.finished(1002, looked_at(1002, is_skipped=True))
+    assert again.report == looked_at(1002).report
     feed.finished(1003, rendered(1003))
     feed.finished(1004, UNREADABLE)
     assert feed.done() == JobDone("j1", done=2, skipped=1, failed=1, cancelled=0, attention=2)

@@ -30,8 +30,9 @@ from kwaflux_core.protocol.messages import (
     Source,
     Started,
 )
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_models.rendering.device import Device
-from kwaflux_models.rendering.effect_api import Pictures, Value
+from kwaflux_models.rendering.effect_api import TileInput, Value
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_server.path_guard import PathGuard
@@ -40,12 +41,13 @@ from kwaflux_server.worker.frame_io import Frames
 from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.effects import FakeEffect, Loader, blur, card
 from kwaflux_testing.pictures import noise, plate
+from kwaflux_testing.requests import changed
 from kwaflux_testing.servers import wait_until
 
 TILE_PX, WIDTH, HEIGHT = 16, 48, 16  # three tiles
 PIXELS = np.stack([noise(HEIGHT, WIDTH, seed=n) for n in range(3)]).tobytes()
 PLANES = Planes((0, 0, WIDTH, HEIGHT), ("R", "G", "B"))
-Residual = Callable[[Pictures, Mapping[str, Value]], "Tensor | None"]
+Residual = Callable[[TileInput, Mapping[str, Value]], "Tensor | None"]
 
 
 def _render(flow: str = "blur", **changes: object) -> Render:
@@ -54,9 +56,9 @@ def _render(flow: str = "blur", **changes: object) -> Render:
         1,
         (Source(1, InlinePixels(0, PLANES)),),
         InlineTarget(),
-        colorspace="scene_linear",
+        options=RenderOptions(colorspace="scene_linear"),
     )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return changed(base, **changes)
 
 
 class _Bench:
@@ -124,7 +126,7 @@ class _Gate:
         self.is_inside, self.go = threading.Event(), threading.Event()
         self.tiles = 0
 
-    def __call__(self, pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+    def __call__(self, pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
         self.tiles += 1
         self.is_inside.set()
         assert self.go.wait(20)
@@ -205,7 +207,7 @@ def test_a_cancel_after_the_end_changes_nothing() -> None:
 
 
 def _raises(error: Exception) -> Residual:
-    def residual(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+    def residual(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
         raise error
 
     return residual
@@ -305,5 +307,5 @@ def test_a_flow_is_bound_as_the_cards_say() -> None:
         bench.wait_for(1)
         _, message, _ = bench.answers[-1]
         assert isinstance(message, Rendered)
-        bound = Flow.parse(message.provenance["flow"])
+        bound = Flow.parse(message.report.provenance["flow"])
         assert bound.to_text() == "blur(strength=0.25) | blur(strength=1.0)"

@@ -50,6 +50,7 @@ from kwaflux_server.worker.provenance import Provenance
 from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import noise, plate, same_bits
+from kwaflux_testing.requests import changed
 
 CARDS = {"soft": card("soft")}
 CONFIG = ColorConfig.default()
@@ -94,7 +95,7 @@ def desk(tmp_path: Path) -> _Desk:
 
 def _render(pixels: PixelRef, target: Target | None = None, **how: object) -> Render:
     base = Render("soft", 1, (Source(1, pixels),), target or InlineTarget())
-    return replace(base, **{"colorspace": "scene_linear", **how})  # type: ignore[arg-type]
+    return changed(base, **{"colorspace": "scene_linear", **how})
 
 
 def _frame(stack: npt.NDArray[np.float32], *, is_touched: bool = True) -> RenderedFrame:
@@ -188,14 +189,16 @@ def test_a_frame_over_the_limit_is_refused_by_every_road(tmp_path: Path) -> None
 def test_what_stands_is_kept_unread_when_that_is_asked(desk: _Desk) -> None:
     source, target = desk.folder / "a.exr", desk.folder / "b.exr"
     write_image(source, plate())
-    asked = _render(PathPixels(str(source)), PathTarget(str(target), existing="skip"))
+    asked = _render(PathPixels(str(source)), PathTarget(str(target)), existing="skip")
     assert desk.fetch(asked).standing is None
     target.write_bytes(b"whatever stands here")
     for request in (asked, replace(asked, sources=(Source(1, PathPixels("/nowhere.exr")),))):
         standing = desk.fetch(request).standing
         assert standing is not None
         assert (standing.state, standing.pixels) == ("skipped", PathPixels(str(target)))
-    verify = replace(asked, target=PathTarget(str(target), existing="verify"))
+    verify = replace(
+        asked, target=PathTarget(str(target)), options=RenderOptions(existing="verify")
+    )
     assert desk.fetch(verify).standing is None
 
 
@@ -203,7 +206,7 @@ def test_what_stands_is_kept_unread_when_that_is_asked(desk: _Desk) -> None:
 
 
 def _answered(delivery: Delivery) -> Rendered:
-    assert delivery.message.timings.compute_s == 0.5
+    assert delivery.message.report.timings.compute_s == 0.5
     return delivery.message
 
 
@@ -265,22 +268,22 @@ def test_a_result_that_lies_elsewhere_is_put_into_its_slab(desk: _Desk) -> None:
 def test_what_was_measured_and_refused_is_answered_and_stands_in_the_file(desk: _Desk) -> None:
     source, target = desk.folder / "a.exr", desk.folder / "b.exr"
     write_image(source, plate(HEIGHT, WIDTH))
-    request = _render(PathPixels(str(source)), PathTarget(str(target), existing="verify"))
+    request = _render(PathPixels(str(source)), PathTarget(str(target)), existing="verify")
     measured = {"soft.sigma": 0.25}
-    frame = replace(_frame(STACK), measured=measured, refusals=("soft did nothing: too soft",))
+    frame = replace(_frame(STACK), measured=measured, skip_reasons=("soft did nothing: too soft",))
     answer = _answered(desk.deliver(request, desk.fetch(request), frame))
-    assert answer.measured == measured
-    assert answer.attention == ("soft did nothing: too soft",)
+    assert answer.report.measured == measured
+    assert answer.report.attention == ("soft did nothing: too soft",)
     said = read_image(target).part.attributes
     assert json.loads(str(said["kwaflux/measured"])) == measured
     standing = desk.fetch(request).standing
     assert standing is not None
-    assert standing.attention == answer.attention
+    assert standing.report.attention == answer.report.attention
     anew = replace(request, target=PathTarget(str(target)))
-    assert _answered(desk.deliver(anew, desk.fetch(anew), _frame(STACK))).attention == ()
+    assert _answered(desk.deliver(anew, desk.fetch(anew), _frame(STACK))).report.attention == ()
     kept = desk.fetch(request).standing
     assert kept is not None
-    assert kept.attention == ()
+    assert kept.report.attention == ()
 
 
 def test_a_file_gets_the_new_color_and_keeps_the_rest(desk: _Desk) -> None:
@@ -294,11 +297,11 @@ def test_a_file_gets_the_new_color_and_keeps_the_rest(desk: _Desk) -> None:
         assert same_bits(found.part.channels[name], plane)
     for name in ("A", "depth.Z"):
         assert same_bits(found.part.channels[name], before.part.channels[name])
-    assert found.part.attributes["kwaflux/hash"] == answer.provenance["hash"]
+    assert found.part.attributes["kwaflux/hash"] == answer.report.provenance["hash"]
 
 
 def test_the_bytes_of_an_exr_come_back_as_the_bytes_of_an_exr(desk: _Desk) -> None:
-    request = _render(ExrPixels(0), ExrTarget(half=True))
+    request = _render(ExrPixels(0), ExrTarget(), half=True)
     fetched = desk.fetch(request, exr_to_bytes(plate(HEIGHT, WIDTH)))
     delivery = desk.deliver(request, fetched, _frame(STACK))
     found = read_exr(bytes(delivery.parts[0])).part.channels

@@ -33,6 +33,7 @@ from kwaflux_server.worker.provenance import (
 )
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import hard_floats, noise, plate
+from kwaflux_testing.requests import changed
 
 SHA = "ab" * 32
 WEIGHTS = [{"file": "w.safetensors", "sha256": SHA, "licence": "Apache-2.0", "source": "here"}]
@@ -46,10 +47,8 @@ RECEIPT = RangeReceipt(0.0, 1.5, 0.25, 2.5, 0.125, 3, 4)
 def _provenance(
     flow: str = "soft", *, cards: dict[str, Card] = CARDS, config: str = "studio", **how: object
 ) -> Provenance:
-    request = Render(
-        flow, 7, (Source(7, PathPixels("/in.exr")),), PathTarget("/out.exr"), "scene_linear"
-    )
-    request = replace(request, **how)  # type: ignore[arg-type]
+    request = Render(flow, 7, (Source(7, PathPixels("/in.exr")),), PathTarget("/out.exr"))
+    request = changed(request, **{"colorspace": "scene_linear", **how})
     bound = Flow.parse(flow).bind(cards)
     return Provenance(request, bound, Device("cpu"), config, "1.2.3")
 
@@ -85,7 +84,7 @@ def test_whatever_may_change_a_pixel_changes_the_hash() -> None:
         _provenance(layer="diffuse").result_hash("d"),
         _provenance(region=(0, 0, 2, 2)).result_hash("d"),
         _provenance(config="other").result_hash("d"),
-        _provenance(target=PathTarget("/out.exr", half=True)).result_hash("d"),
+        _provenance(half=True).result_hash("d"),
         _provenance().result_hash("d", neighbors_digest="n"),
     ]
     assert len(set(hashes)) == len(hashes)
@@ -133,7 +132,7 @@ def test_a_record_says_what_was_measured_and_what_needs_attention_even_where_not
     plain = _provenance().record(_frame(), "d")
     assert (json.loads(plain["measured"]), plain["attention"]) == ({}, "")
     measured = {"soft.sigma": 0.25, "soft.level": 0.5}
-    frame = replace(_frame(), measured=measured, refusals=("soft did nothing",))
+    frame = replace(_frame(), measured=measured, skip_reasons=("soft did nothing",))
     record = _provenance().record(frame, "d")
     assert json.loads(record["measured"]) == measured
     assert record["attention"] == "soft did nothing"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.images.image import Layer
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, Source
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.plane_pool import PlanePool
 from kwaflux_models.rendering.plate import Plate
@@ -27,6 +27,7 @@ from kwaflux_server.worker.rings import AttachedRings
 from kwaflux_server.worker.source_cache import Decoded, SourceFile, SourceFiles
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import noise, plate, same_bits
+from kwaflux_testing.requests import changed
 
 CARDS = {"around": card("around", frames_before=2, frames_after=2)}
 CONFIG = ColorConfig.default()
@@ -73,8 +74,10 @@ class _Clip:
         near = [at for at in range(frame - 2, frame + 3) if 1 <= at <= 8]
         sources = tuple(Source(at, PathPixels(str(self.folder / f"{at}.exr"))) for at in near)
         target = PathTarget(str(self.folder / "out.exr"))
-        asked = Render("around", frame, sources, target, colorspace="scene_linear")
-        return replace(asked, **changes)  # type: ignore[arg-type]
+        asked = Render(
+            "around", frame, sources, target, options=RenderOptions(colorspace="scene_linear")
+        )
+        return changed(asked, **changes)
 
     def fetch(self, frame: int, **changes: object) -> Fetched:
         request = self.request(frame, **changes)

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from kwaflux_core.flows.card import Card
 from kwaflux_models.rendering.effect_api import (
-    NO_VALUES,
     Measured,
-    Pictures,
     Samples,
+    TileInput,
     Value,
     no_network,
 )
+from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "to_mean",
 ]
 
-Residual = Callable[[Pictures, Mapping[str, Value]], "Tensor | None"]
+Residual = Callable[[TileInput, Mapping[str, Value]], "Tensor | None"]
 Measure = Callable[[Samples, Mapping[str, Value]], Measured]
 
 
@@ -88,7 +88,7 @@ class FakeEffect:
         return no_network()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         self.calls += 1
         return self._residual(pictures, values)
@@ -116,36 +116,34 @@ class Loader:
         self._effects = effects
 
     @contextmanager
-    def __call__(
-        self, card: Card, values: Mapping[str, Value] = NO_VALUES
-    ) -> Iterator[LoadedEffect]:
+    def __call__(self, card: Card, loras: LoraStack | None = None) -> Iterator[LoadedEffect]:
         yield LoadedEffect(self._effects[card.id], no_network(), "float32")
 
 
-def blur(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+def blur(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
     """Pull every pixel towards the mean of its 3 x 3 neighborhood."""
     picture = pictures.picture
     mean = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     return (mean - picture) * float(values["strength"])
 
 
-def nothing(pictures: Pictures, values: Mapping[str, Value]) -> None:
+def nothing(pictures: TileInput, values: Mapping[str, Value]) -> None:
     """Touch no pixel."""
     return
 
 
-def enlarge(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+def enlarge(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
     """Add nothing to the Lanczos enlargement by two."""
     _, _, height, width = pictures.picture.shape
     return torch.zeros(1, 3, 2 * height, 2 * width)
 
 
-def neighbors(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+def neighbors(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
     """Pull every pixel towards the mean over the temporal window."""
     return torch.stack(pictures.tiles).mean(dim=0) - pictures.picture
 
 
-def to_mean(pictures: Pictures, values: Mapping[str, Value]) -> Tensor:
+def to_mean(pictures: TileInput, values: Mapping[str, Value]) -> Tensor:
     """Pull every pixel half the way towards the number that was measured for the frame."""
     assert pictures.measured is not None
     mean = pictures.measured.data

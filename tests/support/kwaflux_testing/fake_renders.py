@@ -19,6 +19,7 @@ from kwaflux_core.protocol.codec import WirePart
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     ExrTarget,
+    FrameReport,
     InlinePixels,
     Message,
     PathPixels,
@@ -158,10 +159,16 @@ def _answer(request: Render, pixels: PixelRef) -> Rendered:
     return Rendered(
         request.frame,
         pixels,
-        _RECEIPT,
-        {"flow": request.flow, "colorspace": request.colorspace, "alpha": request.alpha},
-        Timings(0.0, 0.001, 0.0),
-        warnings=("as a test",),
+        FrameReport(
+            _RECEIPT,
+            Timings(0.0, 0.001, 0.0),
+            warnings=("as a test",),
+            provenance={
+                "flow": request.flow,
+                "colorspace": request.options.colorspace,
+                "alpha": request.options.alpha,
+            },
+        ),
     )
 
 

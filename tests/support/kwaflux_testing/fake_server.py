@@ -18,7 +18,6 @@ from zmq.auth.thread import ThreadAuthenticator
 from kwaflux_core.errors import Cancelled, KwafluxError, ProtocolError, to_wire
 from kwaflux_core.protocol.codec import Envelope, WirePart, decode, encode
 from kwaflux_core.protocol.messages import (
-    PROTOCOL_VERSION,
     Beat,
     Cancel,
     DescribeEffects,
@@ -49,9 +48,7 @@ __all__ = ["Behavior", "FakeServer", "wait_until"]
 
 Behavior: TypeAlias = Literal["silence", "garbage", "vanish", "wrong_id", "wrong_kind", "newer"]
 
-LIMITS = Limits(
-    frame_bytes=1 << 28, message_bytes=1 << 28, requests_in_flight=8, ring_bytes=1 << 28
-)
+LIMITS = Limits(frame_bytes=1 << 28, message_bytes=1 << 28, ring_bytes=1 << 28)
 
 
 def wait_until(is_met: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
@@ -226,7 +223,6 @@ class FakeServer:
                 return Welcome(
                     self.sessions[-1],
                     "0.1",
-                    PROTOCOL_VERSION,
                     self._host,
                     ring_dir,
                     self._limits,

@@ -15,7 +15,7 @@ from kwaflux_core.flows.card import Card
 from kwaflux_models.catalog.lora_merge import spelled_lora
 from kwaflux_models.catalog.registry import InstalledEffect, Registry
 from kwaflux_models.catalog.user_models import OwnModels
-from kwaflux_models.rendering.effect_api import Effect, Pictures, Value
+from kwaflux_models.rendering.effect_api import Effect, TileInput, Value
 from kwaflux_testing.effects import card
 
 __all__ = ["Bend", "BendNetwork", "Shelf", "bend_shelf", "pair_of"]
@@ -58,7 +58,7 @@ class Bend:
         return network.eval()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor:
         """Return the residual, scaled by the strength."""
         residual: Tensor = network(pictures.picture)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from kwaflux_core.client.client import Client, ExrRequest
@@ -88,12 +88,7 @@ class PathRoad:
             route.target,
             flow=order.flow,
             frames=frames_text(frames),
-            colorspace=order.colorspace,
-            alpha=order.alpha,
-            layer=order.layer,
-            half=order.half,
-            existing="replace" if route.is_redone else "verify",
-            compression=order.compression,
+            options=replace(order.options, existing="replace" if route.is_redone else "verify"),
             urgency=route.urgency,
         )
         cancelled_s: float | None = None
@@ -120,10 +115,10 @@ def _tell(event: JobEvent, report: Report) -> None:
         report(event.frame, "cancelled", "")
     elif event.error is not None:
         report(event.frame, "failed", _sentence(event.error.message, event.error.hint))
-    elif event.attention:
-        report(event.frame, "attention", "; ".join(event.attention))
+    elif event.report is not None and event.report.attention:
+        report(event.frame, "attention", "; ".join(event.report.attention))
     else:
-        report(event.frame, "good", "; ".join(event.warnings))
+        report(event.frame, "good", "; ".join(event.report.warnings if event.report else ()))
 
 
 class BytesRoad:
@@ -181,8 +176,8 @@ class BytesRoad:
         except Exception as error:  # noqa: BLE001 - one bad frame does not end the others
             report(frame, "failed", f"{type(error).__name__}: {error}")
         else:
-            state: Outcome = "attention" if result.attention else "good"
-            report(frame, state, "; ".join(result.attention or result.warnings))
+            state: Outcome = "attention" if result.report.attention else "good"
+            report(frame, state, "; ".join(result.report.attention or result.report.warnings))
 
     def _request(self, frame: int) -> ExrRequest:
         route, order = self._route, self._route.order
@@ -195,11 +190,7 @@ class BytesRoad:
             flow=order.flow,
             frame=frame,
             neighbors={at: self._files.read(at) for at in around},
-            colorspace=order.colorspace,
-            alpha=order.alpha,
-            layer=order.layer,
-            half=order.half,
-            compression=order.compression,
+            options=order.options,
             urgency=route.urgency,
         )
 

@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.images.io import atomic_path
+from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["Entry", "FrameStatus", "Order", "Record", "file_key"]
 
@@ -26,7 +27,7 @@ FrameStatus: TypeAlias = Literal["ready", "attention", "stale", "failed", "missi
 ``stale`` has one of another source or order, ``failed`` and ``missing`` have none."""
 
 _SHOWN: Final[Mapping[str, FrameStatus]] = {"good": "ready", "attention": "attention"}
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _SUFFIX: Final = ".kwaflux.json"
 _LOCK_S: Final = 5.0
 _ABANDONED_S: Final = 30.0
@@ -35,14 +36,10 @@ _SAME_TIME_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Say what is asked for each frame; the fields are those of ``Client.submit``."""
+    """Say what is asked for each frame: the flow and the options of its render."""
 
     flow: str
-    colorspace: str = ""
-    alpha: Literal["premultiplied", "straight"] = "premultiplied"
-    layer: str = ""
-    half: bool = False
-    compression: str = ""
+    options: RenderOptions = RenderOptions()
 
     @property
     def key(self) -> str:
@@ -198,7 +195,10 @@ def _read(path: str) -> tuple[dict[int, Entry], dict[str, Order]]:
         if raw.get("format") != _FORMAT:
             return {}, {}
         entries = {int(frame): Entry(**entry) for frame, entry in raw["frames"].items()}
-        orders = {key: Order(**order) for key, order in raw["orders"].items()}
+        orders = {
+            key: Order(flow=order["flow"], options=RenderOptions(**order["options"]))
+            for key, order in raw["orders"].items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}, {}
     return entries, orders

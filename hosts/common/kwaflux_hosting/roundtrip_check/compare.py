@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import KwafluxError
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.range_render import OpenClient, Order, Work
 from kwaflux_hosting.exchange_folder import frame_path
 from kwaflux_hosting.roundtrip_check.test_chart import Aspect, Finding, chart_bytes, compared
@@ -192,7 +193,7 @@ def _through_server(
     open_client: OpenClient | None,
     name: str,
 ) -> Literal["", "path", "bytes"]:
-    order = Order(flow=_FLOW, colorspace="scene_linear")
+    order = Order(flow=_FLOW, options=RenderOptions(colorspace="scene_linear"))
     work = Work(
         order,
         source=source,

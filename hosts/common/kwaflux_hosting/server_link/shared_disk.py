@@ -25,6 +25,7 @@ from kwaflux_core.errors import (
     Unavailable,
 )
 from kwaflux_core.flows.flow import Flow, Step
+from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["exr_of_one_pixel", "sees_our_disk"]
 
@@ -61,7 +62,7 @@ def sees_our_disk(
                 source,
                 target,
                 _harmless_flow(client),
-                colorspace="scene_linear",
+                options=RenderOptions(colorspace="scene_linear"),
                 timeout_s=_TIMEOUT_S,
                 cancel=cancel,
             )

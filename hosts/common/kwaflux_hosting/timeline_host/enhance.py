@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.range_render import Work
 from kwaflux_hosting.batch.results_index import Order
 from kwaflux_hosting.exchange_folder import HopFolder, frames_text, slashed
@@ -183,7 +184,7 @@ def enhance(
         shot = host.look(item)
         name, into = shot.media.name, ResultFolder.next_of(shot.media, root=wish.folder)
         space = shot.color.of_composite if wish.is_graded else shot.color.of_source
-        order = Order(flow=wish.flow, colorspace=space(wish.colorspace))
+        order = Order(flow=wish.flow, options=RenderOptions(colorspace=space(wish.colorspace)))
         results = yield from _enhanced(host, shot, wish, order, into=into, open_client=open_client)
         made = host.bring_back(shot, wish, job=new_job(), results=results)
         into.set_in_use(made.data)

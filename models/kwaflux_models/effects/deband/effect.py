@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kwaflux_models.effects.deband.coding import Coding
 from kwaflux_models.effects.deband.gradients import contour_correction
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, Value, no_network
+from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
 
 __all__ = ["EFFECT", "Deband"]
 
@@ -24,7 +24,7 @@ class Deband:
         return no_network()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the correction in the working curve, (1, 3, H, W); None without steps."""
         coding = Coding(

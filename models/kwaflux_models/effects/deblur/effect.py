@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
 from kwaflux_models.effects.degradation_level import Judgment, judged, judgment_of, levels
 from kwaflux_models.effects.restorer_network import load_weights
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 
 __all__ = ["EFFECT", "Deblur"]
 
@@ -51,7 +51,7 @@ class Deblur:
         return Measured({name: round(softness_px, 3)}, refusal, found)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the correction in the working curve, (1, 3, H, W); None if nothing is done."""
         found = judgment_of(pictures.measured, float(values["softness"]) / SIGMA_UNIT_PX)

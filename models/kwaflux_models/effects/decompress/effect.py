@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kwaflux_models.effects.decompress.network import DecompressNetwork
 from kwaflux_models.effects.degradation_level import judged, judgment_of, levels
 from kwaflux_models.effects.restorer_network import load_weights
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 
 __all__ = ["EFFECT", "Decompress"]
 
@@ -38,7 +38,7 @@ class Decompress:
         return Measured({"level": round(found.level, 4)}, data=found)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the correction in the working curve, (1, 3, H, W); None if nothing is wrong."""
         found = judgment_of(pictures.measured, float(values["level"]))

@@ -14,7 +14,7 @@ from kwaflux_models.effects.degradation_level import judged, judgment_of, levels
 from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, align
 from kwaflux_models.effects.denoise.network import ABSENT, DenoiseNetwork
 from kwaflux_models.effects.restorer_network import load_weights
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 
 __all__ = ["EFFECT", "Denoise"]
 
@@ -46,7 +46,7 @@ class Denoise:
         return Measured({"noise": round(found.level, 4)}, data=found)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the correction in the working curve, (1, 3, H, W); None if there is no noise."""
         found = judgment_of(pictures.measured, float(values["noise"]))
@@ -64,7 +64,7 @@ class Denoise:
         return F.pad(change, (margin,) * 4)
 
 
-def _neighbors(pictures: Pictures) -> Tensor | None:
+def _neighbors(pictures: TileInput) -> Tensor | None:
     """Return the planes the network is given of its neighbors, or None if there are none.
 
     A frame that stands in for one that is not there, mirrored at a clip's end, tells nothing new

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kwaflux_models.effects.expand.curve import expanded
 from kwaflux_models.effects.expand.highlights import share_of_peak
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, Value, no_network
+from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
 
 __all__ = ["EFFECT", "Expand"]
 
@@ -28,7 +28,7 @@ class Expand:
         return no_network()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the light that is added, in the working curve, (1, 3, H, W).
 

@@ -21,7 +21,7 @@ from kwaflux_models.catalog.safetensors_header import parse_header, read_bytes
 from kwaflux_models.effects.external.architectures import Descriptor, describe, read_tensors
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.display_curves import Encoding, decode_display, encode_display
-from kwaflux_models.rendering.effect_api import Pictures, Value
+from kwaflux_models.rendering.effect_api import TileInput, Value
 
 __all__ = ["EFFECT", "FORMAT", "External", "ExternalNetwork", "Habits"]
 
@@ -97,7 +97,7 @@ class External:
         return ExternalNetwork(describe(read_tensors(path), name=path.name), habits)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return what the network changed, in the working curve, (1, 3, H * scale, W * scale)."""
         strength = float(values["strength"])

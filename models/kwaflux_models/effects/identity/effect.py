@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from kwaflux_models.rendering.effect_api import Pictures, Value, no_network
+from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
 
 __all__ = ["EFFECT", "Identity"]
 
@@ -20,7 +20,7 @@ class Identity:
         return no_network()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return None: no pixel is touched."""
         return None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kwaflux_models.effects.regrain.measure import MeasuredGrain, grain_of_flat_areas, removed_grain
 from kwaflux_models.effects.regrain.synthesize import Grain, Place, grain_of
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value, no_network
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value, no_network
 
 __all__ = ["EFFECT", "Regrain"]
 
@@ -53,7 +53,7 @@ class Regrain:
         )
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return the tile's grain in the working curve, (1, 3, H, W); None where there is none."""
         grain = None if pictures.measured is None else pictures.measured.data

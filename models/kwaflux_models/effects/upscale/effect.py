@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kwaflux_models.effects.restorer_network import load_weights
 from kwaflux_models.effects.upscale.network import SCALE, UpscaleNetwork, enlarged
-from kwaflux_models.rendering.effect_api import Pictures, Value, as_scalar
+from kwaflux_models.rendering.effect_api import TileInput, Value, as_scalar
 
 __all__ = ["EFFECT", "Upscale"]
 
@@ -26,7 +26,7 @@ class Upscale:
         return load_weights(UpscaleNetwork(), weights[0])
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor | None:
         """Return what is added to the enlargement, (1, 3, H * scale, W * scale)."""
         strength = float(values["strength"])

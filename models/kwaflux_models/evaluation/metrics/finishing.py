@@ -25,7 +25,7 @@ from kwaflux_models.evaluation.run.cases import find_case
 from kwaflux_models.evaluation.run.run_effects import EffectRunner
 from kwaflux_models.evaluation.run.testset import TestSet, clean_clip, damage
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.effect_api import Pictures, Value, no_network
+from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
 from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
 
 __all__ = ["FINISHING", "measure_deband", "measure_expand", "measure_regrain"]
@@ -122,7 +122,7 @@ class _PerfectCleaning:
         return no_network()
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: Mapping[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
     ) -> Tensor:
         """Return clean minus picture; 0 in the mirrored border."""
         del network, values

@@ -29,8 +29,8 @@ The test set: 16 pictures that no training ever saw, a lively crop of 256 x 256 
 to 240 where a picture is small), as shot. A codec is a real encoder that was given five frames of
 a pan, of which the middle one is judged; clips have seven frames of 192 x 192, of which the three
 are judged whose window of five lies inside. Sensor noise is shot and read noise in front of a Bayer
-mosaic, its number the standard deviation on mid gray in display units (0..1). `evaluation/run/cases.py`
-lists every case.
+mosaic, its number the standard deviation on mid gray in display units (0..1).
+`evaluation/run/cases.py` lists every case.
 
 Measures are taken on what an sRGB display shows, 0..1. PSNR in dB and SSIM are means over the
 pictures. **Texture** is the Laplacian energy over the clean picture's on its textured blocks, the

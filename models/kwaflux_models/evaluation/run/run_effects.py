@@ -26,7 +26,8 @@ from kwaflux_models.evaluation.run.testset import Item
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.effect_api import Effect
-from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
+from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 from kwaflux_models.training.tasks.decompress import level_of_step
@@ -172,9 +173,9 @@ class EffectRunner:
         return cls(Registry.discover(), device=Device("cpu"), config=ColorConfig.default())
 
     @contextmanager
-    def lend(self, card: Card, values: Mapping[str, Value] | None = None) -> Iterator[LoadedEffect]:
-        """Lend an effect; it stays loaded. LoRAs are not the evaluation's concern."""
-        del values
+    def lend(self, card: Card, loras: LoraStack | None = None) -> Iterator[LoadedEffect]:
+        """Lend an effect; it stays loaded. LoRAs are not evaluated."""
+        del loras
         if card.id not in self._loaded:
             installed = self.registry[card.id]
             effect = installed.load()
@@ -213,33 +214,16 @@ class EffectRunner:
         restored = []
         for frame in frames:
             begin = time.process_time()
-            done = _rendered(renderer, bound, plates, frame)
+            done = renderer.render(bound, plates, frame=frame)
             seconds = time.process_time() - begin
             picture = np.stack(done.color, axis=-1).astype(np.float32)
-            restored.append(Restored(picture, seconds, bool(done.refusals)))
+            restored.append(Restored(picture, seconds, bool(done.skip_reasons)))
         return restored
 
 
 def _plate(frame: Array) -> Plate:
     red, green, blue = (np.ascontiguousarray(frame[..., c], dtype=np.float32) for c in range(3))
     return Plate((red, green, blue), None, Box(0, 0, frame.shape[1], frame.shape[0]), _REC709)
-
-
-def _rendered(
-    renderer: FrameRenderer, flow: BoundFlow, plates: Mapping[int, Plate], frame: int
-) -> RenderedFrame:
-    steps = renderer.render(flow, plates, frame=frame, scratch=_planes, final=_planes)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: RenderedFrame = done.value
-            return result
-
-
-def _planes(height: int, width: int) -> tuple[Array, Array, Array]:
-    red, green, blue = (np.empty((height, width), np.float32) for _ in range(3))
-    return red, green, blue
 
 
 def flow_of(card: Card, case: Case, told: Mapping[str, float] | None = None) -> Flow:

@@ -28,8 +28,8 @@ from kwaflux_models.rendering.effect_api import (
     Effect,
     Measured,
     MeasuringEffect,
-    Pictures,
     Samples,
+    TileInput,
     Value,
 )
 from kwaflux_models.training.lora.layers import Adapter
@@ -214,7 +214,7 @@ class Fit:
         base = self._targets(crop)[0]
         return base if residual is None else base + residual
 
-    def _pictures(self, crop: Area) -> Pictures:
+    def _pictures(self, crop: Area) -> TileInput:
         frames = self._clip.window(crop.frame)
 
         def tiles() -> tuple[Tensor, ...]:
@@ -223,7 +223,7 @@ class Fit:
                 tile.to(self._device).contiguous(memory_format=torch.channels_last) for tile in cut
             )
 
-        return Pictures(
+        return TileInput(
             tiles,
             center=self._clip.before,
             frames=frames,

@@ -29,7 +29,7 @@ from kwaflux_core.images.io import write_image
 from kwaflux_models.catalog.lora_merge import merged, parse_lora
 from kwaflux_models.catalog.user_models import LoraFile, base_hash
 from kwaflux_models.rendering.device import Device
-from kwaflux_models.rendering.effect_api import Measured, Pictures, Samples, Value
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 from kwaflux_models.training.lora import command
 from kwaflux_models.training.lora.command import (
     LORA_FILE_BYTES,
@@ -335,7 +335,7 @@ class _Temporal:
         return Measured({"level": 1.0}, refusal=self.refusal)
 
     def residual(
-        self, network: nn.Module, pictures: Pictures, values: dict[str, Value]
+        self, network: nn.Module, pictures: TileInput, values: dict[str, Value]
     ) -> Tensor | None:
         assert pictures.measured is not None
         self.frames.add(pictures.frames)
