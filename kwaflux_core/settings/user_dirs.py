@@ -11,7 +11,7 @@ from kwaflux_core.errors import SettingsError
 from kwaflux_core.flows.suggestions import shortened
 from kwaflux_core.settings.fields import Rule, setting
 
-__all__ = ["ModelsSettings", "default_models_dir"]
+__all__ = ["ModelsSettings", "default_models_dir", "user_data_dir"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,12 @@ class ModelsSettings:
 
 
 def default_models_dir(environ: Mapping[str, str], *, platform: str) -> Path:
-    """Return ``kwaflux/models`` where the system keeps a user's data; it need not be there.
+    """Return ``models`` in the folder of the user's data; it need not be there."""
+    return user_data_dir(environ, platform=platform) / "models"
+
+
+def user_data_dir(environ: Mapping[str, str], *, platform: str) -> Path:
+    """Return ``kwaflux`` where the system keeps a user's data; it need not be there.
 
     Args:
         environ: The environment.
@@ -58,4 +63,4 @@ def default_models_dir(environ: Mapping[str, str], *, platform: str) -> Path:
     else:
         named = Path(environ.get("XDG_DATA_HOME", ""))
         data = named if named.is_absolute() else home / ".local" / "share"
-    return data / "kwaflux" / "models"
+    return data / "kwaflux"

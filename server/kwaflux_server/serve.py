@@ -28,6 +28,7 @@ from kwaflux_core.transport.zeromq import (
     bind_router,
     parse_endpoint,
 )
+from kwaflux_hosting.exchange_folder import remove_abandoned
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.gateway.gateway import Gateway
 from kwaflux_server.gateway.router_sockets import RouterSockets
@@ -53,6 +54,9 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
     """
     # What takes long comes before the endpoint is claimed: who claims it answers at once.
     devices = _devices(settings.devices)
+    removed = remove_abandoned(environ)
+    if removed:
+        _LOG.info("removed %d exchange folders of host processes that had died", removed)
     workers_endpoint = f"ipc://{runtime_dir(environ)}/workers-{_tag(settings.endpoint)}.sock"
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(zmq.Context())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,21 +16,16 @@ from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.exchange_folder import (
-    Entry,
-    HopFolder,
-    Order,
-    Record,
-    check_room,
+from kwaflux_hosting.batch.file_patterns import (
     expand_view,
-    file_key,
     frame_path,
     frames_of,
     frames_text,
     has_frame_number,
     next_version,
-    remove_abandoned_hops,
 )
+from kwaflux_hosting.batch.results_index import Entry, Order, Record, file_key
+from kwaflux_hosting.exchange_folder import ExchangeFolder, check_room, remove_abandoned
 
 _ORDER = Order(flow="denoise")
 
@@ -112,34 +109,80 @@ def test_the_range_of_the_server_means_the_same() -> None:
     assert tuple(FrameRange.parse(text)) == frames_of(text)
 
 
-def test_a_hop_leaves_no_folder_behind_unless_it_is_kept(tmp_path: Path) -> None:
-    with HopFolder.make(str(tmp_path / "results")) as hop:
-        Path(hop.pattern("plate.1001.exr")).touch()
-        assert Path(hop.path).parent == tmp_path / "results"
-    assert not Path(hop.path).exists()
-    hop.remove()
-    with HopFolder.make(str(tmp_path)) as kept:
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def test_an_exchange_folder_is_gone_after_its_use_unless_it_is_kept(tmp_path: Path) -> None:
+    with ExchangeFolder.make(str(tmp_path / "results")) as folder:
+        Path(folder.pattern("plate.1001.exr")).touch()
+        assert Path(folder.path).parent == tmp_path / "results"
+    assert not Path(folder.path).exists()
+    folder.remove()
+    with ExchangeFolder.make(str(tmp_path)) as kept:
         kept.is_kept = True
     assert Path(kept.path).is_dir()
 
 
-def test_a_hop_goes_elsewhere_where_the_results_folder_is_closed(tmp_path: Path) -> None:
+def test_an_exchange_folder_is_elsewhere_where_the_results_folder_is_closed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     elsewhere = tmp_path / "elsewhere"
-    with HopFolder.make(f"{tmp_path}/file/out", temporary_root=str(elsewhere)) as hop:
-        assert Path(hop.path).parent == elsewhere
-    with pytest.raises(ImageWriteFailed, match="no folder"):
-        HopFolder.make(f"{tmp_path}/file/a", temporary_root=f"{tmp_path}/file/b")
+    with ExchangeFolder.make(f"{tmp_path}/file/out", temporary_root=str(elsewhere)) as folder:
+        assert Path(folder.path).parent == elsewhere
+    with pytest.raises(ImageWriteFailed):
+        ExchangeFolder.make(f"{tmp_path}/file/a", temporary_root=f"{tmp_path}/file/b")
 
 
-def test_only_old_folders_with_our_mark_are_taken_for_abandoned(tmp_path: Path) -> None:
-    old, young = HopFolder.make(str(tmp_path)), HopFolder.make(str(tmp_path))
-    foreign = tmp_path / ".kwaflux-hop-not-ours"
-    foreign.mkdir()
-    week_ago_s = time.time() - 7 * 86400
-    os.utime(Path(old.path) / "hop.json", (week_ago_s, week_ago_s))
-    assert remove_abandoned_hops(str(tmp_path)) == 1
-    assert [Path(path).exists() for path in (old.path, young.path, foreign)] == [False, True, True]
+def _killed(tmp_path: Path) -> Path:
+    """Return the exchange folder of a process that was killed while it used it."""
+    code = (
+        "import sys, time\n"
+        "from kwaflux_hosting.exchange_folder import ExchangeFolder\n"
+        "folder = ExchangeFolder.make(sys.argv[1])\n"
+        "open(folder.pattern('plate.1001.exr'), 'w').close()\n"
+        "print(folder.path, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        path = Path(process.stdout.readline().strip())
+        assert path.is_dir()
+        process.kill()
+    return path
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not(
+    tmp_path: Path,
+) -> None:
+    with ExchangeFolder.make(str(tmp_path / "mine")) as mine:
+        left = _killed(tmp_path)
+        assert left.is_dir()
+        assert remove_abandoned() == 1
+        assert not left.exists()
+        assert Path(mine.path).is_dir()
+        assert remove_abandoned() == 0
+
+
+def test_the_next_exchange_folder_removes_what_was_left(tmp_path: Path) -> None:
+    left = _killed(tmp_path)
+    ExchangeFolder.make(str(tmp_path)).remove()
+    assert not left.exists()
+
+
+def test_an_entry_that_names_anything_else_removes_nothing(tmp_path: Path, state: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "shot.exr").touch()
+    entries = state / "kwaflux" / "exchange"
+    entries.mkdir(parents=True)
+    (entries / "a.json").write_text(json.dumps({"folder": str(precious), "token": "a"}))
+    (entries / "b.json").write_text("damaged")
+    assert remove_abandoned() == 0
+    assert (precious / "shot.exr").exists()
+    assert not list(entries.iterdir())
 
 
 def test_too_little_room_is_said_before_anything_is_rendered(tmp_path: Path) -> None:

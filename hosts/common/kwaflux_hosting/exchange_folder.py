@@ -1,10 +1,8 @@
-"""Names and places of the files that travel between a host and a server.
+"""The temporary folder in which a host and the server exchange frames as EXR files.
 
-Owns output patterns (``%V``, ``%04d``, ``####``), versions, ranges as text, and the temporary
-folder of a hop with its removal; offers the record of what is done (``record``). Must not know a
-host, a server or pixels. Nothing compiled is imported.
-
-Paths are spelled with forward slashes, which every host and system takes.
+Owns its making and its removal, also of folders whose process has died: each has an entry in the
+user's state folder, locked for as long as the process lives. Must not know a host, a server or
+pixels. Nothing compiled is imported.
 """
 
 from __future__ import annotations
@@ -12,201 +10,71 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
+import sys
 import tempfile
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import IO, Final
 
-from kwaflux_core.errors import HostError, ImageWriteFailed
-from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Record, file_key
+from kwaflux_core.errors import ImageWriteFailed
+from kwaflux_core.settings.user_dirs import user_data_dir
 
-__all__ = [
-    "Entry",
-    "FrameStatus",
-    "HopFolder",
-    "Order",
-    "Record",
-    "check_room",
-    "expand_view",
-    "file_key",
-    "frame_path",
-    "frames_of",
-    "frames_text",
-    "has_frame_number",
-    "next_version",
-    "remove_abandoned_hops",
-    "slashed",
-]
+__all__ = ["ExchangeFolder", "check_room", "remove_abandoned"]
 
-_PADDING = re.compile(r"%0?(\d*)d|#+")
-_VIEW = re.compile(r"%([Vv])(?![A-Za-z])")
-_VERSION = re.compile(r"(?<=[/._\-])v(\d+)(?=[/._\-]|$)")
-_NUMBER = r"-?\d{1,9}"
-_CHUNK = re.compile(rf"\s*({_NUMBER})(?:-({_NUMBER})(?:x(\d{{1,9}}))?)?\s*")
-_FRAMES_MAX: Final = 1_000_000
-_HOP_PREFIX: Final = ".kwaflux-hop-"
-_HOP_MARK: Final = "hop.json"
-_ABANDONED_S: Final = 2 * 86400.0
-
-
-# --- patterns ---------------------------------------------------------------------------------
-
-
-def slashed(path: str) -> str:
-    """Return a path with forward slashes."""
-    return path.replace("\\", "/")
-
-
-def expand_view(pattern: str, view: str) -> str:
-    """Return a pattern with ``%V`` (the view's name) and ``%v`` (its first letter) filled in."""
-    return _VIEW.sub(lambda found: view if found[1] == "V" else view[:1], slashed(pattern))
-
-
-def has_frame_number(pattern: str) -> bool:
-    """Tell whether the file's name has a place for the frame's number."""
-    return _PADDING.search(os.path.basename(slashed(pattern))) is not None
-
-
-def frame_path(pattern: str, frame: int, *, view: str = "") -> str:
-    """Return the path of one frame's file; of a pattern without a number, that file.
-
-    Args:
-        pattern: With ``%04d`` or ``####`` in its name.
-        frame: The frame's number.
-        view: What ``%V`` and ``%v`` stand for; empty: they are left.
-    """
-    folder, name = os.path.split(expand_view(pattern, view) if view else slashed(pattern))
-
-    def number(found: re.Match[str]) -> str:
-        width = len(found[0]) if found[0][0] == "#" else int(found[1] or 1)
-        return str(frame).zfill(width)
-
-    filled = _PADDING.sub(number, name, count=1)
-    return f"{folder}/{filled}" if folder and not folder.endswith("/") else f"{folder}{filled}"
-
-
-def next_version(pattern: str) -> str:
-    """Return the pattern of the next version that nothing stands under.
-
-    Every ``v###`` in the path that equals the last one is counted up; a path without one gets
-    ``_v002`` behind its name.
-    """
-    pattern = slashed(pattern)
-    found = _VERSION.findall(pattern)
-    now = found[-1] if found else ""
-    number = int(now) if now else 1
-    while True:
-        number += 1
-        text = f"v{number:0{len(now) or 3}d}"
-        raised = _counted_up(pattern, now, text) if now else _with_version(pattern, text)
-        if not _is_taken(raised):
-            return raised
-
-
-def _counted_up(pattern: str, now: str, version: str) -> str:
-    return _VERSION.sub(lambda found: version if found[1] == now else found[0], pattern)
-
-
-def _is_taken(pattern: str) -> bool:
-    """Tell whether a file of the pattern, or its record, is there."""
-    folder, name = os.path.split(pattern)
-    around = [re.escape(part) for part in _PADDING.sub("\0", name, count=1).split("\0")]
-    wanted = re.compile(r"-?\d+".join(around))
-    try:
-        names = os.listdir(folder or os.curdir)
-    except OSError:
-        return False
-    record = os.path.basename(Record.path_for(pattern))
-    return any(entry == record or wanted.fullmatch(entry) for entry in names)
-
-
-def _with_version(pattern: str, version: str) -> str:
-    folder, name = os.path.split(pattern)
-    padding = _PADDING.search(name)
-    at = padding.start() if padding else len(os.path.splitext(name)[0])
-    head = name[:at].rstrip("._")
-    return os.path.join(folder, f"{head}_{version}{name[len(head) :]}").replace("\\", "/")
-
-
-# --- ranges -----------------------------------------------------------------------------------
-
-
-def frames_of(text: str) -> tuple[int, ...]:
-    """Return the frames of ``1001-1010,1020`` or ``1001-1100x2``, each once, in order.
-
-    Raises:
-        HostError: No range, or one of more than a million frames.
-    """
-    frames: dict[int, None] = {}
-    for chunk in text.split(","):
-        found = _CHUNK.fullmatch(chunk)
-        if found is None or found[3] == "0":
-            raise HostError(
-                f"{text[:80]!r} is no frame range", hint="write 1001-1100, 1001-1100x2 or 1001,1005"
-            )
-        first, last, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
-        if abs(last - first) // step >= _FRAMES_MAX:
-            raise HostError(f"{text[:80]!r} has more than {_FRAMES_MAX} frames", hint="split it")
-        way = 1 if last >= first else -1
-        frames.update(dict.fromkeys(range(first, last + way, way * step)))
-    return tuple(frames)
-
-
-def frames_text(frames: Iterable[int]) -> str:
-    """Return frames as short text: ``1001-1010,1020``; ``frames_of`` of it is the sorted frames."""
-    spans: list[list[int]] = []
-    for frame in sorted(set(frames)):
-        if spans and frame == spans[-1][1] + 1:
-            spans[-1][1] = frame
-        else:
-            spans.append([frame, frame])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-# --- the folder of a hop ----------------------------------------------------------------------
+_PREFIX: Final = ".kwaflux-exchange-"
+_MARK: Final = "exchange.json"
 
 
 @dataclass(slots=True)
-class HopFolder:
-    """Hold a folder for the files of one hop; it and all in it are gone after ``remove``.
+class ExchangeFolder:
+    """Hold a folder for exchanged files; it and all in it are gone after ``remove``.
 
-    Use it in a ``with`` block, or call ``remove``. A folder that a crash left behind has a mark in
-    it, by which ``remove_abandoned_hops`` knows it for ours.
+    Use it in a ``with`` block, or call ``remove``.
     """
 
     path: str
     is_kept: bool = False
+    _entry: _Entry | None = field(default=None, repr=False)
 
     @classmethod
-    def make(cls, beside: str = "", *, temporary_root: str = "") -> HopFolder:
+    def make(
+        cls,
+        beside: str = "",
+        *,
+        temporary_root: str = "",
+        environ: Mapping[str, str] = os.environ,
+    ) -> ExchangeFolder:
         """Make a folder beside the results, where the server sees it too, else a temporary one.
+
+        Folders that a process left behind when it died are removed first.
 
         Args:
             beside: The results' folder, made if need be; empty, or closed to us: not there.
             temporary_root: Where else; empty: the system's temporary folder.
+            environ: Where the user's state folder is.
 
         Raises:
             ImageWriteFailed: Neither place can be written.
         """
+        remove_abandoned(environ)
         problem: OSError | None = None
         for root in (beside, temporary_root or tempfile.gettempdir()):
             if not root:
                 continue
-            path = Path(root) / f"{_HOP_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+            token = secrets.token_hex(8)
+            path = Path(root).absolute() / f"{_PREFIX}{token}"
             try:
                 path.mkdir(parents=True)
-                mark = {"pid": os.getpid(), "made_s": time.time()}
-                (path / _HOP_MARK).write_text(json.dumps(mark), encoding="utf-8")
+                (path / _MARK).write_text(json.dumps({"token": token}), encoding="utf-8")
             except OSError as error:
                 problem = error
                 continue
-            return cls(slashed(str(path)))
+            entry = _Entry.make(_entries(environ), path, token)
+            return cls(str(path).replace("\\", "/"), _entry=entry)
         raise ImageWriteFailed(
             f"no folder for the frames could be made: {problem}",
             hint="free disk space, or choose another output folder",
@@ -217,11 +85,14 @@ class HopFolder:
         return f"{self.path}/{name}"
 
     def remove(self) -> None:
-        """Remove it with all that is in it, unless ``is_kept``; once gone, it is gone."""
+        """Remove it with all that is in it, unless ``is_kept``; once or more often."""
         if not self.is_kept:
             shutil.rmtree(self.path, ignore_errors=True)
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            entry.remove()
 
-    def __enter__(self) -> HopFolder:
+    def __enter__(self) -> ExchangeFolder:
         return self
 
     def __exit__(
@@ -233,19 +104,19 @@ class HopFolder:
         self.remove()
 
 
-def remove_abandoned_hops(root: str, *, older_than_s: float = _ABANDONED_S) -> int:
-    """Remove the folders of hops that a crash left behind; return how many.
+def remove_abandoned(environ: Mapping[str, str] = os.environ) -> int:
+    """Remove the exchange folders whose process has died; return how many.
 
-    Only folders with our mark, older than ``older_than_s``.
+    Args:
+        environ: Where the user's state folder is.
     """
     count = 0
     with contextlib.suppress(OSError):
-        for path in Path(root).glob(f"{_HOP_PREFIX}*"):
-            mark = path / _HOP_MARK
-            with contextlib.suppress(OSError):
-                if time.time() - mark.stat().st_mtime > older_than_s:
-                    shutil.rmtree(path)
-                    count += 1
+        for path in sorted(_entries(environ).glob("*.json")):
+            entry = _Entry.of_dead_process(path)
+            if entry is not None:
+                count += entry.remove_folder()
+                entry.remove()
     return count
 
 
@@ -266,3 +137,85 @@ def check_room(folder: str, *, needed_bytes: int) -> None:
             hint="free disk space, or choose another output folder",
             path=folder,
         )
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A file that names a folder, locked while the process that made the folder lives."""
+
+    path: Path
+    file: IO[str]
+
+    @classmethod
+    def make(cls, entries: Path, folder: Path, token: str) -> _Entry | None:
+        """Write an entry and lock it; None where the state folder cannot be written."""
+        try:
+            entries.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = entries / f"{token}.json"
+            file = path.open("x", encoding="utf-8")
+        except OSError:
+            return None
+        entry = cls(path, file)
+        if not _lock(file):
+            entry.remove()
+            return None
+        file.write(json.dumps({"folder": str(folder), "token": token}))
+        file.flush()
+        return entry
+
+    @classmethod
+    def of_dead_process(cls, path: Path) -> _Entry | None:
+        """Return an entry that nobody holds any more, now held by us; None if somebody does."""
+        try:
+            file = path.open("r+", encoding="utf-8")
+        except OSError:
+            return None
+        if _lock(file):
+            return cls(path, file)
+        file.close()
+        return None
+
+    def remove_folder(self) -> bool:
+        """Remove the folder that the entry names, if its mark says the same; tell whether."""
+        try:
+            self.file.seek(0)
+            said = json.loads(self.file.read())
+            folder = Path(said["folder"])
+            mark = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+            if folder.name != _PREFIX + said["token"] or mark["token"] != said["token"]:
+                return False
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+
+    def remove(self) -> None:
+        """Let the entry go and remove it."""
+        if sys.platform == "win32":  # an open file cannot be removed there
+            self.file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        self.file.close()
+
+
+def _entries(environ: Mapping[str, str]) -> Path:
+    return user_data_dir(environ, platform=sys.platform) / "exchange"
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file until it is closed or the process ends; tell whether it was free."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            # A byte far behind the text: what is locked cannot be read there.
+            file.seek(1 << 20)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(0)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_hosting.exchange_folder import expand_view, frames_text
+from kwaflux_hosting.batch.file_patterns import expand_view, frames_text
 from kwaflux_hosting.node_host.enhance import opener
 from kwaflux_hosting.node_host.result_files import next_version_of, told
 from kwaflux_hosting.panel.panel import Panel

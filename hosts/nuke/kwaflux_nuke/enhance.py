@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.exchange_folder import check_room, frames_of
+from kwaflux_hosting.batch.file_patterns import frames_of
+from kwaflux_hosting.exchange_folder import check_room
 from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State, opener
 from kwaflux_nuke import knobs, read_nodes
 from kwaflux_nuke.node import connect_mask

@@ -13,7 +13,7 @@ from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.exchange_folder import Order
+from kwaflux_hosting.batch.results_index import Order
 from kwaflux_hosting.panel.panel import Choice, Control, Panel
 from kwaflux_nuke.nuke_api import nuke, undo_off
 

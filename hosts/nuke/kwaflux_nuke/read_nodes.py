@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.exchange_folder import FrameStatus, Order, slashed
+from kwaflux_hosting.batch.file_patterns import slashed
+from kwaflux_hosting.batch.results_index import FrameStatus, Order
 from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from kwaflux_core.errors import Cancelled, HostError
-from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_nuke.knobs import set_knob
 from kwaflux_nuke.nuke_api import nuke, undo_off
 

@@ -253,7 +253,8 @@ def test_a_script_opens_and_renders_its_results_where_kwaflux_is_not_installed(
     tmp_path: Path,
 ) -> None:
     with nuke_scene(tmp_path, frames=range(1, 4)) as scene:
-        from kwaflux_hosting.exchange_folder import Entry, Record, frame_path
+        from kwaflux_hosting.batch.file_patterns import frame_path
+        from kwaflux_hosting.batch.results_index import Entry, Record
         from kwaflux_nuke import callbacks, knobs, read_nodes
 
         scene.set(kw_effect="Flow", kw_Flow_text="identity")

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, KwafluxError
-from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.timeline_host.media import Plates
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.render_frames import render_composite, render_source

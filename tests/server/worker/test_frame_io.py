@@ -196,9 +196,7 @@ def test_what_stands_is_kept_unread_when_that_is_asked(desk: _Desk) -> None:
         standing = desk.fetch(request).standing
         assert standing is not None
         assert (standing.state, standing.pixels) == ("skipped", PathPixels(str(target)))
-    verify = replace(
-        asked, target=PathTarget(str(target)), options=RenderOptions(existing="verify")
-    )
+    verify = changed(asked, existing="verify")
     assert desk.fetch(verify).standing is None
 
 

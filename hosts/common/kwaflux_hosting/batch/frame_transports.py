@@ -26,8 +26,8 @@ from kwaflux_core.errors import (
 from kwaflux_core.frames.neighbors import neighbor_frames
 from kwaflux_core.images.io import atomic_path
 from kwaflux_core.protocol.messages import JobEvent, Urgency
+from kwaflux_hosting.batch.file_patterns import frame_path, frames_text
 from kwaflux_hosting.batch.results_index import Order
-from kwaflux_hosting.exchange_folder import frame_path, frames_text
 
 __all__ = ["BytesRoad", "Outcome", "PathRoad", "Report", "Road", "Route"]
 

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kwaflux_core.errors import Cancelled, HostError, ImageWriteFailed, KwafluxError
+from kwaflux_hosting.batch.file_patterns import frame_path, has_frame_number, slashed
 from kwaflux_hosting.batch.progress import (
     FrameProgress,
     FrameState,
@@ -31,7 +32,6 @@ from kwaflux_hosting.batch.progress import (
     WorkState,
 )
 from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Record, file_key
-from kwaflux_hosting.exchange_folder import frame_path, has_frame_number, slashed
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client

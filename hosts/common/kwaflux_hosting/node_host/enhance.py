@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kwaflux_core.errors import Cancelled, HostError, KwafluxError
+from kwaflux_hosting.batch.file_patterns import expand_view
 from kwaflux_hosting.batch.range_render import FrameProgress, FrameState, OpenClient, Progress, Work
 from kwaflux_hosting.batch.results_index import Order
-from kwaflux_hosting.exchange_folder import HopFolder, expand_view
+from kwaflux_hosting.exchange_folder import ExchangeFolder
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client
@@ -178,7 +179,7 @@ class FrameByFrame:
 
     def _batch(self, view: str, batch: Sequence[int]) -> None:
         target = expand_view(self.asked.pattern, view)
-        with HopFolder.make(os.path.dirname(target)) as folder:
+        with ExchangeFolder.make(os.path.dirname(target)) as folder:
             source = folder.pattern("plate.%08d.exr")
             rendered = [n for n in batch if self._is_rendered(n, source, view=view)]
             before, after = self.asked.around

@@ -12,10 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.exchange_folder import (
-    FrameStatus,
-    Order,
-    Record,
+from kwaflux_hosting.batch.file_patterns import (
     expand_view,
     frame_path,
     frames_text,
@@ -23,6 +20,7 @@ from kwaflux_hosting.exchange_folder import (
     next_version,
     slashed,
 )
+from kwaflux_hosting.batch.results_index import FrameStatus, Order, Record
 
 __all__ = [
     "check_pattern",

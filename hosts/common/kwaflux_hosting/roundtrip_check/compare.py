@@ -16,8 +16,8 @@ from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.protocol.render_options import RenderOptions
+from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.batch.range_render import OpenClient, Order, Work
-from kwaflux_hosting.exchange_folder import frame_path
 from kwaflux_hosting.roundtrip_check.test_chart import Aspect, Finding, chart_bytes, compared
 
 __all__ = ["FRAMES", "CheckReport", "StepReport", "Through", "run_check"]

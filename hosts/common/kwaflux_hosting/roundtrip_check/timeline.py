@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 
-from kwaflux_hosting.exchange_folder import frame_path
+from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.roundtrip_check.compare import run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
 from kwaflux_hosting.roundtrip_check.test_chart import Aspect

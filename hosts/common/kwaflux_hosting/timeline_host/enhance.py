@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.protocol.render_options import RenderOptions
+from kwaflux_hosting.batch.file_patterns import frames_text, slashed
 from kwaflux_hosting.batch.range_render import Work
 from kwaflux_hosting.batch.results_index import Order
-from kwaflux_hosting.exchange_folder import HopFolder, frames_text, slashed
+from kwaflux_hosting.exchange_folder import ExchangeFolder
 from kwaflux_hosting.panel.panel import Choice, Panel
 from kwaflux_hosting.roundtrip_check.timeline import check_road
 from kwaflux_hosting.server_link import local_server
@@ -205,7 +206,7 @@ def _enhanced(
 ) -> Generator[str, None, Plates]:
     """Render frames, have them enhanced, and remove the rendered ones; return the results."""
     what = shot.media.name
-    with HopFolder.make(beside=os.path.dirname(into.path)) as hop:
+    with ExchangeFolder.make(beside=os.path.dirname(into.path)) as hop:
         frames = hop.pattern("plates")
         os.mkdir(frames)
         rendering = host.render(shot, wish, frames)

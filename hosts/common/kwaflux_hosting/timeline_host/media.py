@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.exchange_folder import frame_path, slashed
+from kwaflux_hosting.batch.file_patterns import frame_path, slashed
 
 __all__ = ["Cut", "Footage", "Plates", "first_file", "rate_of"]
 

@@ -11,7 +11,7 @@ import re
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
 from kwaflux_core.images.exr.header import read_layout
-from kwaflux_hosting.exchange_folder import frames_text
+from kwaflux_hosting.batch.file_patterns import frames_text
 
 __all__ = ["arrived_pattern"]
 

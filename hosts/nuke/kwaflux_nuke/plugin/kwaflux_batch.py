@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
 
 def _main(asked: argparse.Namespace) -> int:
     from kwaflux_core.errors import HostError, KwafluxError
-    from kwaflux_hosting.exchange_folder import frames_of
+    from kwaflux_hosting.batch.file_patterns import frames_of
     from kwaflux_nuke.enhance import Enhancement
 
     nuke.scriptOpen(asked.script)
