@@ -1,9 +1,6 @@
 """Kwaflux for Python: read a plate, have it rendered by the server, write it.
 
-Owns the public surface, read when somebody asks for it (PEP 562): importing this package costs
-nothing, and a host's Python without numpy can use what needs none.
-
-    from kwaflux_core import Client, Flow, read_image, write_image
+from kwaflux_core import Client, Flow, read_image, write_image
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Boxes of pixels, and the only converters between the worlds that count them differently.
-
-Owns ``Box``: half-open integers, y down. Must not know files, pixels or hosts.
-"""
+"""Boxes of pixels, and the only converters between the worlds that count them differently."""
 
 from __future__ import annotations
 

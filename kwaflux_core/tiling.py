@@ -1,7 +1,5 @@
 """Plans of tiles: which pixels are computed together, and which are read for it.
 
-Owns integers alone. Must not know pixels, networks or memory; reads without numpy.
-
 Alignment is always counted from the frame's own origin, never from a region's or a tile's: a
 network that halves its picture sees the same pixels in the same phase whichever way the frame is
 cut, so that a region equals the same crop of the whole.

@@ -1,8 +1,7 @@
 """The client: ask a server to render, from any thread, in a few lines.
 
-Owns the public calls and the choice of how pixels travel. The thread that owns the socket is in
-``_client_loop``, the pixels' roads are in ``_client_pixels``, what comes back in
-``_client_results`` and ``_client_jobs``. Imports without numpy: ``render_file``,
+The thread that owns the socket is in ``_client_loop``, the pixels' roads are in ``_client_pixels``,
+what comes back in ``_client_results`` and ``_client_jobs``. Imports without numpy: ``render_file``,
 ``render_exr`` and ``submit`` need none.
 
     with Client.connect() as client:

@@ -1,7 +1,6 @@
 """The client's way to a server, for callers of any thread.
 
-Owns opening a session, asking, cancelling and closing. The socket is ``_client_loop``'s. Must not
-know pixels or what a message asks for.
+The socket is ``_client_loop``'s.
 """
 
 from __future__ import annotations

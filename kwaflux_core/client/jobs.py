@@ -1,7 +1,4 @@
-"""A job as a client sees it: a frame range that the server renders from files to files.
-
-Owns the order of a job's answers. Must not know sockets or pixels.
-"""
+"""A job as a client sees it: a frame range that the server renders from files to files."""
 
 from __future__ import annotations
 

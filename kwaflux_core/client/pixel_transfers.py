@@ -1,8 +1,4 @@
-"""How a client's pixels travel: in shared memory, as raw parts, or as an EXR file's bytes.
-
-Owns the three roads: loading the color planes of pictures for a request, and unloading the color
-that comes back. Must not know sockets or sessions; numpy is imported only where pixels are touched.
-"""
+"""How a client's pixels travel: in shared memory, as raw parts, or as an EXR file's bytes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The steps that every call of the client is made of.
-
-Owns deadlines, the wait for an answer, and the choice of the road that pixels take. Must not know
-what the public calls look like.
-"""
+"""The steps that every call of the client is made of."""
 
 from __future__ import annotations
 

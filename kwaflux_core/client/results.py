@@ -1,8 +1,4 @@
-"""What a render gives back to the caller, and how its color is put into a picture.
-
-Owns the result types and the put-back: everything but the color stays the plate's own. Must not
-know sockets or where pixels lay; numpy is imported only where pixels are touched.
-"""
+"""What a render gives back to the caller, and how its color is put into a picture."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a client holds of a server: a session, and the calls under way in it.
-
-Owns waiting for answers with a deadline, and the rings of a session. Must not know sockets.
-"""
+"""What a client holds of a server: a session, and the calls under way in it."""
 
 from __future__ import annotations
 

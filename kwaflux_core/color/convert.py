@@ -1,7 +1,6 @@
 """A whole picture in another colorspace: only where a file's kind asks for it.
 
-Owns the step between a picture whose numbers are display codes (a PNG) and one whose numbers are
-light (an EXR). A plate that stays what it is never passes here. Must not know files or networks.
+A plate that stays what it is never passes here.
 """
 
 from __future__ import annotations

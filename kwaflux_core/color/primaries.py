@@ -1,7 +1,4 @@
-"""The primaries of scene-linear spaces, as the headers of EXR files give them.
-
-Owns the table and the comparison. Must not know OCIO configs.
-"""
+"""The primaries of scene-linear spaces, as the headers of EXR files give them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """What an effect says of itself: its card, in OpenFX's words.
 
-Owns the card's keys and their checks. Must not know flows, pixels, networks or where a card comes
-from; reads without numpy and torch.
-
 A card is a JSON file, ``card.json``, whose keys are the fields of ``Card``. Unknown keys are
 refused, so that a misspelt one is found by whoever wrote it.
 """

@@ -1,8 +1,4 @@
-"""Read the text of a flow into plain records, and draw where it goes wrong.
-
-Owns the grammar (written out in ``kwaflux_core.flows.flow``), the limits of a flow's text, and the
-caret picture. Must not know which effects there are.
-"""
+"""Read the text of a flow into plain records, and draw where it goes wrong."""
 
 from __future__ import annotations
 

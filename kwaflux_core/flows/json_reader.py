@@ -1,8 +1,4 @@
-"""Read JSON key by key, typed, so that what is wrong is said with the key's full path.
-
-Owns the refusal of unknown keys, duplicate keys, wrong types and non-finite numbers. Must not
-know what is read: cards and flows both are.
-"""
+"""Read JSON key by key, typed, so that what is wrong is said with the key's full path."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Which LoRAs a person asks for, as text: ``show:0.8+night:0.3``.
 
-Owns the grammar of the param ``lora``. Must not know files, tensors or effects; reads without
-numpy and torch.
-
 The grammar, in EBNF; spaces may stand between any two symbols::
 
     loras  = [ lora , { "+" , lora } ] ;

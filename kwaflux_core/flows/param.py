@@ -1,7 +1,4 @@
-"""One param of an effect: what it is called, what it may be, and the check of a value.
-
-Owns ``Param``, which ``kwaflux_core.flows.card`` offers. Must not know flows or whole cards.
-"""
+"""One param of an effect: what it is called, what it may be, and the check of a value."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """A preset: a flow that has a name, and ships as data.
 
-Owns a preset's keys and their checks. Must not know which effects are installed, or where a preset
-comes from; reads without numpy and torch.
-
 A preset is a JSON file whose keys are the fields of ``Preset``. Its id stands for its flow wherever
 a flow is typed; it has no params, so that its name always means the same.
 """

@@ -1,7 +1,4 @@
-"""Words for a name that is not known: which known name comes nearest.
-
-Owns the sentence "did you mean". Must not know what the names stand for.
-"""
+"""Words for a name that is not known: which known name comes nearest."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Frame ranges: which absolute frames, in which order.
-
-Owns the reading and the limit of a range's text. Must not know files.
-"""
+"""Frame ranges: which absolute frames, in which order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Which other frames must be read to render one: the window of a temporal flow.
-
-Owns that choice, for servers that plan a job and for hosts that send the bytes of frames. Must not
-know files or effects.
-"""
+"""Which other frames must be read to render one: the window of a temporal flow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Numbered pictures: their patterns, their frame ranges, and which frame becomes which file.
 
-Owns the vocabulary of SRC and DST and the plan of a job. Must not know pixels, effects or servers.
-
 A pattern names one file for every frame: ``plate.####.exr`` (each ``#`` is one digit, as in Nuke),
 ``plate.%04d.exr``, ``plate.$F4.exr``, or with its range ``plate.1001-1050####.exr`` and, as Resolve
 shows it, ``plate.[1001-1050].exr``. A name without padding is a single picture.

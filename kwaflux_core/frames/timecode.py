@@ -1,7 +1,4 @@
-"""Frame numbers as timecode.
-
-Owns the arithmetic, drop frame too. Must not know hosts or files.
-"""
+"""Frame numbers as timecode."""
 
 from __future__ import annotations
 

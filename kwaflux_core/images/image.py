@@ -1,8 +1,4 @@
-"""A picture in memory: parts, channels, windows, attributes, and its colorspace's name.
-
-Owns what a whole EXR is to Kwaflux, which channels of it are the plate's color, and how a result
-is put back so that everything else stays as it was. Must not know files, color math or networks.
-"""
+"""A picture in memory: parts, channels, windows, attributes, and its colorspace's name."""
 
 from __future__ import annotations
 

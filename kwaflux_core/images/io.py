@@ -1,8 +1,4 @@
-"""Pictures on disk by their suffix, and writing that never leaves half a file.
-
-Owns the choice of reader and writer, and ``atomic_path``: what stands under a name is the old
-picture or the whole new one. Must not know formats or color math.
-"""
+"""Pictures on disk by their suffix, and writing that never leaves half a file."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
 """Enlarging the rest of a picture when an effect scales its color.
 
-Owns the enlargement filter, and which channels it is good for. Must not know effects or files.
-
 Every pixel becomes a block of ``scale`` by ``scale`` pixels, so that all windows are multiplied
 exactly and nothing shifts. What is measured as light (color, alpha, luminance) is filtered. What
 names or measures something else (depth, positions, normals, motion, identifiers, cryptomatte, and
-every channel whose meaning is not known) takes the value of its block's pixel: a filter would
-make up depths and identifiers that are nowhere in the scene.
+every channel whose meaning is not known) takes the value of its block's pixel: a filter would make
+up depths and identifiers that are nowhere in the scene.
 
 Motion vectors keep their values too, and so are in pixels of the *source*: their unit is not
-written in a file, and a passed-through channel is not rewritten on a guess. ``Image.notes`` says
-so where there are any.
+written in a file, and a passed-through channel is not rewritten on a guess. ``Image.notes`` says so
+where there are any.
 """
 
 from __future__ import annotations

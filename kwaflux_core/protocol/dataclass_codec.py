@@ -1,8 +1,4 @@
-"""Readers and writers of dataclasses, compiled once per class from its type hints.
-
-Owns the step between plain maps and lists (what msgpack knows) and frozen dataclasses: strict
-types, required fields, tagged unions. Must not know msgpack, versions or sockets.
-"""
+"""Readers and writers of dataclasses, compiled once per class from its type hints."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The message that carries an error.
-
-Owns this one step, for every part of the server that answers. Must not know sockets or tasks.
-"""
+"""The message that carries an error."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What messages say of pixels: where they lie, where they shall go, what became of them.
-
-Owns the records that messages carry. Must not know which message carries them, sockets or pixels
-themselves.
-"""
+"""What messages say of pixels: where they lie, where they shall go, what became of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a server says of itself: what it accepts, and which workers it has.
-
-Owns the records that messages carry. Must not know which message carries them, or sockets.
-"""
+"""What a server says of itself: what it accepts, and which workers it has."""
 
 from __future__ import annotations
 

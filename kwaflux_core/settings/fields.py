@@ -1,7 +1,4 @@
-"""One setting: what it may be, and its value read from a text, a file or a flag.
-
-Owns the conversion and its errors. Must not know which settings there are.
-"""
+"""One setting: what it may be, and its value read from a text, a file or a flag."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Settings of the server and of the client: defaults < file < environment < flags.
 
-Owns what can be set, its limits, and where it comes from. Must not know sockets, devices or the
-command line; reads without numpy and torch.
-
 The file is TOML with the tables ``[server]``, ``[client]`` and ``[models]``; in the environment
 ``tile_px`` is ``KWAFLUX_TILE_PX``. A key or a ``KWAFLUX_*`` variable that is not known is refused
 with the nearest name: a misspelt setting that is silently ignored costs a night. An empty variable

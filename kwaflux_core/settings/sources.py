@@ -1,7 +1,4 @@
-"""Gather settings from a file, the environment and flags; the later one wins.
-
-Owns the refusal of names that are not known. Must not know which settings there are.
-"""
+"""Gather settings from a file, the environment and flags; the later one wins."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """CURVE keys: what a client and a server hold, and the files they lie in.
 
-Owns the files' form (that of ``zmq.auth``) and their protection. Which client keys a server
-accepts is the server's matter. Must not know endpoints or messages.
+Which client keys a server accepts is the server's matter.
 """
 
 from __future__ import annotations

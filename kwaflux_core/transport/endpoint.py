@@ -1,7 +1,4 @@
-"""Endpoints: the addresses a server can have.
-
-Owns what is a valid address, and which ones only this machine can reach. Must not know sockets.
-"""
+"""Endpoints: the addresses a server can have."""
 
 from __future__ import annotations
 

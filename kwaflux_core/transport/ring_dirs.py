@@ -1,8 +1,5 @@
 """Where rings lie: a private directory per server on a RAM-backed file system.
 
-Owns the choice of the place, the directory's life, and the sweep that removes what killed servers
-left. Must not know what a ring holds.
-
 A living server holds a lock (``flock``) on a file in its directory; the kernel drops it when the
 process ends, however it ends. A process id would be taken again by somebody else, a lock is not.
 """

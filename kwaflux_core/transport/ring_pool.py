@@ -1,8 +1,4 @@
-"""A client's rings together: they grow with the frames that are asked for.
-
-Owns how large a ring is made, how much a session may map, and the slabs handed out. Must not know
-messages or sockets.
-"""
+"""A client's rings together: they grow with the frames that are asked for."""
 
 from __future__ import annotations
 

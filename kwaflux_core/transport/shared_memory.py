@@ -1,10 +1,9 @@
 """Rings: pixels in memory that two processes of one machine share.
 
-Owns a ring's file, its mapping and its bounds. A ring is a plain file in the server's private
-directory on a RAM-backed file system, mapped by both ends; it is not
-``multiprocessing.shared_memory``, whose resource tracker destroys what another process still uses
-(cpython issue 82300). Linux only: elsewhere ``ram_backed_dir`` finds no place, and pixels travel
-inline. Must not know messages or sockets.
+A ring is a plain file in the server's private directory on a RAM-backed file system, mapped by both
+ends; it is not ``multiprocessing.shared_memory``, whose resource tracker destroys what another
+process still uses (cpython issue 82300). Linux only: elsewhere ``ram_backed_dir`` finds no place,
+and pixels travel inline.
 
 The rings' directories are in ``_ring_dirs``, who holds which bytes of a ring is in ``_slabs``, a
 client's rings together are in ``_ring_pool``; their public names are here.

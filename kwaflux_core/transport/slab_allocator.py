@@ -1,8 +1,4 @@
-"""Slabs: who holds which bytes of a ring.
-
-Owns first-fit allocation inside a fixed size, and arrays that give their slab back when the last
-view of them dies. Must not know files, mappings or messages.
-"""
+"""Slabs: who holds which bytes of a ring."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One server per ipc path.
-
-Owns the claim to a path and the removal of what a killed server left there. Must not know ZeroMQ.
-"""
+"""One server per ipc path."""
 
 from __future__ import annotations
 

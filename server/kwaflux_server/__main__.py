@@ -1,7 +1,4 @@
-"""``python -m kwaflux_server`` is ``kwaflux``; both start here.
-
-Owns the one thing that has to be said before the command line can speak: what is not installed.
-"""
+"""``python -m kwaflux_server`` is ``kwaflux``; both start here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The server as a whole: its places on disk, its sockets, its workers, its end.
-
-Owns what a server process sets up and takes down. Must not know messages' meaning. Must not import
-torch.
-"""
+"""The server as a whole: its places on disk, its sockets, its workers, its end."""
 
 from __future__ import annotations
 

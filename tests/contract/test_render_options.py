@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from kwaflux_core.protocol.codec import decode, encode
 from kwaflux_core.protocol.messages import RenderOptions, Submit
-from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_server.cli.main import app
 from kwaflux_server.jobs.job_feed import JobFeed
 from kwaflux_server.jobs.job_plan import JobPlan
@@ -55,4 +55,4 @@ def test_a_field_crosses_the_wire_and_reaches_every_frame_of_a_job(field: Field[
 
 @_EVERY_FIELD
 def test_a_field_changes_what_a_host_takes_a_result_to_be_made_with(field: Field[object]) -> None:
-    assert Order(flow="soft", options=_another(field)).key != Order(flow="soft").key
+    assert RenderRequest(flow="soft", options=_another(field)).key != RenderRequest(flow="soft").key

@@ -18,16 +18,16 @@ from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.file_patterns import (
     expand_view,
+    format_frames,
     frame_path,
-    frames_of,
-    frames_text,
     has_frame_number,
     next_version,
+    parse_frames,
 )
-from kwaflux_hosting.batch.results_index import Entry, Order, Record, file_key
+from kwaflux_hosting.batch.results_index import FrameRecord, RenderRequest, ResultsIndex, file_key
 from kwaflux_hosting.exchange_folder import ExchangeFolder, check_room, remove_abandoned
 
-_ORDER = Order(flow="denoise")
+_ORDER = RenderRequest(flow="denoise")
 
 
 @pytest.mark.parametrize(
@@ -88,25 +88,25 @@ def test_a_version_counts_up_only_what_is_that_version(tmp_path: Path) -> None:
     ],
 )
 def test_a_range_is_read_as_people_write_it(text: str, frames: tuple[int, ...]) -> None:
-    assert frames_of(text) == frames
+    assert parse_frames(text) == frames
 
 
 @pytest.mark.parametrize("text", ["", "1001-", "a", "1-2x0", "1..3", "1-9999999", "1,,2"])
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(HostError):
-        frames_of(text)
+        parse_frames(text)
 
 
 @given(st.sets(st.integers(-50, 2000), min_size=1, max_size=60))
 def test_frames_survive_as_text(frames: set[int]) -> None:
-    assert frames_of(frames_text(frames)) == tuple(sorted(frames))
+    assert parse_frames(format_frames(frames)) == tuple(sorted(frames))
 
 
 def test_the_range_of_the_server_means_the_same() -> None:
     from kwaflux_core.frames.sequence import FrameRange
 
-    text = frames_text([1001, 1002, 1003, 1010, -4, -3])
-    assert tuple(FrameRange.parse(text)) == frames_of(text)
+    text = format_frames([1001, 1002, 1003, 1010, -4, -3])
+    assert tuple(FrameRange.parse(text)) == parse_frames(text)
 
 
 @pytest.fixture(autouse=True)
@@ -191,27 +191,29 @@ def test_too_little_room_is_said_before_anything_is_rendered(tmp_path: Path) -> 
         check_room(str(tmp_path), needed_bytes=1 << 60)
 
 
-def _noted(tmp_path: Path, *, state: str = "good", source_key: str = "s") -> tuple[Record, str]:
+def _noted(
+    tmp_path: Path, *, state: str = "good", source_key: str = "s"
+) -> tuple[ResultsIndex, str]:
     target = f"{tmp_path}/clean.%04d.exr"
     Path(target % 1).write_bytes(b"picture")
-    record = Record.load(target)
-    entry = Entry(state=state, order_key=_ORDER.key, source_key=source_key, effects="e")  # type: ignore[arg-type]
+    record = ResultsIndex.load(target)
+    entry = FrameRecord(state=state, order_key=_ORDER.key, source_key=source_key, effects="e")  # type: ignore[arg-type]
     record.note(1, entry.of_file(target % 1), order=_ORDER)
     record.save()
-    return Record.load(target), target % 1
+    return ResultsIndex.load(target), target % 1
 
 
 def test_a_record_tells_ready_from_stale_and_missing(tmp_path: Path) -> None:
     record, target = _noted(tmp_path)
     assert record.orders == {_ORDER.key: _ORDER}
 
-    def status(order: Order = _ORDER, **known: str) -> str:
+    def status(order: RenderRequest = _ORDER, **known: str) -> str:
         return record.status(1, target, order=order, **known)
 
     assert status() == status(source_key="s") == status(source_key="s", effects="e") == "ready"
     assert status(source_key="t") == "stale"
     assert status(effects="f") == "stale"
-    assert status(Order(flow="denoise", options=RenderOptions(layer="left"))) == "stale"
+    assert status(RenderRequest(flow="denoise", options=RenderOptions(layer="left"))) == "stale"
     assert record.status(2, target.replace("0001", "0002"), order=_ORDER) == "missing"
     Path(target).write_bytes(b"another picture")
     assert status() == "stale"
@@ -221,22 +223,22 @@ def test_a_record_tells_ready_from_stale_and_missing(tmp_path: Path) -> None:
 
 def test_a_result_that_nobody_noted_is_stale_and_not_ready(tmp_path: Path) -> None:
     (tmp_path / "clean.0001.exr").touch()
-    record = Record.load(f"{tmp_path}/clean.%04d.exr")
+    record = ResultsIndex.load(f"{tmp_path}/clean.%04d.exr")
     assert record.status(1, f"{tmp_path}/clean.0001.exr", order=_ORDER) == "stale"
 
 
 def test_a_failed_frame_is_failed_until_something_else_is_asked(tmp_path: Path) -> None:
     target = f"{tmp_path}/clean.0001.exr"
-    record = Record.load(f"{tmp_path}/clean.%04d.exr")
-    record.note(1, Entry(state="failed", order_key=_ORDER.key, reason="bad"), order=_ORDER)
+    record = ResultsIndex.load(f"{tmp_path}/clean.%04d.exr")
+    record.note(1, FrameRecord(state="failed", order_key=_ORDER.key, reason="bad"), order=_ORDER)
     assert record.status(1, target, order=_ORDER) == "failed"
-    assert record.status(1, target, order=Order(flow="deband")) == "missing"
+    assert record.status(1, target, order=RenderRequest(flow="deband")) == "missing"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "frames": {"x": 1}}', "\0"])
 def test_a_damaged_record_is_an_empty_one(tmp_path: Path, text: str) -> None:
     (tmp_path / "clean.kwaflux.json").write_text(text, encoding="utf-8")
-    assert not Record.load(f"{tmp_path}/clean.%04d.exr").entries
+    assert not ResultsIndex.load(f"{tmp_path}/clean.%04d.exr").entries
 
 
 def test_two_processes_that_note_different_frames_lose_none(tmp_path: Path) -> None:
@@ -244,8 +246,8 @@ def test_two_processes_that_note_different_frames_lose_none(tmp_path: Path) -> N
 
     def note(first: int) -> None:
         for frame in range(first, first + 10):
-            record = Record.load(target)
-            record.note(frame, Entry(state="good", order_key=_ORDER.key), order=_ORDER)
+            record = ResultsIndex.load(target)
+            record.note(frame, FrameRecord(state="good", order_key=_ORDER.key), order=_ORDER)
             record.save()
 
     threads = [threading.Thread(target=note, args=(first,)) for first in (0, 100)]
@@ -253,7 +255,7 @@ def test_two_processes_that_note_different_frames_lose_none(tmp_path: Path) -> N
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert set(Record.load(target).entries) == {*range(10), *range(100, 110)}
+    assert set(ResultsIndex.load(target).entries) == {*range(10), *range(100, 110)}
     assert not list(tmp_path.glob("*.lock"))
 
 
@@ -276,7 +278,7 @@ def test_an_abandoned_lock_is_taken_over(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_lies_beside_its_results(target: str, name: str) -> None:
-    assert Record.path_for(target) == name
+    assert ResultsIndex.path_for(target) == name
 
 
 def test_the_record_is_plain_json_that_a_script_can_read(tmp_path: Path) -> None:

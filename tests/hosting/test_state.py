@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.timeline_host.external_scripting import outside_app
+from kwaflux_hosting.timeline_host.external_scripting import external_app
 from kwaflux_hosting.timeline_host.restore_state import State, put_back
 from kwaflux_hosting.timeline_host.step_generators import drained, one_by_one, rendered
-from kwaflux_hosting.timeline_host.verified_settings import not_taken, refused, text_of
+from kwaflux_hosting.timeline_host.verified_settings import refused, rejected_settings, text_of
 
 
 class Deaf(dict[str, object]):
@@ -32,20 +32,20 @@ class Deaf(dict[str, object]):
 def test_what_is_not_taken_is_named() -> None:
     host = Deaf({"a": "1", "b": "2"}, fixed=("b",))
     wanted = {"a": "5", "b": "6"}
-    assert not_taken(wanted, write=host.write, read=host.get) == "b"
+    assert rejected_settings(wanted, write=host.write, read=host.get) == "b"
     assert host.written == ["a", "b"]
 
 
 @pytest.mark.parametrize(("held", "wanted"), [("24.0", "24"), (24, "24.000"), (" x ", "x")])
 def test_the_same_is_the_same_however_it_is_spelled(held: object, wanted: str) -> None:
     host = Deaf({"a": held}, fixed=("a",))
-    assert not not_taken({"a": wanted}, write=host.write, read=host.get)
+    assert not rejected_settings({"a": wanted}, write=host.write, read=host.get)
 
 
 @pytest.mark.parametrize("held", [None, "", "nan", "25"])
 def test_nothing_is_not_something(held: object) -> None:
     host = Deaf({"a": held}, fixed=("a",))
-    assert not_taken({"a": "24"}, write=host.write, read=host.get) == "a"
+    assert rejected_settings({"a": "24"}, write=host.write, read=host.get) == "a"
 
 
 def test_only_what_is_otherwise_is_set_and_what_is_not_there_is_left() -> None:
@@ -176,7 +176,7 @@ def _reached(folder: Path, code: str | None, *, is_risky: bool = False) -> objec
     name = f"kwaflux_outside_{folder.name.replace('-', '_')}"
     if code is not None:
         (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    return outside_app(
+    return external_app(
         name, lambda module: module.app(), host="It", folder=str(folder), is_risky=is_risky,
         missing="install it", misfit="another Python", silent="start it",
     )  # fmt: skip

@@ -1,7 +1,5 @@
 """How an adapter lies in a host's folder once it is installed, and how it finds its wheels there.
 
-Owns names shared by ``kwaflux install``, which writes such a folder, and the adapter in it::
-
     <root>/                     on the host's sys.path
         kwaflux_install.json    what was installed, and the command that starts the server
         kwaflux_core/  kwaflux_hosting/  kwaflux_nuke/ (or kwaflux_resolve/)
@@ -9,8 +7,7 @@ Owns names shared by ``kwaflux install``, which writes such a folder, and the ad
         wheels/cp311-linux-x86_64/{zmq,msgpack,...}    for each Python that was asked
 
 The wheels are compiled, so each Python has its own folder, and only the one that fits is ever added
-to ``sys.path``: at the end, so that nothing of ours comes before what the host brings. Must not
-know a host; nothing compiled is imported.
+to ``sys.path``: at the end, so that nothing of ours comes before what the host brings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kwaflux in Nuke: a Group node, its knobs, and the way of its frames to a server and back.
+"""Kwaflux in Nuke: a Group node, its knobs, and how its frames reach the server.
 
-Read ``host`` first (the one module that imports ``nuke``), then ``node`` and ``enhance``.
+Read ``nuke_api`` first (the one module that imports ``nuke``), then ``node`` and ``enhance``.
 """

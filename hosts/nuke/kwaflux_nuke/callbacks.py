@@ -1,8 +1,4 @@
-"""What the node's buttons do, and what it does when a knob or the tree above it changes.
-
-Owns the way from a press to the modules that act, and how errors are told. Main thread only, but
-for the thread that asks a server for its effects.
-"""
+"""Callbacks of the node's buttons and of ``knobChanged``. Main thread, but for asking the server."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_hosting.batch.file_patterns import expand_view, frames_text
+from kwaflux_hosting.batch.file_patterns import expand_view, format_frames
 from kwaflux_hosting.node_host.enhance import opener
 from kwaflux_hosting.node_host.result_files import next_version_of, told
 from kwaflux_hosting.panel.panel import Panel
@@ -22,10 +18,10 @@ from kwaflux_hosting.roundtrip_check.compare import run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
 from kwaflux_hosting.server_link.local_server import connect
 from kwaflux_nuke import knobs, read_nodes
-from kwaflux_nuke.enhance import Enhancement, frames_asked, running
+from kwaflux_nuke.enhance import Enhancement, requested_frames, running
 from kwaflux_nuke.node import connect_mask, create, is_ours
 from kwaflux_nuke.nuke_api import beside, nuke, on_main, say
-from kwaflux_nuke.write_frames import lead_through
+from kwaflux_nuke.write_frames import render_through_write
 
 __all__ = ["knob_changed", "make_node", "pressed", "update_effects", "updated"]
 
@@ -100,7 +96,7 @@ def _refresh(group: nuke.Group) -> None:
     if not graph or running(group) is not None:
         return
     try:
-        pattern, order = read_nodes.output_of(group), knobs.order_of(group)
+        pattern, order = read_nodes.output_of(group), knobs.request_of(group)
         found = read_nodes.refresh(group, pattern, order=order, graph=graph)
     except KwafluxError as error:
         knobs.tell(group, error.message)
@@ -141,7 +137,7 @@ def _version_up(group: nuke.Group) -> None:
 
 
 def _farm_command(group: nuke.Group) -> None:
-    script, frames = nuke.root()["name"].value(), frames_text(frames_asked(group))
+    script, frames = nuke.root()["name"].value(), format_frames(requested_frames(group))
     say(f"nuke -t kwaflux_batch.py {script} --node {group.fullName()} --range {frames}")
 
 
@@ -151,7 +147,7 @@ def _check(group: nuke.Group) -> None:
     environ, about = knobs.server_environ(), {"nuke": str(nuke.NUKE_VERSION_STRING)}
 
     def through(source: str, target: str, frames: tuple[int, ...]) -> None:
-        on_main(lambda: lead_through(group, source, target, frames))
+        on_main(lambda: render_through_write(group, source, target, frames))
 
     def check() -> None:
         client = opener("nuke check", environ)

@@ -1,8 +1,4 @@
-"""One press of Enhance: what the knobs say then, carried out while the person works on.
-
-Owns what is asked, the progress window and the status line. The thread that follows calls Nuke
-through ``on_main`` alone; without windows the same steps run in the caller's thread.
-"""
+"""One press of *Enhance*: read the knobs, render, follow the server, show the results."""
 
 from __future__ import annotations
 
@@ -11,15 +7,15 @@ import time
 from collections.abc import Sequence
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.batch.file_patterns import frames_of
+from kwaflux_hosting.batch.file_patterns import parse_frames
 from kwaflux_hosting.exchange_folder import check_room
-from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State, opener
+from kwaflux_hosting.node_host.enhance import EnhanceRequest, NodeEnhance, State, opener
 from kwaflux_nuke import knobs, read_nodes
 from kwaflux_nuke.node import connect_mask
 from kwaflux_nuke.nuke_api import beside, nuke, on_main
 from kwaflux_nuke.write_frames import is_busy, picture_bytes, render_frame
 
-__all__ = ["Enhancement", "frames_asked", "running"]
+__all__ = ["Enhancement", "requested_frames", "running"]
 
 _POLL_S = 0.1
 _SHOW_S = 0.5
@@ -31,11 +27,11 @@ def running(group: nuke.Group) -> Enhancement | None:
     return next((found for found in _RUNNING if found.group == group), None)
 
 
-def frames_asked(group: nuke.Group) -> tuple[int, ...]:
+def requested_frames(group: nuke.Group) -> tuple[int, ...]:
     """Return the frames that the node's range says."""
     mode = knobs.text(group, "range")
     if mode == "custom":
-        return tuple(sorted(frames_of(knobs.text(group, "frames"))))
+        return tuple(sorted(parse_frames(knobs.text(group, "frames"))))
     if mode == "still":
         return (nuke.frame(),)
     node = nuke.root() if mode == "script" else group
@@ -57,8 +53,8 @@ class Enhancement:
         if is_busy():
             raise HostError("Nuke is rendering", hint="press again when it has ended")
         self.group = group
-        self.work = FrameByFrame(
-            _asked(group, tuple(frames) or frames_asked(group), is_redone=is_redone),
+        self.work = NodeEnhance(
+            _asked(group, tuple(frames) or requested_frames(group), is_redone=is_redone),
             render=self._render,
             look=lambda state: on_main(lambda: self._update(state)),
             open_client=opener("nuke", knobs.server_environ()),
@@ -112,8 +108,8 @@ class Enhancement:
         knobs.tell(self.group, self.work.summary())
 
 
-def _asked(group: nuke.Group, frames: tuple[int, ...], *, is_redone: bool) -> Asked:
-    order, graph = knobs.order_of(group), read_nodes.remember_graph(group)
+def _asked(group: nuke.Group, frames: tuple[int, ...], *, is_redone: bool) -> EnhanceRequest:
+    order, graph = knobs.request_of(group), read_nodes.remember_graph(group)
     pattern, views = read_nodes.output_of(group), read_nodes.views_of(group)
     is_redone = is_redone or bool(group[f"{knobs.PREFIX}redo"].value())
     connect_mask(group)
@@ -121,7 +117,7 @@ def _asked(group: nuke.Group, frames: tuple[int, ...], *, is_redone: bool) -> As
     todo = {v: [n for n in frames if is_redone or known[v].get(n) != "ready"] for v in views}
     panel = knobs.panel_of(group)
     ends = (int(group.firstFrame()), int(group.lastFrame()), *frames)
-    return Asked(
+    return EnhanceRequest(
         order=order,
         pattern=pattern,
         todo=todo,

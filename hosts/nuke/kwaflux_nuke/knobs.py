@@ -1,9 +1,4 @@
-"""Knobs of an effect, made from what the server says of it, and their way back to an order.
-
-Owns the picker, the params' knobs, the texts that a script keeps so that it opens unharmed without
-a server, and the name of the script's working space. Must not know files, renders or results. Main
-thread only.
-"""
+"""The node's knobs: an effect's controls, and the request that they say. Main thread only."""
 
 from __future__ import annotations
 
@@ -13,13 +8,23 @@ from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.batch.results_index import Order
-from kwaflux_hosting.panel.panel import Choice, Control, Panel
+from kwaflux_hosting.batch.results_index import RenderRequest
+from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
 from kwaflux_nuke.nuke_api import nuke, undo_off
 
 __all__ = [
-    "PREFIX", "fill", "flow_of", "order_of", "panel_of", "put", "server_environ", "set_knob",
-    "show_chosen", "tell", "text", "working_space",
+    "PREFIX",
+    "fill",
+    "flow_of",
+    "panel_of",
+    "put",
+    "request_of",
+    "server_environ",
+    "set_knob",
+    "show_chosen",
+    "tell",
+    "text",
+    "working_space",
 ]  # fmt: skip
 
 PREFIX = "kw_"
@@ -109,9 +114,9 @@ def flow_of(group: nuke.Group) -> str:
     return panel.flow_text(choice.id, values)
 
 
-def order_of(group: nuke.Group) -> Order:
+def request_of(group: nuke.Group) -> RenderRequest:
     """Return what is asked of the server for every frame; raises what ``flow_of`` raises."""
-    return Order(
+    return RenderRequest(
         flow=flow_of(group),
         options=RenderOptions(
             colorspace=text(group, "colorspace") or working_space(),
@@ -156,11 +161,11 @@ def server_environ() -> dict[str, str]:
     return {**({"OCIO": str(config)} if config else {}), **os.environ}
 
 
-def _name(choice: Choice, control: Control) -> str:
+def _name(choice: EffectEntry, control: Control) -> str:
     return f"{PREFIX}{choice.id}_{control.name}"
 
 
-def _ensure(group: nuke.Group, choice: Choice, control: Control) -> None:
+def _ensure(group: nuke.Group, choice: EffectEntry, control: Control) -> None:
     """Make a control's knob, or bring what it says of itself up to date."""
     name = _name(choice, control)
     knob: Any = group.knob(name)

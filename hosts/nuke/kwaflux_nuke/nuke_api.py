@@ -1,7 +1,6 @@
 """The one door to Nuke: its module, its main thread, its undo stack.
 
-Owns the rule that Nuke is called from the main thread alone. Every other module takes ``nuke`` from
-here. Must not know servers, knobs or files.
+Every other module takes ``nuke`` from here.
 """
 
 from __future__ import annotations

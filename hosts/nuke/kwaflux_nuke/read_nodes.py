@@ -1,7 +1,7 @@
 """Results on disk, and which of them the node shows: a step curve on the Switch inside it.
 
-Owns what makes a result out of date, and the Read and the Switch. A Switch that is told frame by
-frame needs no Kwaflux to be read: a farm sees what the artist saw. Main thread only.
+A Switch that is told frame by frame needs no Kwaflux to be read: a farm sees what the artist saw.
+Main thread only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.batch.file_patterns import slashed
-from kwaflux_hosting.batch.results_index import FrameStatus, Order
+from kwaflux_hosting.batch.file_patterns import posix_path
+from kwaflux_hosting.batch.results_index import FrameStatus, RenderRequest
 from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,
@@ -71,14 +71,14 @@ def views_of(group: nuke.Group) -> tuple[str, ...]:
 def output_of(group: nuke.Group) -> str:
     """Return the pattern of the results, checked; write it into the node where it was empty."""
     script, is_stereo = str(nuke.root()["name"].value() or ""), len(nuke.views()) > 1
-    pattern = slashed(text(group, "output"))
+    pattern = posix_path(text(group, "output"))
     put(group, "output", pattern or default_pattern(script, group.name(), is_stereo=is_stereo))
     check_pattern(text(group, "output"), views_of(group))
     return text(group, "output")
 
 
 def refresh(
-    group: nuke.Group, pattern: str, *, order: Order, graph: str
+    group: nuke.Group, pattern: str, *, order: RenderRequest, graph: str
 ) -> dict[str, dict[int, FrameStatus]]:
     """Show the results that are up to date, the plate elsewhere; return what is known of each."""
     found = statuses(pattern, nuke.views(), order=order, source_key=graph)

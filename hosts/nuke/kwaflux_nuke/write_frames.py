@@ -1,7 +1,6 @@
 """Frames out of Nuke: a temporary Write that loses nothing, rendered frame by frame.
 
-Owns the Write's knobs and their order, and what must be as it was afterwards: proxy, undo, the
-nodes. Must not know servers or results. Main thread only.
+Main thread only.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_nuke.knobs import set_knob
 from kwaflux_nuke.nuke_api import nuke, undo_off
 
-__all__ = ["is_busy", "lead_through", "picture_bytes", "render_frame"]
+__all__ = ["is_busy", "picture_bytes", "render_frame", "render_through_write"]
 
-_NAME = "KwHop"
+_NAME = "KwExchange"
 _KNOBS: tuple[tuple[str, tuple[Any, ...], bool], ...] = (
     # Name, values in the order of preference, whether Nuke must have it. The codec's knobs are not
     # there before file_type is set, so that comes first.
@@ -73,7 +72,9 @@ def render_frame(
         raise HostError("Nuke rendered no file", hint=f"it should be {path}")
 
 
-def lead_through(group: nuke.Group, source: str, target: str, frames: tuple[int, ...]) -> None:
+def render_through_write(
+    group: nuke.Group, source: str, target: str, frames: tuple[int, ...]
+) -> None:
     """Read the frames of a pattern and write them as a plate is written."""
     with undo_off():
         with group:

@@ -1,8 +1,7 @@
 """Which clips are meant, what Resolve says of them, and how results become clips.
 
-Owns the choice (selection, else playhead), and the reading and writing of items, clips and their
-colors. ``kwaflux_hosting`` says which frames are meant (``footage``), names colors by the
-table ``colorspaces.json`` (``clip_color``), and refuses. Must not know rendering.
+``kwaflux_hosting`` says which frames are meant (``footage``), names colors by the table
+``colorspaces.json`` (``clip_color``), and refuses.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from kwaflux_hosting.timeline_host.clip_colorspace import (
     names_of,
     said_or,
 )
-from kwaflux_hosting.timeline_host.media import Cut, Footage, Plates, rate_of
-from kwaflux_hosting.timeline_host.verified_settings import not_taken, refused, text_of
+from kwaflux_hosting.timeline_host.media import ClipRange, FrameSpan, MediaInfo, rate_of
+from kwaflux_hosting.timeline_host.verified_settings import refused, rejected_settings, text_of
 from kwaflux_resolve.resolve_api import Host
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Color(ClipColor):
             spaces = {"colorSpaceTimeline": self.source, "colorSpaceOutput": self.source}
             ways.append({**spaces, "colorSpaceOutputToneMapping": "None"})
         write, read = timeline.SetSetting, timeline.GetSetting
-        if self.is_managed and all(not_taken(way, write=write, read=read) for way in ways):
+        if self.is_managed and all(rejected_settings(way, write=write, read=read) for way in ways):
             raise HostError(
                 f"this project ({self.science}) would convert the clip to {self.output} on its way "
                 "out, and Resolve did not let a temporary timeline leave that out",
@@ -76,7 +75,7 @@ class Source:
     """Hold a clip of the media pool, its media, and what its numbers mean."""
 
     clip: MediaPoolItem
-    media: Footage
+    media: MediaInfo
     color: Color
 
 
@@ -87,7 +86,7 @@ class Shot(Source):
     timeline: Timeline
     item: TimelineItem
     uid: str
-    cut: Cut
+    cut: ClipRange
 
 
 def chosen(host: Host) -> list[TimelineItem]:
@@ -107,7 +106,7 @@ def look(host: Host, item: TimelineItem, *, timeline: Timeline) -> Shot:
     """Return what an item is, or refuse it."""
     source = source_of(host, item.GetMediaPoolItem(), timeline=timeline)
     attributes = {key: said(source.clip, key) for key in _PLAIN}
-    cut = Cut.of_media(
+    cut = ClipRange.of_media(
         source.media,
         span=(item.GetStart(), item.GetEnd()),
         left=item.GetLeftOffset(),
@@ -124,7 +123,7 @@ def source_of(host: Host, clip: MediaPoolItem | None, *, timeline: Timeline) -> 
     keys = {"path": "File Path", "first": "Start", "last": "End", "fps": "FPS"}
     texts = {key: said(clip, theirs) for key, theirs in keys.items()}
     name = "" if clip is None else clip.GetName()
-    media = Footage.of_texts(name, size=said(clip, "Resolution"), **texts)
+    media = MediaInfo.of_texts(name, size=said(clip, "Resolution"), **texts)
     found = cast("MediaPoolItem", clip)  # what has no clip has no media, and was refused
     return Source(found, media, _color_of(found, host.project, timeline))
 
@@ -165,7 +164,7 @@ def said(clip: MediaPoolItem | None, name: str) -> str:
     return "" if clip is None else text_of(clip.GetClipProperty(name))
 
 
-def imported(host: Host, frames: Plates) -> MediaPoolItem:
+def imported(host: Host, frames: FrameSpan) -> MediaPoolItem:
     """Import frames as one clip into our bin, which is the current one then; or not at all."""
     pool, root = host.pool, host.pool.GetRootFolder()
     ours = next((inner for inner in root.GetSubFolderList() if inner.GetName() == BIN), None)

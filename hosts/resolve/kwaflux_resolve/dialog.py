@@ -1,13 +1,13 @@
-"""The window inside Resolve, by Fusion's UIManager: the widgets of a ``Form``, and its timer."""
+"""The dialog in Resolve: the widgets of a ``DialogModel`` by Fusion's UIManager, and its timer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-from kwaflux_hosting.panel.dialog_model import Form
+from kwaflux_hosting.panel.dialog_model import DialogModel
 from kwaflux_hosting.panel.panel import Control, Panel
-from kwaflux_hosting.timeline_host.timeline_host import Desk
+from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 
 __all__ = ["Dialog"]
 
@@ -21,10 +21,10 @@ _WIDGETS = {
 }
 
 
-class Dialog(Form):
+class Dialog(DialogModel):
     """A window; ``run`` returns when it is closed. ``makers`` are UIManager and dispatcher."""
 
-    def __init__(self, desk: Desk, panel: Panel, *, makers: tuple[object, object]) -> None:
+    def __init__(self, desk: TimelineHost, panel: Panel, *, makers: tuple[object, object]) -> None:
         super().__init__(desk, panel)
         # Fusion's objects have no types: whatever they are asked for, they seem to have.
         self._ui, self._loop = cast("tuple[Any, Any]", makers)

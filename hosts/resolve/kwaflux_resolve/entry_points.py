@@ -1,8 +1,6 @@
 """What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
 
-Owns Resolve as ``kwaflux_hosting`` asks for it, and the choice between window and console.
-
-    python -m kwaflux_resolve.entry_points --flow "denoise(strength=0.6)" --mode take
+python -m kwaflux_resolve.entry_points --flow "denoise(strength=0.6)" --mode take
 """
 
 from __future__ import annotations
@@ -15,37 +13,37 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import KwafluxError
 from kwaflux_hosting.install_layout import add_wheels
-from kwaflux_hosting.timeline_host.clip_request import Wish, asked_of
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest, read_dialog_controls
 from kwaflux_hosting.timeline_host.command_line import run_command
-from kwaflux_hosting.timeline_host.enhance import ClipDesk
-from kwaflux_hosting.timeline_host.media import Plates
-from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.timeline_host.enhance import ClipHost
+from kwaflux_hosting.timeline_host.media import FrameSpan
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_hosting.timeline_host.step_generators import drained
 from kwaflux_hosting.timeline_host.verified_settings import text_of
 from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
 from kwaflux_resolve.dialog import Dialog
-from kwaflux_resolve.import_results import bring_back, made_in, revert
+from kwaflux_resolve.import_results import import_result, markers_in, revert
 from kwaflux_resolve.render_frames import render_composite, render_source
 from kwaflux_resolve.resolve_api import Host, find_host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import Timeline, TimelineItem
 
-__all__ = ["ASKED", "ResolveDesk", "main", "menu"]
+__all__ = ["DIALOG_CONTROLS", "ResolveTimelineHost", "main", "menu"]
 
-ASKED = asked_of(__package__)
+DIALOG_CONTROLS = read_dialog_controls(__package__)
 """What a person is asked beside the effect: rows of the window, options of the command line."""
 
 _TOLD = ("colorScienceMode", "colorSpaceTimeline", "colorSpaceOutput", "timelineFrameRate")
 
 
 @dataclass(frozen=True)
-class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
+class ResolveTimelineHost(ClipHost["tuple[Timeline, TimelineItem]", Shot]):
     """Do in a Resolve what a person asks for in the window or on the console."""
 
     host: Host
     name = "Resolve"
-    asked = ASKED
+    asked = DIALOG_CONTROLS
     accepted = ("alpha", "windows", "channels", "header")  # what an RGB EXR of Resolve's lacks
 
     def say(self, text: str) -> None:
@@ -60,7 +58,9 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
         """Return what a clip is, or refuse it."""
         return look(self.host, item[1], timeline=item[0])
 
-    def render(self, shot: Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+    def render(
+        self, shot: Shot, wish: ClipRequest, folder: str
+    ) -> Generator[float, None, FrameSpan]:
         """Render what is wished of a clip."""
         is_whole = wish.mode == "replace"
         plan = partial(shot.cut.planned, handles=wish.handles, is_whole=is_whole)
@@ -69,17 +69,19 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
                 return (yield from render_composite(self.host, shot, folder=folder))
             return (yield from render_source(self.host, shot, plan, folder=folder))
 
-    def bring_back(self, shot: Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+    def import_result(
+        self, shot: Shot, wish: ClipRequest, *, job: str, results: FrameSpan
+    ) -> ResultMarker:
         """Bring results into the project, or leave it as it was."""
         mode, note = wish.mode, wish.flow
         with self.host.kept(shot.timeline):
-            return bring_back(self.host, shot, mode=mode, job=job, results=results, note=note)
+            return import_result(self.host, shot, mode=mode, job=job, results=results, note=note)
 
-    def made(self) -> list[Made]:
+    def made(self) -> list[ResultMarker]:
         """Return what was made on the timeline that is open."""
-        return made_in(self.host.timeline)
+        return markers_in(self.host.timeline)
 
-    def revert(self, made: Made) -> None:
+    def revert(self, made: ResultMarker) -> None:
         """Take a result out of the project again."""
         revert(self.host, made)
 
@@ -88,7 +90,7 @@ class ResolveDesk(ClipDesk["tuple[Timeline, TimelineItem]", Shot]):
         told = {name: text_of(self.host.project.GetSetting(name)) for name in _TOLD}
         return {**told, "resolve": ".".join(map(str, self.host.version))}
 
-    def lead(self, chart: Plates, folder: str) -> Plates:
+    def lead(self, chart: FrameSpan, folder: str) -> FrameSpan:
         """Import the chart and render it as plates are."""
         with self.host.kept():
             clip = imported(self.host, chart)
@@ -115,12 +117,12 @@ def main(
     arguments: Sequence[str] | None = None, *, names: Mapping[str, object] | None = None
 ) -> int:
     """Run from a command line, in Resolve's console with its ``globals()``; return 0 or 1."""
-    return run_command(lambda: _desk(names), arguments, asked=ASKED.controls, say=_say)
+    return run_command(lambda: _desk(names), arguments, asked=DIALOG_CONTROLS.controls, say=_say)
 
 
-def _desk(names: Mapping[str, object] | None) -> ResolveDesk:
+def _desk(names: Mapping[str, object] | None) -> ResolveTimelineHost:
     add_wheels()
-    return ResolveDesk(find_host(names, say=_say))
+    return ResolveTimelineHost(find_host(names, say=_say))
 
 
 def _say(text: str) -> None:

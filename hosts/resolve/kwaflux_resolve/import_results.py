@@ -1,8 +1,7 @@
 """The way back: results into the project as a take, a track, a replaced clip or a Fusion branch.
 
-Owns the four ways, the marker that tells of each, and its undoing. Must not know effects. Success
-is claimed when everything is found again in the project, before and after it was saved: Resolve
-shows placements that a save then drops. What fails is undone before the error is raised.
+Success is claimed when everything is found again in the project, before and after it was saved:
+Resolve shows placements that a save then drops. What fails is undone before the error is raised.
 """
 
 from __future__ import annotations
@@ -13,22 +12,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.timeline_host.media import Plates, first_file
-from kwaflux_hosting.timeline_host.result_marker import Made, check_stays, read_made
-from kwaflux_hosting.timeline_host.verified_settings import not_taken, text_of
+from kwaflux_hosting.timeline_host.media import FrameSpan, first_file
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker, check_stays, read_markers
+from kwaflux_hosting.timeline_host.verified_settings import rejected_settings, text_of
 from kwaflux_resolve.clips import BIN, Color, Shot, imported, said, source_of
 from kwaflux_resolve.resolve_api import Host
 
 if TYPE_CHECKING:
     from kwaflux_resolve.api import MediaPoolItem, Timeline, TimelineItem
 
-__all__ = ["MODES", "bring_back", "made_in", "revert"]
+__all__ = ["MODES", "import_result", "markers_in", "revert"]
 
 
-def bring_back(host: Host, shot: Shot, *, mode: str, job: str, results: Plates, note: str) -> Made:
+def import_result(
+    host: Host, shot: Shot, *, mode: str, job: str, results: FrameSpan, note: str
+) -> ResultMarker:
     """Bring results into the project, mark them, save, and find them again; or leave nothing."""
     old, level = first_file(shot.media.path), shot.color.level
-    made = Made(job=job, mode=mode, item=shot.uid, made=results.pattern, before=old, level=level)
+    made = ResultMarker(
+        job=job, mode=mode, item=shot.uid, made=results.pattern, before=old, level=level
+    )
     try:
         made = MODES[mode](host, shot, made, results)
         _mark(host.timeline, shot, made, note=note)
@@ -39,12 +42,12 @@ def bring_back(host: Host, shot: Shot, *, mode: str, job: str, results: Plates, 
     return made
 
 
-def made_in(timeline: Timeline) -> list[Made]:
+def markers_in(timeline: Timeline) -> list[ResultMarker]:
     """Return what Kwaflux made on a timeline, as its markers tell, in the order of time."""
-    return read_made(text_of(one.get("customData")) for one in timeline.GetMarkers().values())
+    return read_markers(text_of(one.get("customData")) for one in timeline.GetMarkers().values())
 
 
-def revert(host: Host, made: Made) -> None:
+def revert(host: Host, made: ResultMarker) -> None:
     """Take a result out of the project again, or say so; its files stay on disk."""
     with host.kept():
         _undo(host, made)
@@ -53,7 +56,7 @@ def revert(host: Host, made: Made) -> None:
         host.save()
 
 
-def _taken(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
+def _taken(host: Host, shot: Shot, made: ResultMarker, results: FrameSpan) -> ResultMarker:
     """Add a take and show it. It is not finalized, so that both can be compared."""
     item, before = shot.item, max(1, shot.item.GetSelectedTakeIndex())
     count = max(1, item.GetTakesCount())
@@ -69,7 +72,7 @@ def _taken(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
         raise HostError(f"Resolve added no take to {shot.media.name}", hint="choose a new track")
 
 
-def _placed(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
+def _placed(host: Host, shot: Shot, made: ResultMarker, results: FrameSpan) -> ResultMarker:
     """Put the result on a new track, where the clip lies."""
     timeline, kind = host.timeline, "video"
     with _new_clip(host, shot, results) as (clip, starts):
@@ -87,7 +90,7 @@ def _placed(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
         raise HostError(f"Resolve did not place {shot.media.name}'s result", hint="choose a take")
 
 
-def _replaced(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
+def _replaced(host: Host, shot: Shot, made: ResultMarker, results: FrameSpan) -> ResultMarker:
     """Exchange the clip's media for the result, wherever it is used."""
     if (results.first, results.last) != (shot.media.first, shot.media.last):
         raise HostError("only a result of the whole media can replace it")
@@ -97,7 +100,7 @@ def _replaced(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
     return made
 
 
-def _branched(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
+def _branched(host: Host, shot: Shot, made: ResultMarker, results: FrameSpan) -> ResultMarker:
     """Add a comp: MediaIn and a Loader into a Dissolve, which is where both are compared.
 
     A comp without a path from MediaIn is not rendered, and neither are values that are set while
@@ -119,7 +122,7 @@ def _branched(host: Host, shot: Shot, made: Made, results: Plates) -> Made:
         mix.ConnectInput("Background", media_in)
         mix.ConnectInput("Foreground", loader)
         media_out.ConnectInput("Input", mix)
-        if not not_taken(wanted, write=loader.SetInput, read=loader.GetInput):
+        if not rejected_settings(wanted, write=loader.SetInput, read=loader.GetInput):
             return replace(made, made=name)
     item.DeleteFusionCompByName(name)
     raise HostError(f"Fusion did not take a Loader of {results.first_file}", hint="choose a take")
@@ -129,7 +132,9 @@ MODES = {"take": _taken, "track": _placed, "replace": _replaced, "fusion": _bran
 
 
 @contextlib.contextmanager
-def _new_clip(host: Host, shot: Shot, results: Plates) -> Iterator[tuple[MediaPoolItem, list[int]]]:
+def _new_clip(
+    host: Host, shot: Shot, results: FrameSpan
+) -> Iterator[tuple[MediaPoolItem, list[int]]]:
     """Give results as a clip, and its possible starts; what is raised takes it away again."""
     clip = imported(host, results)
     try:
@@ -158,16 +163,16 @@ def _shows(item: TimelineItem, shot: Shot, starts: Sequence[int]) -> bool:
     return is_there and item.GetLeftOffset() in starts
 
 
-def _mark(timeline: Timeline, shot: Shot, made: Made, *, note: str) -> None:
+def _mark(timeline: Timeline, shot: Shot, made: ResultMarker, *, note: str) -> None:
     """Set a marker with the job's data on the first free frame of the clip."""
     offset = shot.cut.start - timeline.GetStartFrame()
     what = ("Purple", f"Kwaflux {made.job}", note, 1, made.data)
     any(timeline.AddMarker(offset + n, *what) for n in range(shot.cut.count))
-    if made not in made_in(timeline):
+    if made not in markers_in(timeline):
         raise HostError("Resolve set no marker, so this could not be undone later")
 
 
-def _is_there(host: Host, made: Made) -> bool:
+def _is_there(host: Host, made: ResultMarker) -> bool:
     """Tell whether a result is in the project now; everything is asked anew."""
     item = _item(host.timeline, made)
     if item is None or made.mode == "track":
@@ -180,7 +185,7 @@ def _is_there(host: Host, made: Made) -> bool:
     return shown.startswith(made.made.partition("%")[0])
 
 
-def _undo(host: Host, made: Made) -> None:
+def _undo(host: Host, made: ResultMarker) -> None:
     """Take out what is there of a result, its clip in the pool too, and then its marker."""
     timeline, item = host.timeline, _item(host.timeline, made)
     if item is not None and _is_there(host, made):
@@ -202,7 +207,7 @@ def _undo(host: Host, made: Made) -> None:
         timeline.DeleteMarkerByCustomData(made.data)
 
 
-def _take_off(host: Host, item: TimelineItem, made: Made) -> None:
+def _take_off(host: Host, item: TimelineItem, made: ResultMarker) -> None:
     """Take a result off the timeline, with its track if it is alone there."""
     timeline, tracks = host.timeline, _tracks(host.timeline)
     own = [n for n, found in tracks.items() if [i.GetUniqueId() for i in found] == [made.made]]
@@ -218,14 +223,14 @@ def _tracks(timeline: Timeline) -> dict[int, list[TimelineItem]]:
     return {n: list(timeline.GetItemListInTrack("video", n) or ()) for n in numbers}
 
 
-def _item(timeline: Timeline, made: Made) -> TimelineItem | None:
+def _item(timeline: Timeline, made: ResultMarker) -> TimelineItem | None:
     """Return the item that a result is, or lies on."""
     uid = made.made if made.mode == "track" else made.item
     items = (item for found in _tracks(timeline).values() for item in found)
     return next((item for item in items if item.GetUniqueId() == uid), None)
 
 
-def _take_of(item: TimelineItem, made: Made) -> tuple[int, MediaPoolItem | None]:
+def _take_of(item: TimelineItem, made: ResultMarker) -> tuple[int, MediaPoolItem | None]:
     """Return the index of our take, from 1, and its clip; 0 and None if there is no such take."""
     for index in range(1, item.GetTakesCount() + 1):
         clip = cast("MediaPoolItem | None", item.GetTakeByIndex(index).get("mediaPoolItem"))

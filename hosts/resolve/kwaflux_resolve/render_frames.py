@@ -1,7 +1,5 @@
 """The way out: frames of a clip, or of the whole picture, as 32-bit float EXR files.
 
-Owns the temporary timeline, the render job and its settings. Must not know what becomes of frames.
-
 A temporary timeline holds the whole media, and starts at the number of its first frame: so files
 have the source's numbers, handles are there, and grades are not. ``SetRenderSettings`` lays keys
 over whatever the Deliver page holds, and nothing can be read back: a stock preset is loaded first,
@@ -19,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.frames.timecode import timecode
-from kwaflux_hosting.timeline_host.media import Plates
-from kwaflux_hosting.timeline_host.rendered_files import arrived_pattern
+from kwaflux_hosting.timeline_host.media import FrameSpan
+from kwaflux_hosting.timeline_host.rendered_files import rendered_pattern
 from kwaflux_hosting.timeline_host.step_generators import rendered
-from kwaflux_hosting.timeline_host.verified_settings import not_taken, text_of
+from kwaflux_hosting.timeline_host.verified_settings import rejected_settings, text_of
 from kwaflux_resolve.clips import Shot, Source
 from kwaflux_resolve.resolve_api import Host
 
@@ -42,8 +40,8 @@ _LATER = (21, 0, 4)
 
 
 def render_source(
-    host: Host, source: Source, plan: Callable[[int], Plates], *, folder: str
-) -> Generator[float, None, Plates]:
+    host: Host, source: Source, plan: Callable[[int], FrameSpan], *, folder: str
+) -> Generator[float, None, FrameSpan]:
     """Render a clip's own frames, ungraded and in its own numbers, into an empty folder.
 
     ``plan`` says which; it gets what ``GetLeftOffset`` says where the whole media lies.
@@ -53,7 +51,7 @@ def render_source(
         return (yield from _rendered(host, timeline, plan(base), folder=folder, size_px=size_px))
 
 
-def render_composite(host: Host, shot: Shot, *, folder: str) -> Generator[float, None, Plates]:
+def render_composite(host: Host, shot: Shot, *, folder: str) -> Generator[float, None, FrameSpan]:
     """Render what the timeline shows where a clip lies, graded; numbers are the timeline's."""
     timeline, plan = host.timeline, shot.cut.on_timeline()
     sides = ("timelineResolutionWidth", "timelineResolutionHeight")
@@ -94,7 +92,7 @@ def _fit(timeline: Timeline, source: Source) -> None:
     width, height = map(str, media.size_px)
     sides = {"timelineResolutionWidth": width, "timelineResolutionHeight": height}
     settings = {"timelineFrameRate": f"{media.fps:g}", **sides}
-    if name := not_taken(settings, write=timeline.SetSetting, read=timeline.GetSetting):
+    if name := rejected_settings(settings, write=timeline.SetSetting, read=timeline.GetSetting):
         raise HostError(f"Resolve did not take {name} = {settings[name]} for a temporary timeline")
     source.color.keep_numbers(timeline)
     for is_drop in (False, True):
@@ -105,8 +103,8 @@ def _fit(timeline: Timeline, source: Source) -> None:
 
 
 def _rendered(
-    host: Host, timeline: Timeline, plan: Plates, *, folder: str, size_px: tuple[int, int]
-) -> Generator[float, None, Plates]:
+    host: Host, timeline: Timeline, plan: FrameSpan, *, folder: str, size_px: tuple[int, int]
+) -> Generator[float, None, FrameSpan]:
     project = host.project
     if project.IsRenderingInProgress():
         raise HostError("Resolve is rendering already", hint="wait until it is done")
@@ -121,7 +119,7 @@ def _rendered(
     for name, value in pins.items():  # one by one: a version may refuse one, which does no harm
         project.SetRenderSettings({name: value})
     yield from _run_job(project)
-    pattern = arrived_pattern(folder, first=plan.first, last=plan.last, size_px=size_px)
+    pattern = rendered_pattern(folder, first=plan.first, last=plan.last, size_px=size_px)
     return replace(plan, pattern=pattern)
 
 

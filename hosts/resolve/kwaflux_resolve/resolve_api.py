@@ -1,8 +1,8 @@
 """Resolve itself: how it is reached, whether it is one that can be scripted, and its state.
 
-The only module that fetches Resolve, or looks into the names that a menu script is given. Must not
-know clips, color or effects. Trust no answer of the API: ``hasattr`` is true for every name (ask
-``dir``), and a True says nothing (whatever is written is read back).
+The only module that fetches Resolve, or looks into the names that a menu script is given. Trust no
+answer of the API: ``hasattr`` is true for every name (ask ``dir``), and a True says nothing
+(whatever is written is read back).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.timeline_host.external_scripting import outside_app
+from kwaflux_hosting.timeline_host.external_scripting import external_app
 from kwaflux_hosting.timeline_host.restore_state import State, put_back
 from kwaflux_hosting.timeline_host.verified_settings import text_of
 
@@ -137,7 +137,7 @@ def find_host(
 def _from_outside() -> object:
     """Fetch Resolve through its scripting module; in a child first where a mismatch crashes."""
     default = os.path.expandvars(_SCRIPTING.get(sys.platform, _SCRIPTING["linux"]))
-    return outside_app(
+    return external_app(
         "DaVinciResolveScript",
         lambda module: module.scriptapp("Resolve"),
         host="Resolve",

@@ -1,8 +1,5 @@
 """Header attributes on their way into and out of OpenEXR's Python, none lost or changed.
 
-Owns which attributes OpenEXR's Python would refuse, drop or alter, and how those travel as raw
-bytes instead; and the check of what a caller wants written. Must not know pixels or paths.
-
 An attribute that OpenEXR's Python cannot carry (a rational that is not in lowest terms, text that
 is no UTF-8, an empty list) is disguised: the first letter of its type's name is made a capital in
 the file's bytes, so that the library sees a type it does not know and carries the bytes. Such an

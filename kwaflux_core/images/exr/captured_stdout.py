@@ -1,8 +1,4 @@
-"""What a library prints to standard output on this thread, caught; other threads print on.
-
-Owns the one trick that needs: OpenEXR's Python prints "Warning: ..." where it should raise, and
-standard output belongs to the program (it may be a stream of JSON). Must not know who prints.
-"""
+"""What a library prints to standard output on this thread, caught; other threads print on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """The blocks of pixels of an EXR file: how many there must be, and whether all are there.
 
-Owns the check that a file was written to its end. Must not know what pixels are.
-
 Source: "OpenEXR File Layout", openexr.com, sections Offset Tables and Chunk Layout; lines of a
 chunk from ``exr_compression_lines_per_chunk`` of OpenEXR's core.
 """

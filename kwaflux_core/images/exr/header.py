@@ -1,8 +1,5 @@
 """The headers of an EXR file as they stand in its bytes.
 
-Owns what OpenEXR's Python does not tell: the pixel type of a channel before pixels are read, and
-the exact bytes of an attribute. Must not know pixels or pictures.
-
 Source: "OpenEXR File Layout", openexr.com, sections Version Field, Header and Predefined Types.
 """
 

@@ -1,8 +1,7 @@
 """Small EXRs in pure Python: what a check needs in a host that has no OpenEXR.
 
-Owns writing uncompressed float pictures, and reading flat scanline files that are uncompressed,
-ZIP or ZIPS: what this package, Nuke and Resolve write when they are told to lose nothing. Meant for
-charts of some thousand pixels; everything else reads with ``kwaflux_core.images.exr.read``.
+Meant for charts of some thousand pixels; everything else reads with
+``kwaflux_core.images.exr.read``.
 
 Source: "OpenEXR File Layout" and "Technical Introduction to OpenEXR", openexr.com.
 """

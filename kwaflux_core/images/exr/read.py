@@ -1,8 +1,5 @@
 """EXR in and out through OpenEXR's own library: every part, channel and attribute, bit for bit.
 
-Owns reading, writing, and the promise that a damaged file never becomes a picture. Must not know
-color math or networks.
-
 Thread: all functions may be called from several threads at once.
 """
 

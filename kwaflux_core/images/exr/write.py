@@ -1,8 +1,4 @@
-"""EXR out through OpenEXR's own library: what the picture holds, whole or not at all.
-
-Owns which types, compression and attributes a file gets, and the check of what was written. Must
-not know color math or networks.
-"""
+"""EXR out through OpenEXR's own library: what the picture holds, whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
 """What a PNG, TIFF, DPX or JPEG says about its own color, and nothing it does not say.
 
-Owns the reading of color tags into interop ids. Must not know pixels or OCIO.
-
 OpenImageIO's ``oiio:ColorSpace`` is not used: it says sRGB of every PNG and JPEG, tagged or not.
-Source: PNG Specification (Third Edition), 4.3 and 11.3.2, for which tag wins; ITU-T H.273 for
-the numbers of cICP; SMPTE ST 268-1 for DPX; ASWF Color Interop Forum for the ids.
+Source: PNG Specification (Third Edition), 4.3 and 11.3.2, for which tag wins; ITU-T H.273 for the
+numbers of cICP; SMPTE ST 268-1 for DPX; ASWF Color Interop Forum for the ids.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""PNG, TIFF, DPX and JPEG in and out, through OpenImageIO.
-
-Owns code values to floats and back, exactly where the format is exact, and a word about all that
-a format cannot hold. Must not know OCIO: pixels stay in the encoding of the file.
-"""
+"""PNG, TIFF, DPX and JPEG in and out, through OpenImageIO."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""PNG, TIFF, DPX and JPEG out through OpenImageIO: what fits, and a word about what does not.
-
-Owns code values of floats, and the check that what was written reads back. Must not know OCIO.
-"""
+"""PNG, TIFF, DPX and JPEG out through OpenImageIO: what fits, and a word about what does not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """LoRAs: small files that bend a network towards one show, stacked with weights on a base.
 
-Owns the format and the merging. Must not know where files lie, effects' code or training.
-
 A LoRA is a safetensors file of half floats. For a parameter ``P`` of the base, flattened to a
 matrix of ``P.shape[0]`` rows, it holds either the two thin factors ``P.up`` (rows, rank) and
 ``P.down`` (rank, columns), or ``P.delta`` in the shape of ``P``, where factors would not be smaller
@@ -12,9 +10,9 @@ matrix of ``P.shape[0]`` rows, it holds either the two thin factors ``P.up`` (ro
 computed in float32. Its notes say the format, the effect, the SHA-256 of the base's weights, the
 rank, how it was trained, and the SHA-256 of its own tensors.
 
-Source: E. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022 (the
-factors); here they are for convolutions, and merged instead of run beside them, so that a frame
-costs what it cost before.
+Source: E. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022 (the factors);
+here they are for convolutions, and merged instead of run beside them, so that a frame costs what it
+cost before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The presets that ship: flows that have a name, one JSON file each in ``presets/``.
-
-Owns their discovery. Must not import torch, nor know what a flow does to a picture.
-"""
+"""The presets that ship: flows that have a name, one JSON file each in ``presets/``."""
 
 from __future__ import annotations
 

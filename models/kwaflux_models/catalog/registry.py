@@ -1,12 +1,10 @@
 """Which effects are installed, and where their cards, code and weights lie.
 
-Owns discovery. Must not import torch: the gateway and the command line list effects without it.
-
-An effect is a folder with ``card.json`` and ``effect.py``. Every such folder beside this file is
-an effect; one from another distribution is named by an entry point of the group
-``kwaflux.effects`` whose value is its package (``my_show.grade_match``). Nothing else is touched
-to add one. A checkpoint that the user added (``kwaflux models add``) is a folder with ``card.json``
-in the user's models folder; ``kwaflux_models.effects.external`` is the code of all of those.
+An effect is a folder with ``card.json`` and ``effect.py``. Every such folder beside this file is an
+effect; one from another distribution is named by an entry point of the group ``kwaflux.effects``
+whose value is its package (``my_show.grade_match``). Nothing else is touched to add one. A
+checkpoint that the user added (``kwaflux models add``) is a folder with ``card.json`` in the user's
+models folder; ``kwaflux_models.effects.external`` is the code of all of those.
 """
 
 from __future__ import annotations

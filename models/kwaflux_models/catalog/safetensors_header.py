@@ -1,8 +1,5 @@
 """What a safetensors file says of itself, read without torch.
 
-Owns the container's header: its length, its JSON, its notes, and the check that the tensors'
-bytes are all there. Must not know which tensors a network wants, nor import torch or numpy.
-
 Source: the format's page in the safetensors repository: eight bytes with the header's length
 (little endian), the header as JSON, then the tensors' bytes, each tensor from its first offset to
 its second, without gaps.

@@ -1,11 +1,8 @@
 """The user's own models folder: which effects and LoRAs lie in it, and how things get in and out.
 
-Owns the folder's layout and atomic installation. Must not import torch: the gateway and the
-command line look into it too.
-
-    <models_dir>/effects/<id>/       card.json, weights; run by kwaflux_models.effects.external
-    <models_dir>/loras/<effect>/     <name>.safetensors
-    <models_dir>/downloads/          what is being fetched
+<models_dir>/effects/<id>/       card.json, weights; run by kwaflux_models.effects.external
+<models_dir>/loras/<effect>/     <name>.safetensors
+<models_dir>/downloads/          what is being fetched
 """
 
 from __future__ import annotations

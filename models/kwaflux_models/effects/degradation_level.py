@@ -1,8 +1,4 @@
-"""What the restoring effects have in common: how strong is it, and how much is done about it.
-
-Owns the way from a probe's samples to the number that a network is told. Must not know networks'
-layers, params' names or frames.
-"""
+"""What the restoring effects have in common: how strong is it, and how much is done about it."""
 
 from __future__ import annotations
 

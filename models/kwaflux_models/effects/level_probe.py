@@ -1,7 +1,6 @@
 """Judge how strong a degradation is, from samples of a frame.
 
-Owns the statistics that are taken of a sample and the small perceptron that reads them. Knows torch
-only; must not know which degradation it was fitted to.
+Knows torch only; must not know which degradation it was fitted to.
 
 The statistics are those of 8 x 8 cosine transforms at every fourth pixel of display-encoded luma
 and color differences: how strong each band of frequencies is in the calmest, the middle and the

@@ -1,7 +1,6 @@
 """The network body that the restoring effects share, and how weights are read into a network.
 
-Owns the layers and the two numbers that tiling needs. Knows torch and safetensors; must not know
-effects, colorspaces, tiles or devices.
+Knows torch and safetensors; must not know effects, colorspaces, tiles or devices.
 
 Twelve plain 3 x 3 convolutions with rectifiers between them, on pixels folded 2 x 2 into channels:
 the shape of FFDNet (K. Zhang, W. Zuo and L. Zhang, "FFDNet: Toward a Fast and Flexible Solution for

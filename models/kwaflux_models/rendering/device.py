@@ -1,7 +1,4 @@
-"""One compute device: its name, what precision it takes, how tiles get there and back.
-
-Owns every CUDA call of the product. Must not know effects' code, tiles' plans or files.
-"""
+"""One compute device: its name, what precision it takes, how tiles get there and back."""
 
 from __future__ import annotations
 

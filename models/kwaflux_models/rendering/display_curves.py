@@ -1,6 +1,6 @@
 """Display curves in torch: what people's networks were trained on, and what scores are counted in.
 
-Owns the curves and nothing else. Source: IEC 61966-2-1 (sRGB), ITU-R BT.709-6 section 1.2.
+Source: IEC 61966-2-1 (sRGB), ITU-R BT.709-6 section 1.2.
 """
 
 from __future__ import annotations

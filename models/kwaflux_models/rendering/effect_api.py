@@ -1,7 +1,4 @@
-"""What the code of an effect must offer, and what it is given.
-
-Owns the seam between the renderer and the effects. Must not know files, tiles' plans or sockets.
-"""
+"""What the code of an effect must offer, and what it is given."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which of many things stay in a limited memory: those that were used last.
-
-Owns the arithmetic of residency. Must not know what the things are, or how they are loaded.
-"""
+"""Which of many things stay in a limited memory: those that were used last."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Which networks are warm on a device, inside a memory budget.
-
-Owns loading, verifying, precision and unloading of networks, and the copies of them that LoRAs
-were merged into. Must not know frames or sockets.
-"""
+"""Which networks are warm on a device, inside a memory budget."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Planes that are used again: the first touch of fresh memory costs dozens of warm copies.
-
-Owns idle result planes. Must not know frames or files.
-"""
+"""Planes that are used again: the first touch of fresh memory costs dozens of warm copies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A plate as the renderer sees it: color planes, alpha, a window and a colorspace.
-
-Owns the step from a whole picture to what a flow works on. Must not know torch or files.
-"""
+"""A plate as the renderer sees it: color planes, alpha, a window and a colorspace."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The range receipt: what a flow did to the range of a plate's color.
-
-Owns the counting. Must not know flows, tiles or files.
-"""
+"""The range receipt: what a flow did to the range of a plate's color."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Convert scene-linear values to the curves that networks work in, and back.
 
-Owns the working curves that a card may name. Knows torch and the card's words.
+Knows torch and the card's words.
 
 ``signed_log1p`` is ``sign(x) * log1p(64 |x|) / log1p(64)``: 0 stays 0 and 1 becomes 1, it is odd
 below 0 and goes on above 1, and it never clamps. The 64 and the shape were chosen by measurement

@@ -1,7 +1,4 @@
-"""How the factory's commands speak and end: lines, an exit status, and on stderr what went wrong.
-
-Owns what is printed, and the words of an error. Must not know what a command does.
-"""
+"""How the factory's commands speak and end: lines, an exit status, and on stderr what went wrong."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Train an effect's network: ``python -m kwaflux_models.training.train denoise --hours 1``.
 
-Owns the command line: fetch the pictures, make the pool, train, export, measure. Needs Python 3.11
-and, for the pictures, a Debian system.
+Needs Python 3.11 and, for the pictures, a Debian system.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What must not differ: tiles against the whole, a region against the crop, nothing at strength 0.
-
-Owns the differences that docs promise; each is an absolute error in the working curve.
-"""
+"""What must not differ: tiles against the whole, a region against the crop, nothing at strength 0."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the measurements run on: a server of their own, a renderer of their own, plates.
-
-Owns the temporary places; everything is gone when the bench ends.
-"""
+"""What the measurements run on: a server of their own, a renderer of their own, plates."""
 
 from __future__ import annotations
 

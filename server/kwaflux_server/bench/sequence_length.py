@@ -1,7 +1,4 @@
-"""What length and size cost: a sequence against its slowest stage, memory against frames.
-
-Owns the measurements that write files; they lie in a temporary folder.
-"""
+"""What length and size cost: a sequence against its slowest stage, memory against frames."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How the command line speaks: plain words on a terminal, one JSON object a line for programs.
-
-Owns formatting. Must not know what a command does.
-"""
+"""How the command line speaks: plain words on a terminal, one JSON object a line for programs."""
 
 from __future__ import annotations
 

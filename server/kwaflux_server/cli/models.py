@@ -1,8 +1,6 @@
 """``kwaflux models``: the factory of effects, each command in a process of its own.
 
-Owns which command is which module, and what each needs installed. A command's options are the
-module's own: they are passed on as they are, and so is its exit status. Must not import torch, nor
-anything that the training extra brings.
+A command's options are the module's own: they are passed on as they are, and so is its exit status.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""``kwaflux models``: what a person added, checked, fetched and threw away again.
-
-Owns the commands that look into the user's models folder, and names those that need torch: these
-run in a process of their own, as the factory's do. Must not import torch.
-"""
+"""``kwaflux models``: what a person added, checked, fetched and threw away again."""
 
 from __future__ import annotations
 

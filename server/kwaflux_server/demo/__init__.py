@@ -1,4 +1,1 @@
-"""``kwaflux demo``: a real photograph, a degraded plate, a real server, and the score.
-
-Owns what the demonstration shows. Must not import torch: what renders is the server.
-"""
+"""``kwaflux demo``: a real photograph, a degraded plate, a real server, and the score."""

@@ -1,7 +1,4 @@
-"""Draw the before-and-after picture: crops at 100 % side by side, with labels.
-
-Owns the layout. Must not know servers or files other than the picture's own.
-"""
+"""Draw the before-and-after picture: crops at 100 % side by side, with labels."""
 
 from __future__ import annotations
 

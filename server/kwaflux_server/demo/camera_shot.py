@@ -1,11 +1,9 @@
 """Film a real photograph with a moving camera.
 
-Owns the photograph, its depth, and the camera's path. Must not know noise, codecs or files.
-
 The photograph is "Motorcycle" of the Middlebury 2014 stereo benchmark, which scikit-image carries
-with its measured disparity; its makers permit to use and publish it, and ask to cite D.
-Scharstein, H. Hirschmueller, Y. Kitajima, G. Krathwohl, N. Nesic, X. Wang and P. Westling,
-"High-resolution stereo datasets with subpixel-accurate ground truth", GCPR 2014.
+with its measured disparity; its makers permit to use and publish it, and ask to cite D. Scharstein,
+H. Hirschmueller, Y. Kitajima, G. Krathwohl, N. Nesic, X. Wang and P. Westling, "High-resolution
+stereo datasets with subpixel-accurate ground truth", GCPR 2014.
 """
 
 from __future__ import annotations

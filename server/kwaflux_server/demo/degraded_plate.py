@@ -1,7 +1,6 @@
 """Make the demonstration's plate: a shot, a camera's sensor, a codec, and EXR files.
 
-Owns the strength of the degradation and what the files say of themselves. The sensor and the
-curves are those that the training uses. Must not know servers or scores.
+The sensor and the curves are those that the training uses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Have the plate enhanced by a real server: twice as files, and one frame by shared memory.
-
-Owns the server that it starts, which it also stops. Must not know how the plate was made or what
-is measured of it.
-"""
+"""Have the plate enhanced by a real server: twice as files, and one frame by shared memory."""
 
 from __future__ import annotations
 

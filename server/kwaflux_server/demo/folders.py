@@ -1,7 +1,4 @@
-"""The demonstration's folder: what lies where, and that nobody else's files are overwritten.
-
-Owns names and the marker of a folder that is ours. Must not know pixels.
-"""
+"""The demonstration's folder: what lies where, and that nobody else's files are overwritten."""
 
 from __future__ import annotations
 

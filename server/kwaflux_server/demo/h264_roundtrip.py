@@ -1,8 +1,4 @@
-"""Record a clip as a real H.264 movie, and read it back.
-
-Owns the movie file and the child process it is made in: a failed assertion inside an encoder ends
-the process that it runs in. Must not know noise or scores.
-"""
+"""Record a clip as a real H.264 movie, and read it back."""
 
 from __future__ import annotations
 

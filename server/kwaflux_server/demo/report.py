@@ -1,7 +1,4 @@
-"""Say what the demonstration measured, for people and for programs.
-
-Owns the report and its table. Must not know how anything was measured.
-"""
+"""Say what the demonstration measured, for people and for programs."""
 
 from __future__ import annotations
 

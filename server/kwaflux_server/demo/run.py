@@ -1,7 +1,4 @@
-"""Run the demonstration: film, spoil, enhance through a real server, score.
-
-Owns the order of things and what is shown of them. Must not know how a report looks.
-"""
+"""Run the demonstration: film, spoil, enhance through a real server, score."""
 
 from __future__ import annotations
 

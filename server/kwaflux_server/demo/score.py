@@ -1,7 +1,5 @@
 """Score a clip against the clean one, and check what had to stay as it was.
 
-Owns the measures and the bit-for-bit comparisons. Must not know where pixels came from.
-
 PSNR and SSIM are taken on sRGB-encoded values clipped to 0..1, as a viewer sees them, over the
 whole data window, and are means over frames.
 """

@@ -1,7 +1,4 @@
-"""Read the demonstration's results back from the disk, and hold them against the plate.
-
-Owns which comparisons are made. Must not know servers or measures of quality.
-"""
+"""Read the demonstration's results back from the disk, and hold them against the plate."""
 
 from __future__ import annotations
 

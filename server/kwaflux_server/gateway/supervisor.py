@@ -1,7 +1,4 @@
-"""The worker processes: started, watched, started again.
-
-Owns the processes. Must not know sockets, tasks or torch.
-"""
+"""The worker processes: started, watched, started again."""
 
 from __future__ import annotations
 

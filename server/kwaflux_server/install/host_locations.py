@@ -1,6 +1,6 @@
-r"""Where hosts keep what a person adds, and where their programs and Pythons lie, on each system.
+"""r"""Where hosts keep what a person adds, and where their programs and Pythons lie, on each system.
 
-Owns those folders. Must not know what is installed. Nothing is written, and nothing is run.
+Nothing is written, and nothing is run.
 
 Sources: Foundry's "Installing plug-ins" (``.nuke`` in the home folder of every system) and "Nuke as
 a Python module"; Blackmagic's scripting README of 24 July 2026 (``Fusion/Scripts`` of each system).

@@ -1,7 +1,4 @@
-"""A host's Python, asked what it is: which wheels it takes.
-
-Owns the question and the answer. Must not know hosts, or where wheels come from.
-"""
+"""A host's Python, asked what it is: which wheels it takes."""
 
 from __future__ import annotations
 

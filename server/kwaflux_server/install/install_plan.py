@@ -1,8 +1,4 @@
-"""What is put where for each host.
-
-Owns the shape of an installation: the folder of packages, the files that a host looks for
-elsewhere, the lines in a person's own file. Must not know Pythons or wheels.
-"""
+"""What is put where for each host."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""An installation, done and undone: staged beside its place and swapped in whole.
-
-Owns what is written and removed, and the list of it that ``--uninstall`` goes by. Must not know
-where things belong (``places``), or how a Python is found.
-"""
+"""An installation, done and undone: staged beside its place and swapped in whole."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A few marked lines in a file that belongs to a person: put in, brought up to date, taken out.
 
-Owns the marks. Must not know what the lines say. Everything else in the file keeps its bytes.
+Everything else in the file keeps its bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """pyzmq and msgpack as wheels that fit a host's Python, put into a folder of their own.
 
-Owns the call of pip and the proof that what it brought imports there. Must not know hosts.
-
 pip runs in *this* Python and is told what the other one is, so that a host's Python needs no pip
 and its own packages are never touched.
 """

@@ -1,8 +1,6 @@
 """A job as a feed of frames: which is next, which are out, how each ended.
 
-Owns the counts of one job and the messages that tell its client. Must not know sockets, files or
-the scheduler: the gateway asks for the next frame and reports what became of it. Nothing here
-touches a disk; what lies there was listed when the job was planned.
+Nothing here touches a disk; what lies there was listed when the job was planned.
 """
 
 from __future__ import annotations

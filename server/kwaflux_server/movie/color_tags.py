@@ -1,8 +1,6 @@
 """What the color tags of a movie mean: matrix, levels, siting of chroma, colorspace.
 
-Owns the code points of ITU-T H.273 that are read, and what is taken where a stream says nothing:
-the matrix by the height, video levels, chroma to the left. Each such choice is named, so that it
-can be told. The colorspace is never chosen. Must not know PyAV, OCIO or pixels.
+Each such choice is named, so that it can be told. The colorspace is never chosen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""A movie's file opened: its video stream, its packets' times, what its header says.
-
-Owns the demuxer, which is chosen by the file's suffix and may open nothing else: a playlist under
-a movie's name would otherwise read files outside the server's roots. Must not know decoding.
-"""
+"""A movie's file opened: its video stream, its packets' times, what its header says."""
 
 from __future__ import annotations
 

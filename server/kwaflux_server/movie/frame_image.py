@@ -1,8 +1,4 @@
-"""A frame of a movie as a picture: float, encoded as the movie is, tagged, with its header.
-
-Owns what a frame's tags come to and what is said of every choice. Must not know OCIO's math: the
-colorspace is a name, and the pixels stay in it.
-"""
+"""A frame of a movie as a picture: float, encoded as the movie is, tagged, with its header."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Which picture of a movie has which number, and where decoding can begin.
-
-Owns the order of pictures: frame N is the Nth that is shown, whatever the stream's first time, its
-B-frames or its edit list. Must not know PyAV or pixels: it is made of times.
-"""
+"""Which picture of a movie has which number, and where decoding can begin."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What a movie's file says of it beside the pixels: size, rate, shape of a pixel, timecode.
-
-Owns the way from a first timecode to the one of a frame, as OpenEXR holds it. Must not know
-decoding or color.
-"""
+"""What a movie's file says of it beside the pixels: size, rate, shape of a pixel, timecode."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """One open movie: any frame by its number, the same bits however it was reached.
 
-Owns the decoder, where it stands, and the frames decoded last. Must not know colorspaces or
-planes: it hands out decoded frames.
-
 Frame N is found by its time. From where the decoder stands it goes on, or begins at the nearest
 picture from which decoding can begin; pictures that such a beginning cannot restore (they lean on
 ones before it) are thrown away. A picture that FFmpeg could only guess is an error.

@@ -1,7 +1,4 @@
-"""The movies a worker has open: one decoder each, kept for the next frame, given back when idle.
-
-Owns how many stay open and for how long. Must not know pixels.
-"""
+"""The movies a worker has open: one decoder each, kept for the next frame, given back when idle."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where a decoded frame's chroma lies: the one tag that PyAV does not hand out.
-
-Owns the way around: FFmpeg's ``showinfo`` filter tells it in its log. Must not know pixels.
-"""
+"""Where a decoded frame's chroma lies: the one tag that PyAV does not hand out."""
 
 from __future__ import annotations
 

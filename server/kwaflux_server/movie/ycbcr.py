@@ -1,8 +1,6 @@
 """Code values of a decoded frame to red, green and blue, in float and unclamped.
 
-Owns the pixel formats that are understood, the enlarging of chroma and the matrix. Super-whites
-and colors out of gamut stay beyond 0..1. Must not know files, OCIO or PyAV: it sees a frame as
-planes of bytes.
+Super-whites and colors out of gamut stay beyond 0..1.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """What the scheduler hears and what it says: tasks, events and actions.
 
-Owns these words and nothing else. Must not know sockets, pixels, or how anything is decided.
-
 A task arrives, waits, is assigned to a worker, and is released; or it is rejected at the door.
-Every task that arrives gets exactly one ``Release`` or ``Reject``, and that is the last word on
-it: no worker holds it any more, so nothing will read its sources or write its target again.
+Every task that arrives gets exactly one ``Release`` or ``Reject``, and that is the last word on it:
+no worker holds it any more, so nothing will read its sources or write its target again.
 """
 
 from __future__ import annotations

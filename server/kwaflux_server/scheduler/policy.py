@@ -1,8 +1,4 @@
-"""Who comes first, where a task may go, and how much a client may ask for.
-
-Owns the rules as pure functions over tasks, and their limits. Must not know events, actions,
-or what is running: whoever asks brings the facts.
-"""
+"""Who comes first, where a task may go, and how much a client may ask for."""
 
 from __future__ import annotations
 

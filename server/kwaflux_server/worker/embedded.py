@@ -1,8 +1,4 @@
-"""The same engine inside one process: a farm's node, CI, a machine without a server.
-
-Owns the loop that feeds a job's frames to an engine and turns its answers into the job's events.
-Must not know sockets.
-"""
+"""The same engine inside one process: a farm's node, CI, a machine without a server."""
 
 from __future__ import annotations
 

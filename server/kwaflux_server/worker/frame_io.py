@@ -1,8 +1,4 @@
-"""Between a request and the plates of one frame: fetch the pixels, deliver the result.
-
-Owns what is fetched for a request, where its result goes, and what a delivered file says of
-itself. Must not know sockets, schedules or networks.
-"""
+"""Between a request and the plates of one frame: fetch the pixels, deliver the result."""
 
 from __future__ import annotations
 

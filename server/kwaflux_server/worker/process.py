@@ -1,8 +1,4 @@
-"""The worker process: one socket to the gateway, one engine.
-
-Owns the socket's thread and the process's life: it ends when the gateway says so, falls silent or
-dies. Must not know schedules or files.
-"""
+"""The worker process: one socket to the gateway, one engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """What a delivered frame says of itself, and how a later run knows that it is still good.
 
-Owns the ``kwaflux/`` attributes and the hashes. Must not know sockets or networks.
-
 ``kwaflux/hash`` is made of the source file's bytes, those of the neighbors that the flow reads, the
 flow with every param spelled out, the versions of its effects, their weights, and how the picture
 was read and written; device, precision and tiles are recorded beside it but are not part of it.

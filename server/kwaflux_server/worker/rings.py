@@ -1,7 +1,4 @@
-"""The clients' rings as a worker sees them.
-
-Owns attached rings and lets them go once their file is gone. Must not know frames.
-"""
+"""The clients' rings as a worker sees them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Files that several tasks read at a time: each is hashed and decoded once.
-
-Owns how long a decoded file lives: as long as a task that reads it is under way, so that nothing
-is held which would not be held anyway, and no more of it. Must not know requests, flows or what a
-file holds.
-"""
+"""Files that several tasks read at a time: each is hashed and decoded once."""
 
 from __future__ import annotations
 

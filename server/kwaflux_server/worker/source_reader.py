@@ -1,8 +1,4 @@
-"""From a source of a request to a plate: files, rings and parts are read here.
-
-Owns what a source's bytes mean, and the limit of a frame's size. Must not know flows, targets'
-files or what becomes of a plate.
-"""
+"""From a source of a request to a plate: files, rings and parts are read here."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ from kwaflux_core.images.exr.read import read_exr, write_exr
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import write_failed
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.batch.range_render import OpenClient, Order, Progress, Work
-from kwaflux_hosting.batch.results_index import Record
+from kwaflux_hosting.batch.range_render import OpenClient, Progress, RangeRender, RenderRequest
+from kwaflux_hosting.batch.results_index import ResultsIndex
 from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer, new_place, serving, wait_until
 
 _END_S: Final = 60.0
-_SOFTEN: Final = Order(flow="soften", options=RenderOptions(colorspace="scene_linear"))
+_SOFTEN: Final = RenderRequest(flow="soften", options=RenderOptions(colorspace="scene_linear"))
 
 
 @pytest.fixture
@@ -74,13 +74,15 @@ def _work(
     source: str,
     target: str,
     *,
-    order: Order = _SOFTEN,
+    order: RenderRequest = _SOFTEN,
     frames: Iterable[int] = range(1001, 1004),
-) -> Work:
-    return Work(order, source=source, target=target, frames=frames, open_client=_opens(server))
+) -> RangeRender:
+    return RangeRender(
+        order, source=source, target=target, frames=frames, open_client=_opens(server)
+    )
 
 
-def _ended(work: Work) -> Progress:
+def _ended(work: RangeRender) -> Progress:
     work.start()
     progress = work.wait(_END_S)
     assert progress.is_over, progress.message
@@ -110,7 +112,7 @@ def test_frames_travel_as_bytes_where_the_server_does_not_see_the_disk(
     server: RunningServer, blind: RunningServer, source: str, target: str, tmp_path: Path
 ) -> None:
     # A flow that reads neighbors: they travel too, and the clip's ends are mirrored alike.
-    order = Order(flow="around | soften", options=RenderOptions(colorspace="scene_linear"))
+    order = RenderRequest(flow="around | soften", options=RenderOptions(colorspace="scene_linear"))
     far = f"{tmp_path}/far/clean.%04d.exr"
     assert _ended(_work(server, source, target, order=order)).road == "path"
     progress = _ended(_work(blind, source, far, order=order))
@@ -138,7 +140,7 @@ def test_a_rerun_does_only_what_is_missing_or_stale(
     write_exr(source % 1003, plate(8, 12, seed=77))
     progress = _ended(_work(at, source, target))
     assert (progress.kept, progress.is_good) == (1, True)
-    progress = _ended(_work(at, source, target, order=Order(flow="soften(strength=0.5)")))
+    progress = _ended(_work(at, source, target, order=RenderRequest(flow="soften(strength=0.5)")))
     assert progress.kept == 0
 
 
@@ -147,7 +149,7 @@ def test_a_host_that_crashed_before_it_noted_anything_has_no_frame_done_again(
 ) -> None:
     _ended(_work(server, source, target))
     written = {frame: Path(target % frame).stat().st_mtime_ns for frame in range(1001, 1004)}
-    Path(Record.path_for(target)).unlink()
+    Path(ResultsIndex.path_for(target)).unlink()
     progress = _ended(_work(server, source, target))
     assert progress.is_good
     assert progress.kept == 0, "the server was asked, and verified each file"
@@ -159,7 +161,7 @@ def test_a_host_that_gives_keys_has_no_source_read_again(
     server: RunningServer, source: str, target: str
 ) -> None:
     def with_keys(keys: dict[int, str]) -> Progress:
-        work = Work(
+        work = RangeRender(
             _SOFTEN,
             source=source,
             target=target,
@@ -199,18 +201,20 @@ def test_one_bad_frame_does_not_end_the_others(
     assert "1009" in progress.frames[1009].reason
     assert progress.frames[1001].reason
     assert not Path(target % 1001).exists()
-    assert Record.load(target).entries[1001].state == "failed"
+    assert ResultsIndex.load(target).entries[1001].state == "failed"
 
 
 @pytest.mark.parametrize("road", ["path", "bytes"])
 def test_a_frame_that_an_effect_refused_needs_attention_and_says_why(
     server: RunningServer, blind: RunningServer, source: str, target: str, road: str
 ) -> None:
-    order = Order(flow="gauge(limit=0.001)", options=RenderOptions(colorspace="scene_linear"))
+    order = RenderRequest(
+        flow="gauge(limit=0.001)", options=RenderOptions(colorspace="scene_linear")
+    )
     progress = _ended(_work(server if road == "path" else blind, source, target, order=order))
     assert progress.in_state("attention") == (1001, 1002, 1003)
     assert "too bright" in progress.frames[1001].reason
-    status = Record.load(target).status(1001, target % 1001, order=order)
+    status = ResultsIndex.load(target).status(1001, target % 1001, order=order)
     assert status == "attention"
     again = _ended(_work(server if road == "path" else blind, source, target, order=order))
     assert again.kept == 3, "it would be refused again"
@@ -223,7 +227,7 @@ def test_a_cancel_reaches_the_server_within_a_second(
 ) -> None:
     at = server if road == "path" else blind
     source = _plates(tmp_path / "long", range(1, 51), height=96)
-    order = Order(
+    order = RenderRequest(
         flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
     )
     work = _work(at, source, target, order=order, frames=range(1, 51))
@@ -256,7 +260,7 @@ def test_a_server_that_dies_is_reported_and_what_is_done_stays_done(
     roots.mkdir()
     running = start_server({} if road == "path" else {"KWAFLUX_ROOTS": str(roots)})
     source = _plates(tmp_path / "long", range(1, 31), height=64)
-    order = Order(
+    order = RenderRequest(
         flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
     )
     work = _work(running, source, target, order=order, frames=range(1, 31))
@@ -281,7 +285,7 @@ def test_a_server_that_dies_is_reported_and_what_is_done_stays_done(
 def test_a_flow_that_the_server_does_not_have_is_refused_before_any_frame(
     server: RunningServer, source: str, target: str
 ) -> None:
-    progress = _ended(_work(server, source, target, order=Order(flow="softenn")))
+    progress = _ended(_work(server, source, target, order=RenderRequest(flow="softenn")))
     assert progress.state == "failed"
     assert "softenn" in progress.message
     assert "soften" in progress.hint
@@ -348,7 +352,7 @@ def test_a_broken_client_still_ends_the_work(source: str, target: str) -> None:
         raise RuntimeError("the library fell over")
 
     told: list[Progress] = []
-    work = Work(
+    work = RangeRender(
         _SOFTEN,
         source=source,
         target=target,
@@ -385,7 +389,7 @@ def test_every_layer_part_and_attribute_comes_back_by_both_roads(
     before = read_exr(source)
     for at, road in ((server, "path"), (blind, "bytes")):
         target = f"{tmp_path}/{road}.0001.exr"
-        order = Order(flow="soften", options=RenderOptions(colorspace="scene_linear"))
+        order = RenderRequest(flow="soften", options=RenderOptions(colorspace="scene_linear"))
         assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
         after = read_exr(target)
         assert [part.name for part in after.parts] == ["main", "second"]
@@ -412,7 +416,7 @@ def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
     write_exr(source, odd)
     for at, road in ((server, "path"), (blind, "bytes")):
         target = f"{tmp_path}/{road}.0001.exr"
-        order = Order(flow="identity", options=RenderOptions(colorspace="scene_linear"))
+        order = RenderRequest(flow="identity", options=RenderOptions(colorspace="scene_linear"))
         assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
         back = read_exr(target).part
         assert back.data_window == Box(-3, -2, 11, 7)

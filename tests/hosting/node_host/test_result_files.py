@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import Cancelled, HostError
-from kwaflux_hosting.batch.results_index import Entry, Order, Record
-from kwaflux_hosting.node_host.enhance import Asked, FrameByFrame, State
+from kwaflux_hosting.batch.results_index import FrameRecord, RenderRequest, ResultsIndex
+from kwaflux_hosting.node_host.enhance import EnhanceRequest, NodeEnhance, State
 from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,
@@ -62,7 +62,7 @@ def test_results_lie_beside_the_project_and_a_version_counts_for_all_views(tmp_p
     )
     right = next_version_of(pattern, ("left", "right"))
     assert right.endswith("K_v002/K_v002.%V.%04d.exr")
-    record = Path(Record.path_for(right.replace("%V", "right")))
+    record = Path(ResultsIndex.path_for(right.replace("%V", "right")))
     record.parent.mkdir(parents=True)
     record.touch()
     assert next_version_of(pattern, ("left", "right")).endswith("K_v003/K_v003.%V.%04d.exr")
@@ -73,12 +73,12 @@ def test_what_is_known_becomes_a_sentence_and_what_is_shown() -> None:
     assert shown_frames(found) == {"main": {1, 2}}  # type: ignore[arg-type]
     assert told(found) == "1 ready, 3 out of date"  # type: ignore[arg-type]
     assert told({}) == "no frame ready"
-    assert Entry(state="good", order_key="x").reason == ""
+    assert FrameRecord(state="good", order_key="x").reason == ""
 
 
-def _asked(tmp_path: Path, frames: range) -> Asked:
-    return Asked(
-        order=Order(flow="identity"),
+def _asked(tmp_path: Path, frames: range) -> EnhanceRequest:
+    return EnhanceRequest(
+        order=RenderRequest(flow="identity"),
         pattern=f"{tmp_path.as_posix()}/out.%04d.exr",
         todo={"main": list(frames)},
         total=len(frames),
@@ -96,7 +96,7 @@ def test_frames_that_cannot_be_rendered_are_told_and_no_server_is_asked(tmp_path
         raise AssertionError("nobody needs a server")
 
     looks: list[State] = []
-    work = FrameByFrame(
+    work = NodeEnhance(
         _asked(tmp_path, range(1, 6)),
         render=render,
         look=lambda state: bool(looks.append(state)),  # type: ignore[func-returns-value]
@@ -108,7 +108,7 @@ def test_frames_that_cannot_be_rendered_are_told_and_no_server_is_asked(tmp_path
     )
     assert work.exit_status == 2
     assert [look.ended for look in looks][-1] == 4
-    assert not list(tmp_path.glob(".kwaflux-hop-*"))
+    assert not list(tmp_path.glob(".kwaflux-exchange-*"))
 
 
 def test_cancel_in_the_hosts_render_ends_it_and_removes_the_frames(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_cancel_in_the_hosts_render_ends_it_and_removes_the_frames(tmp_path: Pat
             raise Cancelled("the person pressed Cancel")
         Path(pattern % frame).touch()
 
-    work = FrameByFrame(
+    work = NodeEnhance(
         _asked(tmp_path, range(1, 6)),
         render=render,
         look=lambda state: False,
@@ -125,4 +125,4 @@ def test_cancel_in_the_hosts_render_ends_it_and_removes_the_frames(tmp_path: Pat
     )
     work.run()
     assert work.summary() == "0 of 5 frames are ready, cancelled"
-    assert not list(tmp_path.glob(".kwaflux-hop-*"))
+    assert not list(tmp_path.glob(".kwaflux-exchange-*"))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from kwaflux_core.errors import HostError, UnknownColorspace
 from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor, is_camera_raw, said_or
-from kwaflux_hosting.timeline_host.media import Cut, Footage, Plates, first_file, rate_of
+from kwaflux_hosting.timeline_host.media import ClipRange, FrameSpan, MediaInfo, first_file, rate_of
 
-MEDIA = Footage(name="a", path="/a.exr", first=1001, last=1012, fps=24.0, size_px=(24, 16))
+MEDIA = MediaInfo(name="a", path="/a.exr", first=1001, last=1012, fps=24.0, size_px=(24, 16))
 COLOR = ClipColor(
     is_managed=True,
     source="ARRI Log-C3",
@@ -24,21 +24,21 @@ COLOR = ClipColor(
 
 
 def _cut(
-    media: Footage = MEDIA,
+    media: MediaInfo = MEDIA,
     *,
     span: tuple[int | None, int | None] = (86500, 86506),
     shown: tuple[int | None, int | None] = (1003, 1009),
     fps: float = 24.0,
     changed: dict[str, str] | None = None,
-) -> Cut:
-    return Cut.of_media(media, span=span, left=2, shown=shown, fps=fps, changed=changed or {})
+) -> ClipRange:
+    return ClipRange.of_media(media, span=span, left=2, shown=shown, fps=fps, changed=changed or {})
 
 
 @pytest.mark.parametrize("base", [0, 1001])
 def test_a_cut_shows_the_same_frames_however_a_host_counts(base: int) -> None:
     cut = replace(_cut(), left=base + 2)
     assert cut.used(base=base) == (1003, 1008)
-    assert cut.on_timeline() == Plates(first=86500, last=86505, used=(86500, 86505))
+    assert cut.on_timeline() == FrameSpan(first=86500, last=86505, used=(86500, 86505))
     assert cut.is_shown_at(86500, 6)
     assert not cut.is_shown_at(86500, 5)
 
@@ -52,7 +52,7 @@ def test_handles_never_reach_beyond_the_media(handles: int, left: int) -> None:
 
 
 def test_the_whole_media_is_planned_with_what_is_shown() -> None:
-    assert _cut().planned(0, is_whole=True) == Plates(first=1001, last=1012, used=(1003, 1008))
+    assert _cut().planned(0, is_whole=True) == FrameSpan(first=1001, last=1012, used=(1003, 1008))
 
 
 def test_a_cut_that_shows_more_than_its_media_is_refused() -> None:
@@ -87,12 +87,12 @@ def test_a_span_that_is_one_off_is_no_retime() -> None:
 
 def test_media_is_read_of_texts_and_refused_where_they_say_none() -> None:
     texts = {"path": "/a.exr", "first": "1001", "last": "1012", "fps": "29.97 DF"}
-    media = Footage.of_texts("a", size="24 x 16", **texts)
+    media = MediaInfo.of_texts("a", size="24 x 16", **texts)
     assert media == replace(MEDIA, fps=29.97)
-    assert media.whole == Plates(first=1001, last=1012, used=(1001, 1012))
+    assert media.whole == FrameSpan(first=1001, last=1012, used=(1001, 1012))
     for lacking in ({"path": ""}, {"first": ""}, {"last": "end"}, {"size": "big"}):
         with pytest.raises(HostError, match="title, a generator or a compound"):
-            Footage.of_texts("a", **{**texts, "size": "24x16", **lacking})
+            MediaInfo.of_texts("a", **{**texts, "size": "24x16", **lacking})
 
 
 def test_a_rate_that_is_none_is_zero() -> None:
@@ -102,13 +102,13 @@ def test_a_rate_that_is_none_is_zero() -> None:
 def test_a_sequence_is_known_by_its_first_file() -> None:
     assert first_file(r"C:\a\x.[1001-1050].exr") == "C:/a/x.1001.exr"
     assert first_file("/a/x.mov") == "/a/x.mov"
-    assert Plates(first=7, last=9, used=(7, 9), pattern="/a/x.%04d.exr").first_file.endswith(
+    assert FrameSpan(first=7, last=9, used=(7, 9), pattern="/a/x.%04d.exr").first_file.endswith(
         "0007.exr"
     )
 
 
 def test_the_first_frame_may_be_called_by_its_number_or_from_zero() -> None:
-    plates = Plates(first=1001, last=1008, used=(1003, 1008))
+    plates = FrameSpan(first=1001, last=1008, used=(1003, 1008))
     assert plates.starts(1001) == [1003, 2]
     assert plates.starts(0) == [2]
 

@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import FlowError, HostError, ParamError
-from kwaflux_hosting.panel.dialog_model import Form
-from kwaflux_hosting.panel.panel import Choice, Control, Panel
-from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.panel.dialog_model import DialogModel
+from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.command_line import run_command
 from kwaflux_hosting.timeline_host.enhance import ResultFolder
-from kwaflux_hosting.timeline_host.media import Footage
-from kwaflux_hosting.timeline_host.result_marker import Made, check_stays, new_job, read_made
-from kwaflux_hosting.timeline_host.timeline_host import Desk
+from kwaflux_hosting.timeline_host.media import MediaInfo
+from kwaflux_hosting.timeline_host.result_marker import (
+    ResultMarker,
+    check_stays,
+    new_job,
+    read_markers,
+)
+from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 from kwaflux_testing.effects import card
 
-ASKED = Choice(
+DIALOG_CONTROLS = EffectEntry(
     id="Here",
     label="Here",
     help="",
@@ -39,15 +44,17 @@ class FakeDesk:
     """Do nothing, and remember what was asked."""
 
     steps: tuple[str, ...] = ("one", "two")
-    asked: Choice = ASKED
+    asked: EffectEntry = DIALOG_CONTROLS
     calls: list[object] = field(default_factory=list)
-    jobs: list[Made] = field(default_factory=list)
+    jobs: list[ResultMarker] = field(default_factory=list)
     error: BaseException | None = None
 
     def panel(self) -> Panel:
         return Panel.from_descriptors((card("soften"),))
 
-    def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:
+    def enhance(
+        self, flow: str, values: Mapping[str, object]
+    ) -> Generator[str, None, list[ResultMarker]]:
         self.calls.append((flow, self.asked.checked(values)))
         try:
             yield from self.steps
@@ -61,18 +68,18 @@ class FakeDesk:
         yield "checked"
         return self.error is None
 
-    def made(self) -> list[Made]:
+    def made(self) -> list[ResultMarker]:
         return self.jobs
 
-    def revert(self, made: Made) -> None:
+    def revert(self, made: ResultMarker) -> None:
         self.calls.append(made.job)
         self.jobs.remove(made)
 
 
-class FakeForm(Form):
+class FakeForm(DialogModel):
     """A form whose widgets are a dict."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: TimelineHost) -> None:
         super().__init__(desk, desk.panel())
         self.said: list[str] = []
         self.held = {name: control.default for name, control in self.rows.items()}
@@ -87,14 +94,14 @@ class FakeForm(Form):
         return self.held[f"{group}_{control.name}"]
 
 
-def _made(job: str) -> Made:
-    return Made(job=job, mode="take", item="x")
+def _made(job: str) -> ResultMarker:
+    return ResultMarker(job=job, mode="take", item="x")
 
 
 def _typed(desk: FakeDesk, *arguments: str) -> tuple[int, list[str]]:
     said: list[str] = []
-    find: Callable[[], Desk] = lambda: desk  # noqa: E731
-    return run_command(find, arguments, asked=ASKED.controls, say=said.append), said
+    find: Callable[[], TimelineHost] = lambda: desk  # noqa: E731
+    return run_command(find, arguments, asked=DIALOG_CONTROLS.controls, say=said.append), said
 
 
 def test_options_are_what_the_controls_say() -> None:
@@ -214,18 +221,18 @@ def test_the_rows_of_the_effect_are_shown_and_what_is_asked_beside() -> None:
 
 
 def test_a_wish_is_checked_and_may_not_contradict_itself() -> None:
-    asked = Choice(id="Here", label="", help="", controls=ASKED.controls[:2])
-    assert Wish.of("soften", {"handles": 2.0, "other": 1}, asked=asked).handles == 2
+    asked = EffectEntry(id="Here", label="", help="", controls=DIALOG_CONTROLS.controls[:2])
+    assert ClipRequest.of("soften", {"handles": 2.0, "other": 1}, asked=asked).handles == 2
     with pytest.raises(ParamError):
-        Wish.of("soften", {"handles": -1}, asked=asked)
+        ClipRequest.of("soften", {"handles": -1}, asked=asked)
     with pytest.raises(FlowError):
-        Wish(flow="|")
+        ClipRequest(flow="|")
     with pytest.raises(HostError, match="graded twice"):
-        Wish(flow="soften", is_graded=True)
+        ClipRequest(flow="soften", is_graded=True)
 
 
 def test_a_version_is_in_use_once_it_was_brought_back(tmp_path: Path) -> None:
-    media = Footage(name="a_.[1-5].exr", path=f"{tmp_path}/a_.[1-5].exr", first=1, last=5, fps=24,
+    media = MediaInfo(name="a_.[1-5].exr", path=f"{tmp_path}/a_.[1-5].exr", first=1, last=5, fps=24,
                     size_px=(2, 2))  # fmt: skip
     first = ResultFolder.next_of(media)
     assert first.pattern == f"{tmp_path}/kwaflux/a/v001/a_v001.%04d.exr"
@@ -234,7 +241,7 @@ def test_a_version_is_in_use_once_it_was_brought_back(tmp_path: Path) -> None:
     first.set_in_use("{}")
     assert ResultFolder.next_of(media).stem == "a_v002"
     assert ResultFolder.next_of(media, root=f"{tmp_path}/out").path == f"{tmp_path}/out/a/v001"
-    result = Footage(name="a_v001.exr", path=f"{first.path}/a.exr", first=1, last=1, fps=24,
+    result = MediaInfo(name="a_v001.exr", path=f"{first.path}/a.exr", first=1, last=1, fps=24,
                      size_px=(2, 2))  # fmt: skip
     with pytest.raises(HostError, match="itself a result"):
         ResultFolder.next_of(result)
@@ -243,7 +250,7 @@ def test_a_version_is_in_use_once_it_was_brought_back(tmp_path: Path) -> None:
 def test_records_come_back_in_the_order_of_time_and_foreign_ones_do_not() -> None:
     late, early = _made("kw20260102"), _made("kw20260101")
     texts = [late.data, "", '{"other":1}', '{"kwaflux":1,', '{"kwaflux":2}', early.data]
-    assert read_made([*texts, '{"kwaflux":1,"from":"later"}']) == [early, late]
+    assert read_markers([*texts, '{"kwaflux":1,"from":"later"}']) == [early, late]
     assert new_job() < "kw3"
 
 

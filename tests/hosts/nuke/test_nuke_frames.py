@@ -243,7 +243,7 @@ def test_a_server_that_is_killed_in_the_middle_is_told_and_what_is_done_stays(
         assert "server" in status
         done = _shown(scene, frames)
         assert 2 <= len(done) < 12
-        assert not list(tmp_path.rglob(".kwaflux-hop-*"))
+        assert not list(tmp_path.rglob(".kwaflux-exchange-*"))
         again = start_server(at=own.place)
         assert again.process.poll() is None
         scene.nuke.written.clear()

@@ -207,7 +207,7 @@ def test_the_working_space_is_named_and_a_role_is_looked_behind(
         scene.nuke.root["workingSpaceLUT"].setValue(space)
         assert knobs.working_space() == name
         scene.set(kw_effect="Flow", kw_Flow_text="identity", kw_colorspace="ACES2065-1")
-        assert knobs.order_of(scene.node).options.colorspace == "ACES2065-1"
+        assert knobs.request_of(scene.node).options.colorspace == "ACES2065-1"
 
 
 def test_a_working_space_that_is_not_linear_is_refused_and_the_config_is_handed_on(
@@ -254,16 +254,16 @@ def test_a_script_opens_and_renders_its_results_where_kwaflux_is_not_installed(
 ) -> None:
     with nuke_scene(tmp_path, frames=range(1, 4)) as scene:
         from kwaflux_hosting.batch.file_patterns import frame_path
-        from kwaflux_hosting.batch.results_index import Entry, Record
+        from kwaflux_hosting.batch.results_index import FrameRecord, ResultsIndex
         from kwaflux_nuke import callbacks, knobs, read_nodes
 
         scene.set(kw_effect="Flow", kw_Flow_text="identity")
-        pattern, order = read_nodes.output_of(scene.node), knobs.order_of(scene.node)
-        graph, record = read_nodes.remember_graph(scene.node), Record.load(pattern)
+        pattern, order = read_nodes.output_of(scene.node), knobs.request_of(scene.node)
+        graph, record = read_nodes.remember_graph(scene.node), ResultsIndex.load(pattern)
         target = frame_path(pattern, 2)
         Path(target).parent.mkdir(parents=True)
         Path(target).write_bytes((tmp_path / "plate.0003.exr").read_bytes())
-        entry = Entry(state="good", order_key=order.key, source_key=graph).of_file(target)
+        entry = FrameRecord(state="good", order_key=order.key, source_key=graph).of_file(target)
         record.note(2, entry, order=order)
         record.save()
         callbacks._reload(scene.node)

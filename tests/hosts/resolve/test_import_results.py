@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.timeline_host.media import Plates
-from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.timeline_host.media import FrameSpan
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.import_results import MODES, bring_back, made_in, revert
+from kwaflux_resolve.import_results import MODES, import_result, markers_in, revert
 from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
@@ -31,12 +31,14 @@ def _shot(host: Host) -> Shot:
     return look(host, item, timeline=host.timeline)
 
 
-def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008) -> Plates:
+def _results(found: Scene, folder: Path, *, first: int = 1003, last: int = 1008) -> FrameSpan:
     """Return results as an enhancement leaves them: files of the same numbers."""
     folder.mkdir(exist_ok=True)
     for number in range(first, last + 1):
         shutil.copy(found.clip.file(number - found.clip.first), folder / f"clean.{number:04d}.exr")
-    return Plates(pattern=str(folder / "clean.%04d.exr"), first=first, last=last, used=(1003, 1008))
+    return FrameSpan(
+        pattern=str(folder / "clean.%04d.exr"), first=first, last=last, used=(1003, 1008)
+    )
 
 
 def _back(
@@ -47,14 +49,14 @@ def _back(
     first: int = 1003,
     last: int = 1008,
     host: Host | None = None,
-) -> Made:
+) -> ResultMarker:
     host = host or _host(found)
     if mode == "replace":
         first, last = 1001, 1012
     shot = _shot(host)
     results = _results(found, folder / "out", first=first, last=last)
     with host.kept():
-        return bring_back(host, shot, mode=mode, job="kw-1", results=results, note=FLOW)
+        return import_result(host, shot, mode=mode, job="kw-1", results=results, note=FLOW)
 
 
 def _picture(found: Scene) -> tuple[object, ...]:
@@ -111,11 +113,11 @@ def test_a_second_take_keeps_the_first(tmp_path: Path) -> None:
     host = _host(found)
     shot = _shot(host)
     results = _results(found, tmp_path / "again")
-    bring_back(host, shot, mode="take", job="kw-2", results=results, note=FLOW)
+    import_result(host, shot, mode="take", job="kw-2", results=results, note=FLOW)
     assert len(found.item.takes) == 3
-    assert [made.job for made in made_in(host.timeline)] == ["kw-1", "kw-2"]
-    revert(host, made_in(host.timeline)[-1])
-    assert [made.job for made in made_in(host.timeline)] == ["kw-1"]
+    assert [made.job for made in markers_in(host.timeline)] == ["kw-1", "kw-2"]
+    revert(host, markers_in(host.timeline)[-1])
+    assert [made.job for made in markers_in(host.timeline)] == ["kw-1"]
     assert found.item.selected_take == 2
 
 
@@ -211,7 +213,7 @@ def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode
     assert json.loads(str(marker["customData"]))["job"] == "kw-1"
     assert marker["note"] == FLOW
     host = _host(found)
-    assert made_in(host.timeline) == [made]
+    assert markers_in(host.timeline) == [made]
     revert(host, made)
     assert _picture(found) == before
     assert found.world.saves == 2
@@ -275,7 +277,7 @@ def test_only_a_result_of_the_whole_media_replaces_it(tmp_path: Path) -> None:
     host = _host(found)
     shot = _shot(host)
     with pytest.raises(HostError, match="whole media"):
-        bring_back(host, shot, mode="replace", job="kw-1",
+        import_result(host, shot, mode="replace", job="kw-1",
                    results=_results(found, tmp_path / "out"), note=FLOW)  # fmt: skip
 
 
@@ -286,7 +288,7 @@ def test_frames_that_are_not_all_there_are_not_imported(tmp_path: Path) -> None:
     results = _results(found, tmp_path / "out")
     (tmp_path / "out" / "clean.1005.exr").unlink()
     with pytest.raises(HostError, match="imported 0 clips"):
-        bring_back(host, shot, mode="take", job="kw-1", results=results, note=FLOW)
+        import_result(host, shot, mode="take", job="kw-1", results=results, note=FLOW)
     assert len(found.world.clips()) == 1
 
 
@@ -335,15 +337,15 @@ def test_what_cannot_be_taken_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(name, lambda self, index: False)
     with pytest.raises(HostError, match="did not let go of kw-1"):
         revert(_host(found), made)
-    assert made_in(_host(found).timeline) == [made]
+    assert markers_in(_host(found).timeline) == [made]
 
 
 def test_the_last_is_the_last_in_time_wherever_its_clip_lies(tmp_path: Path) -> None:
     found = scene(tmp_path)
     for frame, job in ((900, "kw20260101-100000-aa"), (5, "kw20260101-110000-00")):
-        data = Made(job=job, mode="take", item="x").data
+        data = ResultMarker(job=job, mode="take", item="x").data
         found.cut.markers[frame] = {"customData": data, "note": "", "name": "", "color": "Red"}
-    assert [made.job[3:15] for made in made_in(_host(found).timeline)] == [
+    assert [made.job[3:15] for made in markers_in(_host(found).timeline)] == [
         "0260101-1000",
         "0260101-1100",
     ]
@@ -357,7 +359,7 @@ def test_foreign_markers_are_left_alone(tmp_path: Path) -> None:
         ('{"kwaflux":1,', '{"kwaflux":1,"from":"later"}', '{"kwaflux":2,}')
     ):
         found.cut.markers[9 + frame] = {"customData": data, "note": "", "name": "", "color": "Red"}
-    assert made_in(_host(found).timeline) == []
+    assert markers_in(_host(found).timeline) == []
 
 
 def test_a_world_is_what_its_tests_say(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, KwafluxError
 from kwaflux_hosting.batch.file_patterns import frame_path
-from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.render_frames import render_composite, render_source
 from kwaflux_resolve.resolve_api import Host, find_host
@@ -30,15 +30,15 @@ def _shot(host: Host) -> Shot:
     return look(host, item, timeline=host.timeline)
 
 
-def _to_end(steps: Generator[float, None, Plates]) -> Plates:
+def _to_end(steps: Generator[float, None, FrameSpan]) -> FrameSpan:
     while True:
         try:
             assert 0 <= next(steps) <= 1
         except StopIteration as end:
-            return cast("Plates", end.value)
+            return cast("FrameSpan", end.value)
 
 
-def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) -> Plates:
+def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) -> FrameSpan:
     frames = folder / "frames"
     frames.mkdir()
     shot = _shot(host)
@@ -62,7 +62,7 @@ def _state(world: World) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _same(plates: Plates, clip: Clip) -> bool:
+def _same(plates: FrameSpan, clip: Clip) -> bool:
     return all(
         same_bits(color, pixels(frame_path(clip.pattern, number))[name])
         for number in range(plates.first, plates.last + 1)

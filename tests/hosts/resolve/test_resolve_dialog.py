@@ -12,10 +12,10 @@ import pytest
 from kwaflux_core.errors import HostError
 from kwaflux_core.flows.card import Card
 from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
-from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog
-from kwaflux_resolve.entry_points import ASKED, ResolveDesk
+from kwaflux_resolve.entry_points import DIALOG_CONTROLS, ResolveTimelineHost
 from kwaflux_resolve.import_results import MODES
 from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.effects import card
@@ -50,7 +50,7 @@ def _dialog(found: Scene, user: FakeUser, panel: Panel | None = None) -> Dialog:
     host = find_host(_names(found, user))
     makers = host.window_makers()
     assert makers is not None
-    return Dialog(ResolveDesk(host), panel or _panel(), makers=makers)
+    return Dialog(ResolveTimelineHost(host), panel or _panel(), makers=makers)
 
 
 def _said(window: Window) -> str:
@@ -111,7 +111,7 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
         FakeUser.enter("Resolve_colorspace", "Text", "ACEScg"),
     ):
         act(window)
-    wish = Wish.of(dialog.flow(), dialog.asked(), asked=ASKED)
+    wish = ClipRequest.of(dialog.flow(), dialog.asked(), asked=DIALOG_CONTROLS)
     assert (wish.mode, wish.is_graded, wish.handles, wish.colorspace) == (
         "track",
         True,
@@ -121,16 +121,16 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
 
 
 def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
-    (mode,) = [control for control in ASKED.controls if control.name == "mode"]
+    (mode,) = [control for control in DIALOG_CONTROLS.controls if control.name == "mode"]
     assert mode.choices == tuple(MODES)
-    asked = {control.name for control in ASKED.controls}
-    assert asked == {field.name for field in fields(Wish)} - {"flow"}
+    asked = {control.name for control in DIALOG_CONTROLS.controls}
+    assert asked == {field.name for field in fields(ClipRequest)} - {"flow"}
 
 
 def test_a_graded_picture_is_not_graded_twice() -> None:
     for mode in ("take", "replace", "fusion"):
         with pytest.raises(HostError, match="graded twice"):
-            Wish(flow="denoise", mode=mode, is_graded=True)
+            ClipRequest(flow="denoise", mode=mode, is_graded=True)
 
 
 def test_the_window_goes_on_while_the_work_does_and_cancel_ends_it(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_refusal_is_shown_and_the_window_stays(tmp_path: Path) -> None:
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     monkeypatch.setattr(entry_points, "_say", found.append)
-    monkeypatch.setattr(ResolveDesk, "panel", lambda self: _panel())
+    monkeypatch.setattr(ResolveTimelineHost, "panel", lambda self: _panel())
     return found
 
 

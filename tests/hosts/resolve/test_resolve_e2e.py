@@ -15,12 +15,12 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError
 from kwaflux_core.images.exr.read import read_exr
 from kwaflux_hosting.batch.range_render import OpenClient
-from kwaflux_hosting.timeline_host.clip_request import Wish
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.enhance import enhance
-from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve import entry_points
-from kwaflux_resolve.entry_points import ResolveDesk
-from kwaflux_resolve.import_results import made_in, revert
+from kwaflux_resolve.entry_points import ResolveTimelineHost
+from kwaflux_resolve.import_results import markers_in, revert
 from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
@@ -39,14 +39,14 @@ def _host(found: Scene) -> Host:
     return find_host(found.names, say=found.world.calls.append)
 
 
-def _run(found: Scene, server: RunningServer, **wish: object) -> list[Made]:
-    asked = Wish(**{"flow": "identity", "colorspace": "scene_linear", **wish})  # type: ignore[arg-type]
-    steps = enhance(ResolveDesk(_host(found)), asked, open_client=_open(server))
+def _run(found: Scene, server: RunningServer, **wish: object) -> list[ResultMarker]:
+    asked = ClipRequest(**{"flow": "identity", "colorspace": "scene_linear", **wish})  # type: ignore[arg-type]
+    steps = enhance(ResolveTimelineHost(_host(found)), asked, open_client=_open(server))
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            made: list[Made] = end.value
+            made: list[ResultMarker] = end.value
             return made
 
 
@@ -72,7 +72,7 @@ def test_a_clip_goes_out_and_comes_back_bit_for_bit(
         for name, color in pixels(path).items():
             assert same_bits(color, source[name])
     assert [call for call in found.world.calls if "take back" in call] == []
-    assert list(tmp_path.rglob(".kwaflux-hop-*")) == []
+    assert list(tmp_path.rglob(".kwaflux-exchange-*")) == []
 
 
 def test_a_fusion_branch_renders_the_result(tmp_path: Path, server: RunningServer) -> None:
@@ -90,8 +90,8 @@ def test_a_person_may_open_another_timeline_while_the_server_works(
     found = scene(tmp_path)
     host = _host(found)
     steps = enhance(
-        ResolveDesk(host),
-        Wish(flow="identity", colorspace="scene_linear"),
+        ResolveTimelineHost(host),
+        ClipRequest(flow="identity", colorspace="scene_linear"),
         open_client=_open(server),
     )
     other = Cut("other")
@@ -150,7 +150,7 @@ def test_a_later_run_is_a_later_version_of_the_original_and_never_of_a_result(
     assert _shown(found, 86500).name.startswith("plate_v002")
     assert len(found.item.takes) == 3
     host = _host(found)
-    revert(host, made_in(host.timeline)[-1])
+    revert(host, markers_in(host.timeline)[-1])
     assert _shown(found, 86500) == found.clip.file(2)
     assert len(found.item.takes) == 2
 
@@ -172,8 +172,8 @@ def test_a_cancel_in_the_middle_reaches_the_server_and_changes_nothing(
 ) -> None:
     found = scene(tmp_path, count=60)
     found.item.count = 50
-    wish = Wish(flow="slow(seconds=0.2)", colorspace="scene_linear")
-    steps = enhance(ResolveDesk(_host(found)), wish, open_client=_open(server))
+    wish = ClipRequest(flow="slow(seconds=0.2)", colorspace="scene_linear")
+    steps = enhance(ResolveTimelineHost(_host(found)), wish, open_client=_open(server))
     for said in steps:
         if "3 of 50 frames" in said:
             break
@@ -191,8 +191,8 @@ def test_a_server_that_is_killed_is_said_and_a_later_run_does_the_rest(
     found = scene(tmp_path, count=30)
     found.item.count = 20
     doomed = start_server()
-    wish = Wish(flow="slow(seconds=0.1)", colorspace="scene_linear")
-    steps = enhance(ResolveDesk(_host(found)), wish, open_client=_open(doomed))
+    wish = ClipRequest(flow="slow(seconds=0.1)", colorspace="scene_linear")
+    steps = enhance(ResolveTimelineHost(_host(found)), wish, open_client=_open(doomed))
 
     def follow() -> None:
         for said in steps:

@@ -12,16 +12,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.batch.results_index import Record
+from kwaflux_hosting.batch.results_index import ResultsIndex
 
 __all__ = [
     "expand_view",
+    "format_frames",
     "frame_path",
-    "frames_of",
-    "frames_text",
     "has_frame_number",
     "next_version",
-    "slashed",
+    "parse_frames",
+    "posix_path",
 ]
 
 _PADDING = re.compile(r"%0?(\d*)d|#+")
@@ -32,19 +32,19 @@ _CHUNK = re.compile(rf"\s*({_NUMBER})(?:-({_NUMBER})(?:x(\d{{1,9}}))?)?\s*")
 _FRAMES_MAX: Final = 1_000_000
 
 
-def slashed(path: str) -> str:
+def posix_path(path: str) -> str:
     """Return a path with forward slashes."""
     return path.replace("\\", "/")
 
 
 def expand_view(pattern: str, view: str) -> str:
     """Return a pattern with ``%V`` (the view's name) and ``%v`` (its first letter) filled in."""
-    return _VIEW.sub(lambda found: view if found[1] == "V" else view[:1], slashed(pattern))
+    return _VIEW.sub(lambda found: view if found[1] == "V" else view[:1], posix_path(pattern))
 
 
 def has_frame_number(pattern: str) -> bool:
     """Tell whether the file's name has a place for the frame's number."""
-    return _PADDING.search(os.path.basename(slashed(pattern))) is not None
+    return _PADDING.search(os.path.basename(posix_path(pattern))) is not None
 
 
 def frame_path(pattern: str, frame: int, *, view: str = "") -> str:
@@ -55,7 +55,7 @@ def frame_path(pattern: str, frame: int, *, view: str = "") -> str:
         frame: The frame's number.
         view: What ``%V`` and ``%v`` stand for; empty: they are left.
     """
-    folder, name = os.path.split(expand_view(pattern, view) if view else slashed(pattern))
+    folder, name = os.path.split(expand_view(pattern, view) if view else posix_path(pattern))
 
     def number(found: re.Match[str]) -> str:
         width = len(found[0]) if found[0][0] == "#" else int(found[1] or 1)
@@ -71,7 +71,7 @@ def next_version(pattern: str) -> str:
     Every ``v###`` in the path that equals the last one is counted up; a path without one gets
     ``_v002`` behind its name.
     """
-    pattern = slashed(pattern)
+    pattern = posix_path(pattern)
     found = _VERSION.findall(pattern)
     now = found[-1] if found else ""
     number = int(now) if now else 1
@@ -96,7 +96,7 @@ def _is_taken(pattern: str) -> bool:
         names = os.listdir(folder or os.curdir)
     except OSError:
         return False
-    record = os.path.basename(Record.path_for(pattern))
+    record = os.path.basename(ResultsIndex.path_for(pattern))
     return any(entry == record or wanted.fullmatch(entry) for entry in names)
 
 
@@ -111,7 +111,7 @@ def _with_version(pattern: str, version: str) -> str:
 # --- ranges -----------------------------------------------------------------------------------
 
 
-def frames_of(text: str) -> tuple[int, ...]:
+def parse_frames(text: str) -> tuple[int, ...]:
     """Return the frames of ``1001-1010,1020`` or ``1001-1100x2``, each once, in order.
 
     Raises:
@@ -132,8 +132,8 @@ def frames_of(text: str) -> tuple[int, ...]:
     return tuple(frames)
 
 
-def frames_text(frames: Iterable[int]) -> str:
-    """Return frames as short text: ``1001-1010,1020``; ``frames_of`` of it is the sorted frames."""
+def format_frames(frames: Iterable[int]) -> str:
+    """Return frames, sorted, as short text: ``1001-1010,1020``. ``parse_frames`` reads it."""
     spans: list[list[int]] = []
     for frame in sorted(set(frames)):
         if spans and frame == spans[-1][1] + 1:

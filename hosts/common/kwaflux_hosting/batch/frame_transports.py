@@ -1,8 +1,4 @@
-"""The two roads of a work's frames: a job from files to files, or the bytes of each frame.
-
-Owns both, behind one call: ``run`` does the frames and reports each. Must not know threads of a
-host, records, or how a server is found.
-"""
+"""How the frames of a range reach the server: as a job by path, or each as the bytes of an EXR."""
 
 from __future__ import annotations
 
@@ -26,10 +22,10 @@ from kwaflux_core.errors import (
 from kwaflux_core.frames.neighbors import neighbor_frames
 from kwaflux_core.images.io import atomic_path
 from kwaflux_core.protocol.messages import JobEvent, Urgency
-from kwaflux_hosting.batch.file_patterns import frame_path, frames_text
-from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.batch.file_patterns import format_frames, frame_path
+from kwaflux_hosting.batch.results_index import RenderRequest
 
-__all__ = ["BytesRoad", "Outcome", "PathRoad", "Report", "Road", "Route"]
+__all__ = ["FrameTransport", "InlineBytes", "Outcome", "Report", "Route", "SharedDisk"]
 
 Outcome: TypeAlias = Literal["running", "good", "attention", "failed", "cancelled"]
 Report: TypeAlias = Callable[[int, Outcome, str], None]
@@ -54,7 +50,7 @@ class Route:
         urgency: Which requests come first.
     """
 
-    order: Order
+    order: RenderRequest
     source: str
     target: str
     around: tuple[int, int] = (0, 0)
@@ -62,7 +58,7 @@ class Route:
     urgency: Urgency = "sequence"
 
 
-class Road(Protocol):
+class FrameTransport(Protocol):
     """A way for frames to a server and back."""
 
     def run(self, frames: Sequence[int], *, report: Report, cancel: threading.Event) -> None:
@@ -73,7 +69,7 @@ class Road(Protocol):
         """
 
 
-class PathRoad:
+class SharedDisk:
     """Let the server read and write the files itself."""
 
     def __init__(self, client: Client, route: Route) -> None:
@@ -81,13 +77,13 @@ class PathRoad:
         self._route = route
 
     def run(self, frames: Sequence[int], *, report: Report, cancel: threading.Event) -> None:
-        """Do frames as one job; see ``Road``."""
+        """Do frames as one job; see ``FrameTransport``."""
         route, order = self._route, self._route.order
         job = self._client.submit(
             route.source,
             route.target,
             flow=order.flow,
-            frames=frames_text(frames),
+            frames=format_frames(frames),
             options=replace(order.options, existing="replace" if route.is_redone else "verify"),
             urgency=route.urgency,
         )
@@ -121,7 +117,7 @@ def _tell(event: JobEvent, report: Report) -> None:
         report(event.frame, "good", "; ".join(event.report.warnings if event.report else ()))
 
 
-class BytesRoad:
+class InlineBytes:
     """Send the bytes of each frame, and write the bytes that come back, whole or not at all.
 
     Two frames are under way at a time, so that one travels while the other is computed.
@@ -135,7 +131,7 @@ class BytesRoad:
         self._broken: KwafluxError | None = None
 
     def run(self, frames: Sequence[int], *, report: Report, cancel: threading.Event) -> None:
-        """Do frames one by one; see ``Road``."""
+        """Do frames one by one; see ``FrameTransport``."""
         waiting = list(reversed(frames))
 
         def send() -> None:

@@ -1,7 +1,4 @@
-"""How far a work is: written by its threads, read by whichever thread draws a host's interface.
-
-Owns the states of frames and of the whole, and their snapshot. Must not know servers or files.
-"""
+"""The progress of a range: written by its threads, read by whichever thread draws the interface."""
 
 from __future__ import annotations
 
@@ -12,11 +9,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["FrameProgress", "FrameState", "Progress", "RoadName", "Tally", "WorkState"]
+__all__ = [
+    "FrameProgress",
+    "FrameState",
+    "Progress",
+    "ProgressCounts",
+    "TransportName",
+    "WorkState",
+]
 
 FrameState: TypeAlias = Literal["waiting", "running", "good", "attention", "failed"]
 WorkState: TypeAlias = Literal["waiting", "connecting", "running", "done", "failed", "cancelled"]
-RoadName: TypeAlias = Literal["", "path", "bytes"]
+TransportName: TypeAlias = Literal["", "path", "bytes"]
 
 _OVER: Final = ("done", "failed", "cancelled")
 _ENDED: Final = ("good", "attention", "failed")
@@ -52,7 +56,7 @@ class Progress:
     kept: int = 0
     message: str = ""
     hint: str = ""
-    road: RoadName = ""
+    road: TransportName = ""
     frames_per_s: float = 0.0
 
     @property
@@ -87,7 +91,7 @@ class Progress:
         return ", ".join(f"{count} {words.get(kind, kind)}" for count, kind in counts if count)
 
 
-class Tally:
+class ProgressCounts:
     """Keep the states of a work's frames.
 
     Thread: any.
@@ -98,7 +102,7 @@ class Tally:
         self._frames = dict.fromkeys(frames, FrameProgress())
         self._state: WorkState = "waiting"
         self._message = self._hint = ""
-        self._road: RoadName = ""
+        self._road: TransportName = ""
         self._done = self._kept = 0
         self._began_s: float | None = None
         self._ended_s: float | None = None
@@ -126,7 +130,7 @@ class Tally:
             self._message, self._hint, self._made = message, hint, None
             self._state = state or self._state
 
-    def take_road(self, road: RoadName) -> None:
+    def take_road(self, road: TransportName) -> None:
         """Note how frames travel: they are sent from now on."""
         with self._lock:
             self._road, self._began_s, self._made = road, time.monotonic(), None

@@ -1,13 +1,9 @@
 """One enhancement of a frame range, followed from a thread of its own.
 
-Owns that thread, the choice of the road (by path where server and host see the same disk, which is
-asked; else by bytes), and the record of what is done. Must not know a host: an adapter polls
-``snapshot`` from whatever thread draws its interface.
-
-    work = Work(Order(flow="denoise"), source="hop/plate.%04d.exr", target="out/clean.%04d.exr",
-                frames=range(1001, 1051))
-    work.start()
-    while not work.snapshot().is_over: ...
+work = Work(Order(flow="denoise"), source="hop/plate.%04d.exr", target="out/clean.%04d.exr",
+            frames=range(1001, 1051))
+work.start()
+while not work.snapshot().is_over: ...
 """
 
 from __future__ import annotations
@@ -22,31 +18,37 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kwaflux_core.errors import Cancelled, HostError, ImageWriteFailed, KwafluxError
-from kwaflux_hosting.batch.file_patterns import frame_path, has_frame_number, slashed
+from kwaflux_hosting.batch.file_patterns import frame_path, has_frame_number, posix_path
 from kwaflux_hosting.batch.progress import (
     FrameProgress,
     FrameState,
     Progress,
-    RoadName,
-    Tally,
+    ProgressCounts,
+    TransportName,
     WorkState,
 )
-from kwaflux_hosting.batch.results_index import Entry, FrameStatus, Order, Record, file_key
+from kwaflux_hosting.batch.results_index import (
+    FrameRecord,
+    FrameStatus,
+    RenderRequest,
+    ResultsIndex,
+    file_key,
+)
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client
     from kwaflux_core.flows.flow import BoundFlow
     from kwaflux_core.protocol.messages import Urgency
-    from kwaflux_hosting.batch.frame_transports import Outcome, Road
+    from kwaflux_hosting.batch.frame_transports import FrameTransport, Outcome
 
 __all__ = [
     "FrameProgress",
     "FrameState",
     "OpenClient",
-    "Order",
     "Progress",
-    "RoadName",
-    "Work",
+    "RangeRender",
+    "RenderRequest",
+    "TransportName",
     "WorkState",
 ]
 
@@ -60,7 +62,7 @@ _KEPT: Final[Mapping[FrameStatus, FrameState]] = {"ready": "good", "attention": 
 _NO_KEYS: Mapping[int, str] = MappingProxyType({})
 
 
-class Work:
+class RangeRender:
     """Enhance the frames of a pattern; make one, ``start`` it, look at ``snapshot``.
 
     Only what is missing or stale is done. One bad frame does not end the others; a server that
@@ -87,7 +89,7 @@ class Work:
 
     def __init__(
         self,
-        order: Order,
+        order: RenderRequest,
         *,
         source: str,
         target: str,
@@ -100,7 +102,7 @@ class Work:
         on_end: Callable[[Progress], None] | None = None,
     ) -> None:
         self.order = order
-        self.source, self.target = slashed(source), slashed(target)
+        self.source, self.target = posix_path(source), posix_path(target)
         self.frames = tuple(dict.fromkeys(frames))
         _check(self.source, self.target, self.frames)
         self._source_keys = source_keys
@@ -108,8 +110,8 @@ class Work:
         self._urgency: Urgency = urgency
         self._is_redone = is_redone
         self._on_end = on_end
-        self._tally = Tally(self.frames)
-        self._record = Record(Record.path_for(self.target))
+        self._tally = ProgressCounts(self.frames)
+        self._record = ResultsIndex(ResultsIndex.path_for(self.target))
         self._record_lock = threading.Lock()
         self._saved_s = time.monotonic()
         self._effects = ""
@@ -154,7 +156,7 @@ class Work:
         with self._open_client(self._tally.say, self._cancel) as client:
             flow = _bound(client, self.order.flow)
             self._effects = _effects_key(flow)
-            self._record = Record.load(self.target)
+            self._record = ResultsIndex.load(self.target)
             left = [frame for frame in self.frames if not self._is_kept(frame)]
             if left and not self._cancel.is_set():
                 road = self._chosen_road(client, flow)
@@ -205,13 +207,13 @@ class Work:
         except KwafluxError:
             return "missing"  # the road will say so, in its own words
 
-    def _chosen_road(self, client: Client, flow: BoundFlow) -> Road:
-        from kwaflux_hosting.batch.frame_transports import BytesRoad, PathRoad, Route
-        from kwaflux_hosting.server_link.shared_disk import sees_our_disk
+    def _chosen_road(self, client: Client, flow: BoundFlow) -> FrameTransport:
+        from kwaflux_hosting.batch.frame_transports import InlineBytes, Route, SharedDisk
+        from kwaflux_hosting.server_link.shared_disk import server_shares_disk
 
         folders = [os.path.dirname(path) or os.curdir for path in (self.source, self.target)]
         _make_folder(folders[1])
-        is_shared = sees_our_disk(
+        is_shared = server_shares_disk(
             client, source_folder=folders[0], target_folder=folders[1], cancel=self._cancel
         )
         route = Route(
@@ -223,14 +225,14 @@ class Work:
             urgency=self._urgency,
         )
         self._tally.take_road("path" if is_shared else "bytes")
-        return PathRoad(client, route) if is_shared else BytesRoad(client, route)
+        return SharedDisk(client, route) if is_shared else InlineBytes(client, route)
 
     def _report(self, frame: int, outcome: Outcome, reason: str) -> None:
         """Take note of a frame; on the bytes' road two threads do so."""
         if outcome == "cancelled" or outcome == "running":
             self._tally.put(frame, "waiting" if outcome == "cancelled" else outcome)
             return
-        entry = Entry(
+        entry = FrameRecord(
             state=outcome,
             order_key=self.order.key,
             source_key=self._source_key(frame),

@@ -1,8 +1,4 @@
-"""The record beside the results: which frames are done, of what, and with which order.
-
-Owns the file ``<name>.kwaflux.json``, what makes a result stale, and the merge with what another
-process wrote meanwhile. Must not know a host, a server or pixels; ``hop`` offers its names.
-"""
+"""The JSON file beside a node's results: for each frame its state and what it was made from."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.images.io import atomic_path
 from kwaflux_core.protocol.render_options import RenderOptions
 
-__all__ = ["Entry", "FrameStatus", "Order", "Record", "file_key"]
+__all__ = ["FrameRecord", "FrameStatus", "RenderRequest", "ResultsIndex", "file_key"]
 
 FrameStatus: TypeAlias = Literal["ready", "attention", "stale", "failed", "missing"]
 """What a host shows of a frame: ``ready`` and ``attention`` have a result that may be shown,
@@ -35,7 +31,7 @@ _SAME_TIME_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RenderRequest:
     """Say what is asked for each frame: the flow and the options of its render."""
 
     flow: str
@@ -49,7 +45,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class FrameRecord:
     """Tell of one frame.
 
     Args:
@@ -70,7 +66,7 @@ class Entry:
     changed_s: float = 0.0
     reason: str = ""
 
-    def of_file(self, path: str) -> Entry:
+    def of_file(self, path: str) -> FrameRecord:
         """Return the entry with size and time of the file that stands there now."""
         try:
             found = os.stat(path)
@@ -89,15 +85,15 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Record:
+class ResultsIndex:
     """Hold what is known of a pattern's frames. ``load`` it, ``note`` frames, ``save`` it.
 
     Thread: one at a time. Processes: any number may save to the same file.
     """
 
     path: str
-    entries: dict[int, Entry] = field(default_factory=dict)
-    orders: dict[str, Order] = field(default_factory=dict)
+    entries: dict[int, FrameRecord] = field(default_factory=dict)
+    orders: dict[str, RenderRequest] = field(default_factory=dict)
     _noted: set[int] = field(default_factory=set, repr=False)
 
     @staticmethod
@@ -109,7 +105,7 @@ class Record:
         return os.path.join(folder, (head.rstrip("._- ") or "kwaflux") + _SUFFIX)
 
     @classmethod
-    def load(cls, target: str) -> Record:
+    def load(cls, target: str) -> ResultsIndex:
         """Return the record of a target pattern; an empty one where there is none or it is damaged.
 
         A damaged record costs a frame that is done again, and never a wrong one shown as ready.
@@ -119,7 +115,13 @@ class Record:
         return cls(path, entries, orders)
 
     def status(
-        self, frame: int, target: str, *, order: Order, source_key: str = "", effects: str = ""
+        self,
+        frame: int,
+        target: str,
+        *,
+        order: RenderRequest,
+        source_key: str = "",
+        effects: str = "",
     ) -> FrameStatus:
         """Return what a host should show of a frame.
 
@@ -145,7 +147,7 @@ class Record:
             return "stale"
         return "stale" if entry.state == "failed" else _SHOWN[entry.state]
 
-    def note(self, frame: int, entry: Entry, *, order: Order) -> None:
+    def note(self, frame: int, entry: FrameRecord, *, order: RenderRequest) -> None:
         """Put down what came of a frame."""
         self.entries[frame] = entry
         self.orders[order.key] = order
@@ -188,15 +190,15 @@ def file_key(path: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read(path: str) -> tuple[dict[int, Entry], dict[str, Order]]:
+def _read(path: str) -> tuple[dict[int, FrameRecord], dict[str, RenderRequest]]:
     try:
         with open(path, encoding="utf-8") as file:
             raw = json.load(file)
         if raw.get("format") != _FORMAT:
             return {}, {}
-        entries = {int(frame): Entry(**entry) for frame, entry in raw["frames"].items()}
+        entries = {int(frame): FrameRecord(**entry) for frame, entry in raw["frames"].items()}
         orders = {
-            key: Order(flow=order["flow"], options=RenderOptions(**order["options"]))
+            key: RenderRequest(flow=order["flow"], options=RenderOptions(**order["options"]))
             for key, order in raw["orders"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -204,7 +206,7 @@ def _read(path: str) -> tuple[dict[int, Entry], dict[str, Order]]:
     return entries, orders
 
 
-def _spelled(entries: Mapping[int, Entry], orders: Mapping[str, Order]) -> str:
+def _spelled(entries: Mapping[int, FrameRecord], orders: Mapping[str, RenderRequest]) -> str:
     raw = {
         "format": _FORMAT,
         "orders": {key: asdict(order) for key, order in sorted(orders.items())},

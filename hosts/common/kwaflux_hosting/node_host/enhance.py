@@ -1,8 +1,4 @@
-"""An enhancement whose frames a host renders one by one, in batches that no disk is too small for.
-
-Owns the order of events: render a batch, have it enhanced, remove it; what came of each frame; and
-the sentence about it all. Must not know a host: it is given what renders a frame and what looks.
-"""
+"""An enhancement whose frames a host renders one by one, in batches that no disk is too small for."""
 
 from __future__ import annotations
 
@@ -14,14 +10,20 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kwaflux_core.errors import Cancelled, HostError, KwafluxError
 from kwaflux_hosting.batch.file_patterns import expand_view
-from kwaflux_hosting.batch.range_render import FrameProgress, FrameState, OpenClient, Progress, Work
-from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.batch.range_render import (
+    FrameProgress,
+    FrameState,
+    OpenClient,
+    Progress,
+    RangeRender,
+)
+from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client
 
-__all__ = ["Asked", "FrameByFrame", "RenderFrame", "State", "opener"]
+__all__ = ["EnhanceRequest", "NodeEnhance", "RenderFrame", "State", "opener"]
 
 _POLL_S: Final = 0.1
 _END_S: Final = 60.0
@@ -55,7 +57,7 @@ class RenderFrame(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class EnhanceRequest:
     """Say what is to be done.
 
     Args:
@@ -69,7 +71,7 @@ class Asked:
         is_redone: Whether results that are good are made again.
     """
 
-    order: Order
+    order: RenderRequest
     pattern: str
     todo: Mapping[str, Sequence[int]]
     total: int
@@ -93,7 +95,7 @@ class State:
     ended: int
 
 
-class FrameByFrame:
+class NodeEnhance:
     """Do what is asked; ``run`` it in a thread of its own, or where nothing else has to go on.
 
     Args:
@@ -112,7 +114,7 @@ class FrameByFrame:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: EnhanceRequest,
         *,
         render: RenderFrame,
         look: Callable[[State], bool],
@@ -188,7 +190,7 @@ class FrameByFrame:
                 self._is_rendered(frame, source, view=view, is_neighbor=True)
             if not rendered:
                 return
-            work = Work(
+            work = RangeRender(
                 self.asked.order,
                 source=source,
                 target=target,
@@ -213,7 +215,7 @@ class FrameByFrame:
         self._rendered += not is_neighbor
         return True
 
-    def _follow(self, work: Work, view: str) -> None:
+    def _follow(self, work: RangeRender, view: str) -> None:
         work.start()
         try:
             while not (found := work.wait(_POLL_S)).is_over:

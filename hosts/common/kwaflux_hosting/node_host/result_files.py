@@ -1,8 +1,6 @@
 """Where a host's results lie when nobody says, and what is known of them, view by view.
 
-Owns the default place, the check of an output pattern, the next version of all views, the states
-of a pattern's frames, and which of them are shown. Must not know a host or a server. Nothing
-compiled is imported.
+Nothing compiled is imported.
 """
 
 from __future__ import annotations
@@ -14,13 +12,13 @@ from pathlib import Path
 from kwaflux_core.errors import HostError
 from kwaflux_hosting.batch.file_patterns import (
     expand_view,
+    format_frames,
     frame_path,
-    frames_text,
     has_frame_number,
     next_version,
-    slashed,
+    posix_path,
 )
-from kwaflux_hosting.batch.results_index import FrameStatus, Order, Record
+from kwaflux_hosting.batch.results_index import FrameStatus, RenderRequest, ResultsIndex
 
 __all__ = [
     "check_pattern",
@@ -51,7 +49,7 @@ def default_pattern(project: str, name: str, *, is_stereo: bool, home: Path | No
     folder = folder if os.access(folder, os.W_OK) else home
     version, view = f"{name}_v001", ".%V" if is_stereo else ""
     stem = Path(project).stem or "unsaved"
-    return slashed(str(folder / "kwaflux" / stem / version / f"{version}{view}.%04d.exr"))
+    return posix_path(str(folder / "kwaflux" / stem / version / f"{version}{view}.%04d.exr"))
 
 
 def check_pattern(pattern: str, views: Collection[str]) -> None:
@@ -72,12 +70,12 @@ def next_version_of(pattern: str, views: Iterable[str]) -> str:
     while True:
         pattern = next_version(pattern)
         targets = [expand_view(pattern, view) for view in names]
-        if not any(os.path.exists(Record.path_for(target)) for target in targets):
+        if not any(os.path.exists(ResultsIndex.path_for(target)) for target in targets):
             return pattern
 
 
 def statuses(
-    pattern: str, views: Iterable[str], *, order: Order, source_key: str
+    pattern: str, views: Iterable[str], *, order: RenderRequest, source_key: str
 ) -> dict[str, dict[int, FrameStatus]]:
     """Return what a host should show of every frame that was ever done, of every view.
 
@@ -90,7 +88,7 @@ def statuses(
     found: dict[str, dict[int, FrameStatus]] = {}
     for view in views:
         target = expand_view(pattern, view)
-        record = Record.load(target)
+        record = ResultsIndex.load(target)
         found[view] = {
             n: record.status(n, frame_path(target, n), order=order, source_key=source_key)
             for n in record.entries
@@ -123,7 +121,7 @@ def told(found: Mapping[str, Mapping[int, FrameStatus]]) -> str:
     """Return what ``statuses`` says as a sentence: ``1001-1050 ready, 1051 out of date``."""
     pairs = [(n, state) for states in found.values() for n, state in states.items()]
     ready, stale = (
-        frames_text(n for n, state in pairs if state == word) for word in ("ready", "stale")
+        format_frames(n for n, state in pairs if state == word) for word in ("ready", "stale")
     )
     return f"{ready or 'no frame'} ready" + (f", {stale} out of date" if stale else "")
 

@@ -1,8 +1,4 @@
-"""Entries of a panel and their controls, and the form in which a script stores them.
-
-Owns ``Control`` and ``Choice``, which ``panel`` offers, the check of a control's value, and the
-JSON. Must not know flows, servers or hosts.
-"""
+"""Controls of a panel's entries, and their JSON in a host's script."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from kwaflux_core.flows.json_reader import JsonObject, Value
 from kwaflux_core.flows.param import Param, ParamType
 from kwaflux_core.flows.suggestions import suggestion
 
-__all__ = ["Choice", "Control", "lenient", "read_choice", "written_choice"]
+__all__ = ["Control", "EffectEntry", "decode_entry", "encode_entry", "lenient"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +75,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class EffectEntry:
     """Describe one entry of the picker: an effect, a flow that has a name, or a flow as text.
 
     Args:
@@ -142,19 +138,19 @@ def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def written_choice(choice: Choice) -> dict[str, object]:
-    """Return what ``read_choice`` reads; what is a default is left out."""
+def encode_entry(choice: EffectEntry) -> dict[str, object]:
+    """Return what ``decode_entry`` reads; what is a default is left out."""
     raw = _without_defaults(choice)
     raw["controls"] = [_without_defaults(control) for control in choice.controls]
     return raw
 
 
-def _without_defaults(entry: Choice | Control) -> dict[str, object]:
+def _without_defaults(entry: EffectEntry | Control) -> dict[str, object]:
     held = {field.name: (getattr(entry, field.name), field.default) for field in fields(entry)}
     return {name: value for name, (value, default) in held.items() if value != default}
 
 
-def read_choice(raw: object, *, at: str, what: str) -> Choice:
+def decode_entry(raw: object, *, at: str, what: str) -> EffectEntry:
     """Return the entry that a stored panel describes.
 
     Raises:
@@ -162,7 +158,7 @@ def read_choice(raw: object, *, at: str, what: str) -> Choice:
     """
     found = lenient(raw, at=at, what=what)
     controls = found.items("controls", is_optional=True)
-    return Choice(
+    return EffectEntry(
         id=found.text("id"),
         label=found.text("label"),
         help=found.text("help"),

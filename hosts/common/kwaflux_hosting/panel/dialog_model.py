@@ -1,9 +1,4 @@
-"""A window without its widgets: what is asked, what its buttons do, what its timer does.
-
-Owns the groups of rows, the values' way to a flow, and the buttons. Must not know a widget or what
-an effect is called: every row comes of a ``Control``, so that an effect added on the server is
-there with no line changed. An adapter draws it.
-"""
+"""A dialog without its widgets: rows, values, buttons. An adapter draws it."""
 
 from __future__ import annotations
 
@@ -11,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from kwaflux_hosting.panel.panel import Choice, Control, Panel
-from kwaflux_hosting.timeline_host.task_runner import Stepper
-from kwaflux_hosting.timeline_host.timeline_host import Desk
+from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.timeline_host.task_runner import TaskRunner
+from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 
-__all__ = ["Form"]
+__all__ = ["DialogModel"]
 
 
-class Form(ABC):
+class DialogModel(ABC):
     """Ask, follow, revert, check; one work at a time, led on by ``tick``, so nothing freezes.
 
     Args:
@@ -30,7 +25,7 @@ class Form(ABC):
         buttons: What is to be called when a button is pressed, under what stands on it.
     """
 
-    def __init__(self, desk: Desk, panel: Panel) -> None:
+    def __init__(self, desk: TimelineHost, panel: Panel) -> None:
         self.desk: Final = desk
         self.panel: Final = panel
         choices = (*panel.choices, desk.asked)
@@ -41,7 +36,7 @@ class Form(ABC):
             "Revert": lambda: self._guard(self._revert),
             "Check": lambda: self._guard(lambda: self._stepper.begin(desk.check())),
         }
-        self._stepper: Final = Stepper(self.say)
+        self._stepper: Final = TaskRunner(self.say)
         self._guard: Final = self._stepper.guard
 
     @abstractmethod
@@ -57,7 +52,7 @@ class Form(ABC):
         """Return what a control's widget holds."""
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> EffectEntry:
         """The effect that is chosen."""
         return self.panel.choices[self.chosen()]
 
@@ -94,7 +89,7 @@ class Form(ABC):
         """Cancel what goes on."""
         self._stepper.cancel()
 
-    def _values(self, choice: Choice) -> dict[str, object]:
+    def _values(self, choice: EffectEntry) -> dict[str, object]:
         return {control.name: self.value(choice.id, control) for control in choice.controls}
 
     def _enhance(self) -> None:

@@ -1,11 +1,7 @@
 """What a person can set in a host, as data: effects, named flows, and their controls.
 
-Owns the road from the server's descriptors to controls, the JSON that a script stores so that it
-opens without a server, and the road back from values to a flow. Must not know a host or a socket:
-a host makes knobs or widgets of ``Control`` and hands their values to ``flow_text``.
-
-    panel = Panel.from_server(client)
-    text = panel.flow_text("denoise", {"strength": 0.6})     # denoise(strength=0.6, ...)
+panel = Panel.from_server(client)
+text = panel.flow_text("denoise", {"strength": 0.6})     # denoise(strength=0.6, ...)
 """
 
 from __future__ import annotations
@@ -20,14 +16,14 @@ from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.flows.json_reader import parse_json
 from kwaflux_core.flows.param import Param
 from kwaflux_core.flows.suggestions import suggestion
-from kwaflux_hosting.panel.controls import Choice, Control, lenient, read_choice, written_choice
+from kwaflux_hosting.panel.controls import Control, EffectEntry, decode_entry, encode_entry, lenient
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client
     from kwaflux_core.flows.card import Card
     from kwaflux_core.flows.preset import Preset
 
-__all__ = ["FREE_TEXT", "Choice", "Control", "Panel"]
+__all__ = ["FREE_TEXT", "Control", "EffectEntry", "Panel"]
 
 FREE_TEXT: Final = "Flow"
 """The id of the choice that takes a flow as text; no effect can have it, for it has a capital."""
@@ -45,7 +41,7 @@ class Panel:
         server_version: Which server they came from; shown, not compared.
     """
 
-    choices: tuple[Choice, ...]
+    choices: tuple[EffectEntry, ...]
     server_version: str = ""
 
     @classmethod
@@ -88,7 +84,7 @@ class Panel:
         if found.integer("format", low=1) > _FORMAT:
             raise HostError(f"{what} was stored by a newer Kwaflux", hint="kwaflux install again")
         return cls(
-            tuple(read_choice(item, at=at, what=what) for at, item in found.items("choices")),
+            tuple(decode_entry(item, at=at, what=what) for at, item in found.items("choices")),
             found.text("server_version") if found.has("server_version") else "",
         )
 
@@ -97,11 +93,11 @@ class Panel:
         raw = {
             "format": _FORMAT,
             "server_version": self.server_version,
-            "choices": [written_choice(choice) for choice in self.choices],
+            "choices": [encode_entry(choice) for choice in self.choices],
         }
         return json.dumps(raw, separators=(",", ":"))
 
-    def choice(self, choice_id: str) -> Choice:
+    def choice(self, choice_id: str) -> EffectEntry:
         """Return the entry of that id.
 
         Raises:
@@ -157,8 +153,8 @@ class Panel:
         return sum(step.frames_before for step in steps), sum(step.frames_after for step in steps)
 
 
-def _of_card(card: Card) -> Choice:
-    return Choice(
+def _of_card(card: Card) -> EffectEntry:
+    return EffectEntry(
         id=card.id,
         label=card.label,
         help=_help(card.help, for_what=card.for_what, not_for=card.not_for),
@@ -187,10 +183,10 @@ def _of_param(param: Param) -> Control:
     )
 
 
-def _of_preset(preset: Preset, effects: Mapping[str, Choice]) -> Choice:
+def _of_preset(preset: Preset, effects: Mapping[str, EffectEntry]) -> EffectEntry:
     steps = [effects[step.effect] for step in preset.flow.steps if step.effect in effects]
     text = preset.flow.to_text()
-    return Choice(
+    return EffectEntry(
         id=preset.id,
         label=preset.label,
         help=_help(f"{preset.help} Flow: {text}", for_what=preset.for_what, not_for=preset.not_for),
@@ -201,7 +197,7 @@ def _of_preset(preset: Preset, effects: Mapping[str, Choice]) -> Choice:
     )
 
 
-def _free_text() -> Choice:
+def _free_text() -> EffectEntry:
     control = Control(
         name=_FREE_TEXT_CONTROL,
         kind="string",
@@ -209,7 +205,7 @@ def _free_text() -> Choice:
         help="Effects in order, as text: denoise(strength=0.6) | regrain(amount=1.0)",
         default="",
     )
-    return Choice(
+    return EffectEntry(
         id=FREE_TEXT,
         label="Flow as text",
         help="Several effects in order, each with its params, written as text.",

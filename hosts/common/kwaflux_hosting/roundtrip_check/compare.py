@@ -1,7 +1,6 @@
 """Send a chart down a host's own road and say which step changed what.
 
-Owns the order of the steps, their comparison and the report. Must not know a host: an adapter gives
-what leads the chart through its host, and gets a report to show. The bundle is in ``bundle``.
+The bundle is in ``bundle``.
 
     report = run_check("nuke", folder=folder, out=through_the_hop, back=through_a_read)
     print(report.text())
@@ -17,8 +16,8 @@ from typing import Final, Literal, TypeAlias
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.file_patterns import frame_path
-from kwaflux_hosting.batch.range_render import OpenClient, Order, Work
-from kwaflux_hosting.roundtrip_check.test_chart import Aspect, Finding, chart_bytes, compared
+from kwaflux_hosting.batch.range_render import OpenClient, RangeRender, RenderRequest
+from kwaflux_hosting.roundtrip_check.chart import Aspect, Finding, chart_bytes, compared
 
 __all__ = ["FRAMES", "CheckReport", "StepReport", "Through", "run_check"]
 
@@ -124,7 +123,7 @@ def run_check(
         out: The host's way out: reads the chart and writes with the hop's settings. None: the
             chart goes to the server as it is.
         back: The host's way back: reads results and writes them with the hop's settings.
-        open_client: As of ``Work``.
+        open_client: As of ``RangeRender``.
         accepted: Aspects that the host is known to change; of its own steps only.
         say: Gets a sentence before each step.
 
@@ -193,8 +192,8 @@ def _through_server(
     open_client: OpenClient | None,
     name: str,
 ) -> Literal["", "path", "bytes"]:
-    order = Order(flow=_FLOW, options=RenderOptions(colorspace="scene_linear"))
-    work = Work(
+    order = RenderRequest(flow=_FLOW, options=RenderOptions(colorspace="scene_linear"))
+    work = RangeRender(
         order,
         source=source,
         target=target,

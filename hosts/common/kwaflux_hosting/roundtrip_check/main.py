@@ -1,8 +1,4 @@
-"""The check in a host's own Python, but without the host: what ``kwaflux check`` runs there.
-
-Owns that program: the installed packages, their wheels, the way to the server, the road of the
-frames, and the bundle. Must not know which host; what a host does to pixels its own button checks.
-"""
+"""The program that ``kwaflux check`` runs in a host's own Python, without the host."""
 
 from __future__ import annotations
 

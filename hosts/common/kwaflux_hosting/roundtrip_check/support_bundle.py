@@ -1,7 +1,6 @@
-"""The support bundle: one zip that says what somebody must know to help, and no more.
+"""The support bundle: a zip of report, versions, settings, server state and charts.
 
-Owns what goes in. Must not know a host: an adapter gives what only it can say. Holds no pixels but
-the chart's, no keys, and ``~`` for the home folder.
+Holds no pixels but the chart's, no keys, and ``~`` for the home folder.
 """
 
 from __future__ import annotations

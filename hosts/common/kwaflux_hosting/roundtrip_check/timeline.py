@@ -1,8 +1,4 @@
-"""The chart on the road that a host's clips take, told in steps.
-
-Owns the folders on the way, the bundle and the last sentence. What the chart is, and what a step
-did to it, ``check`` says; what renders it, the adapter.
-"""
+"""The round trip check for a host of clips, in steps."""
 
 from __future__ import annotations
 
@@ -11,17 +7,17 @@ import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 
 from kwaflux_hosting.batch.file_patterns import frame_path
+from kwaflux_hosting.roundtrip_check.chart import Aspect
 from kwaflux_hosting.roundtrip_check.compare import run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
-from kwaflux_hosting.roundtrip_check.test_chart import Aspect
-from kwaflux_hosting.timeline_host.media import Plates
+from kwaflux_hosting.timeline_host.media import FrameSpan
 
-__all__ = ["check_road"]
+__all__ = ["check_round_trip"]
 
 
-def check_road(
+def check_round_trip(
     host: str,
-    render: Callable[[Plates, str], Plates],
+    render: Callable[[FrameSpan, str], FrameSpan],
     *,
     accepted: Iterable[Aspect],
     about: Mapping[str, str],
@@ -44,7 +40,7 @@ def check_road(
     def through(source: str, target: str, frames: tuple[int, ...]) -> None:
         span = (frames[0], frames[-1])
         rendered = tempfile.mkdtemp(dir=os.path.dirname(target))
-        chart = Plates(first=span[0], last=span[1], used=span, pattern=source)
+        chart = FrameSpan(first=span[0], last=span[1], used=span, pattern=source)
         plates = render(chart, rendered)
         for frame in frames:
             os.replace(frame_path(plates.pattern, frame), frame_path(target, frame))

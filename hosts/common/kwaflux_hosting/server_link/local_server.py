@@ -1,8 +1,5 @@
 """The way from a host to a server: the one the settings name, started when none runs.
 
-Owns finding and starting the local server from inside a host, and saying what is wrong in one
-sentence. Must not know what is asked of the server, or which host it is.
-
 The server never runs in the host's Python: ``kwaflux install`` wrote down, beside the packages it
 put into the host's folder, the command that starts it in its own environment.
 """

@@ -1,7 +1,5 @@
 """Whether a server sees the same disk as we do: asked with a picture of one pixel, never guessed.
 
-Owns that question. Must not know work or hosts.
-
 The same host name, or a path that looks the same, proves nothing: containers, mounts and roots that
 the server was given decide. So a tiny EXR with a random text in its header is put where the frames
 lie, rendered to where the results go, and the text is looked for in what stands there then.
@@ -27,13 +25,13 @@ from kwaflux_core.errors import (
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.protocol.render_options import RenderOptions
 
-__all__ = ["exr_of_one_pixel", "sees_our_disk"]
+__all__ = ["exr_of_one_pixel", "server_shares_disk"]
 
 _TIMEOUT_S = 60.0
 _PREFIX = ".kwaflux-probe-"
 
 
-def sees_our_disk(
+def server_shares_disk(
     client: Client, *, source_folder: str, target_folder: str, cancel: threading.Event
 ) -> bool:
     """Tell whether the server reads and writes the files that we see in two folders.

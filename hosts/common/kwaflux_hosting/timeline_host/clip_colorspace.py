@@ -1,8 +1,6 @@
-"""What the numbers of a clip mean, as far as a host tells: named, or refused.
+"""Map a host's name for a clip's colorspace to OCIO's, or refuse the clip.
 
-Owns the way from a host's own words to OCIO's names, and every refusal on it. Must not know a host:
-its words come in a table. Nothing is ever guessed: a space is in the table, or a person names it,
-or the clip is refused.
+Nothing is guessed: the name is in the table, or the user gives one.
 """
 
 from __future__ import annotations

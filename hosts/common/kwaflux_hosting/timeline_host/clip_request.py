@@ -1,8 +1,4 @@
-"""What a person asks for, of clips.
-
-Owns which wishes contradict themselves. Must not know a host: which ways back there are, its own
-controls say.
-"""
+"""What is asked for a selection of clips: flow, colorspace, handles, where results go."""
 
 from __future__ import annotations
 
@@ -12,13 +8,13 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flows.flow import Flow
-from kwaflux_hosting.panel.panel import Choice, Panel
+from kwaflux_hosting.panel.panel import EffectEntry, Panel
 
-__all__ = ["Wish", "asked_of"]
+__all__ = ["ClipRequest", "read_dialog_controls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ClipRequest:
     """Hold what a person asks for.
 
     Args:
@@ -42,7 +38,7 @@ class Wish:
     folder: str = ""
 
     @classmethod
-    def of(cls, flow: str, values: Mapping[str, object], *, asked: Choice) -> Wish:
+    def of(cls, flow: str, values: Mapping[str, object], *, asked: EffectEntry) -> ClipRequest:
         """Return the wish of values that were asked for, each checked."""
         return cls(flow=flow, **asked.checked(values))  # type: ignore[arg-type]
 
@@ -55,7 +51,7 @@ class Wish:
             )
 
 
-def asked_of(package: str) -> Choice:
+def read_dialog_controls(package: str) -> EffectEntry:
     """Return what an adapter asks beside the effects: the one choice of its ``asked.json``.
 
     Raises:

@@ -1,7 +1,4 @@
-"""A host without a window: what a person types, and what is said to it.
-
-Owns the options and the exit status. Must not know a host: it finds a ``Desk`` and asks that.
-"""
+"""The command line of a timeline host."""
 
 from __future__ import annotations
 
@@ -11,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.panel.panel import Control
 from kwaflux_hosting.timeline_host.step_generators import drained
-from kwaflux_hosting.timeline_host.timeline_host import Desk
+from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 
 __all__ = ["add_options", "run_command"]
 
 
 def run_command(
-    find_desk: Callable[[], Desk],
+    find_desk: Callable[[], TimelineHost],
     arguments: Sequence[str] | None,
     *,
     asked: Iterable[Control],
@@ -65,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser, controls: Iterable[Control]) ->
         )
 
 
-def _done(desk: Desk, typed: argparse.Namespace, *, say: Callable[[str], None]) -> bool:
+def _done(desk: TimelineHost, typed: argparse.Namespace, *, say: Callable[[str], None]) -> bool:
     if typed.check:
         return drained(desk.check(), say=say)
     if typed.revert is not None:

@@ -1,8 +1,7 @@
-"""Clips of a host through a server and back: out, enhanced, and brought back, one by one.
+"""Enhance clips: render them in the host, enhance the frames, import the results, one clip at a time.
 
-Owns the order of these, and the versions of results: each has a folder, which is in use once what
-was brought back is written down in it. Must not know a host, a window or a console: ``enhance`` is
-a generator, so that whoever waits can draw, and can close it to cancel.
+``enhance`` is a generator that yields progress, so that its caller can draw, and can close it to
+cancel.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.batch.file_patterns import frames_text, slashed
-from kwaflux_hosting.batch.range_render import Work
-from kwaflux_hosting.batch.results_index import Order
+from kwaflux_hosting.batch.file_patterns import format_frames, posix_path
+from kwaflux_hosting.batch.range_render import RangeRender
+from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
-from kwaflux_hosting.panel.panel import Choice, Panel
-from kwaflux_hosting.roundtrip_check.timeline import check_road
+from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.roundtrip_check.timeline import check_round_trip
 from kwaflux_hosting.server_link import local_server
 from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor
-from kwaflux_hosting.timeline_host.clip_request import Wish
-from kwaflux_hosting.timeline_host.media import Footage, Plates
-from kwaflux_hosting.timeline_host.result_marker import Made, new_job
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
+from kwaflux_hosting.timeline_host.media import FrameSpan, MediaInfo
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker, new_job
 from kwaflux_hosting.timeline_host.step_generators import followed, one_by_one, told
 
 if TYPE_CHECKING:
     from kwaflux_hosting.batch.range_render import OpenClient
-    from kwaflux_hosting.roundtrip_check.test_chart import Aspect
+    from kwaflux_hosting.roundtrip_check.chart import Aspect
 
-__all__ = ["ClipDesk", "ResultFolder", "ShotLike", "enhance"]
+__all__ = ["ClipHost", "ClipLike", "ResultFolder", "enhance"]
 
 _Item = TypeVar("_Item")
-_Shot = TypeVar("_Shot", bound="ShotLike")
+_Shot = TypeVar("_Shot", bound="ClipLike")
 _DONE: Final = "brought_back.json"
 
 
@@ -47,7 +46,7 @@ class ResultFolder:
     stem: str
 
     @classmethod
-    def next_of(cls, media: Footage, *, root: str = "") -> ResultFolder:
+    def next_of(cls, media: MediaInfo, *, root: str = "") -> ResultFolder:
         """Return the first version that is not in use.
 
         One that was not brought back, for it failed or was cancelled, is used again.
@@ -70,7 +69,7 @@ class ResultFolder:
         version = 1
         while os.path.exists(os.path.join(home, f"v{version:03d}", _DONE)):
             version += 1
-        return cls(slashed(os.path.join(home, f"v{version:03d}")), f"{stem}_v{version:03d}")
+        return cls(posix_path(os.path.join(home, f"v{version:03d}")), f"{stem}_v{version:03d}")
 
     @property
     def pattern(self) -> str:
@@ -83,11 +82,11 @@ class ResultFolder:
             file.write(text)
 
 
-class ShotLike(Protocol):
+class ClipLike(Protocol):
     """What must be known of a clip on a timeline."""
 
     @property
-    def media(self) -> Footage:
+    def media(self) -> MediaInfo:
         """What it shows."""
         ...
 
@@ -97,8 +96,8 @@ class ShotLike(Protocol):
         ...
 
 
-class ClipDesk(ABC, Generic[_Item, _Shot]):
-    """The ``Desk`` of a host with clips, made of what an adapter does with one clip.
+class ClipHost(ABC, Generic[_Item, _Shot]):
+    """The ``TimelineHost`` of a host with clips, made of what an adapter does with one clip.
 
     All calls come from the thread that takes the steps of ``enhance`` and ``check``.
 
@@ -109,7 +108,7 @@ class ClipDesk(ABC, Generic[_Item, _Shot]):
     """
 
     name: ClassVar[str]
-    asked: ClassVar[Choice]
+    asked: ClassVar[EffectEntry]
     accepted: ClassVar[tuple[Aspect, ...]]
 
     @abstractmethod
@@ -125,23 +124,27 @@ class ClipDesk(ABC, Generic[_Item, _Shot]):
         """Return what a clip is, or refuse it."""
 
     @abstractmethod
-    def render(self, shot: _Shot, wish: Wish, folder: str) -> Generator[float, None, Plates]:
+    def render(
+        self, shot: _Shot, wish: ClipRequest, folder: str
+    ) -> Generator[float, None, FrameSpan]:
         """Render its frames into a folder; tell shares of 1; stop when closed."""
 
     @abstractmethod
-    def bring_back(self, shot: _Shot, wish: Wish, *, job: str, results: Plates) -> Made:
+    def import_result(
+        self, shot: _Shot, wish: ClipRequest, *, job: str, results: FrameSpan
+    ) -> ResultMarker:
         """Bring results into the project, or leave it as it was."""
 
     @abstractmethod
-    def made(self) -> list[Made]:
+    def made(self) -> list[ResultMarker]:
         """Return what was made where the person looks, in the order of time."""
 
     @abstractmethod
-    def revert(self, made: Made) -> None:
+    def revert(self, made: ResultMarker) -> None:
         """Undo it."""
 
     @abstractmethod
-    def lead(self, chart: Plates, folder: str) -> Plates:
+    def lead(self, chart: FrameSpan, folder: str) -> FrameSpan:
         """Bring the chart into the host and render it, into a folder, as plates are."""
 
     @abstractmethod
@@ -153,26 +156,28 @@ class ClipDesk(ABC, Generic[_Item, _Shot]):
         with local_server.connect(say=self.say, name=self.name.lower()) as client:
             return Panel.from_server(client)
 
-    def enhance(self, flow: str, values: Mapping[str, object]) -> Generator[str, None, list[Made]]:
+    def enhance(
+        self, flow: str, values: Mapping[str, object]
+    ) -> Generator[str, None, list[ResultMarker]]:
         """Enhance the chosen clips; tell how far it is; return what was made."""
-        return enhance(self, Wish.of(flow, values, asked=self.asked))
+        return enhance(self, ClipRequest.of(flow, values, asked=self.asked))
 
     def check(self) -> Generator[str, None, bool]:
         """Send the chart down the whole road; return whether all is well."""
-        return check_road(
+        return check_round_trip(
             self.name, self.lead, accepted=self.accepted, about=self.about(), say=self.say
         )
 
 
 def enhance(
-    host: ClipDesk[_Item, _Shot], wish: Wish, *, open_client: OpenClient | None = None
-) -> Generator[str, None, list[Made]]:
+    host: ClipHost[_Item, _Shot], wish: ClipRequest, *, open_client: OpenClient | None = None
+) -> Generator[str, None, list[ResultMarker]]:
     """Enhance the chosen clips; a clip that is refused or fails does not end the others.
 
     Args:
         host: Where the clips are.
         wish: What is asked for.
-        open_client: As of ``Work``.
+        open_client: As of ``RangeRender``.
 
     Returns:
         What was made; the steps are sentences, and closing them cancels.
@@ -181,13 +186,15 @@ def enhance(
         HostError: No clip could be enhanced; the message says why.
     """
 
-    def one(item: _Item) -> Generator[str, None, Made]:
+    def one(item: _Item) -> Generator[str, None, ResultMarker]:
         shot = host.look(item)
         name, into = shot.media.name, ResultFolder.next_of(shot.media, root=wish.folder)
         space = shot.color.of_composite if wish.is_graded else shot.color.of_source
-        order = Order(flow=wish.flow, options=RenderOptions(colorspace=space(wish.colorspace)))
+        order = RenderRequest(
+            flow=wish.flow, options=RenderOptions(colorspace=space(wish.colorspace))
+        )
         results = yield from _enhanced(host, shot, wish, order, into=into, open_client=open_client)
-        made = host.bring_back(shot, wish, job=new_job(), results=results)
+        made = host.import_result(shot, wish, job=new_job(), results=results)
         into.set_in_use(made.data)
         yield f"{name}: brought back as a {wish.mode}, and found again after a save"
         return made
@@ -196,22 +203,22 @@ def enhance(
 
 
 def _enhanced(
-    host: ClipDesk[_Item, _Shot],
+    host: ClipHost[_Item, _Shot],
     shot: _Shot,
-    wish: Wish,
-    order: Order,
+    wish: ClipRequest,
+    order: RenderRequest,
     *,
     into: ResultFolder,
     open_client: OpenClient | None,
-) -> Generator[str, None, Plates]:
+) -> Generator[str, None, FrameSpan]:
     """Render frames, have them enhanced, and remove the rendered ones; return the results."""
     what = shot.media.name
-    with ExchangeFolder.make(beside=os.path.dirname(into.path)) as hop:
-        frames = hop.pattern("plates")
+    with ExchangeFolder.make(beside=os.path.dirname(into.path)) as folder:
+        frames = folder.pattern("plates")
         os.mkdir(frames)
         rendering = host.render(shot, wish, frames)
         plates = yield from told(rendering, what=f"{what}: {host.name} renders")
-        work = Work(
+        work = RangeRender(
             order,
             source=plates.pattern,
             target=into.pattern,
@@ -221,5 +228,5 @@ def _enhanced(
         )
         done = yield from followed(work, what=what)
     if odd := done.in_state("attention"):
-        host.say(f"{what}: look at {frames_text(odd)}: {done.frames[odd[0]].reason}")
+        host.say(f"{what}: look at {format_frames(odd)}: {done.frames[odd[0]].reason}")
     return replace(plates, pattern=into.pattern)

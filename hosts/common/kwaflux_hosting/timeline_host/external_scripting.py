@@ -1,8 +1,4 @@
-"""A host's own Python module, reached from a Python outside the host.
-
-Owns the folder on the path, the try in a child, and what is said when it fails. Must not know which
-host it is.
-"""
+"""Connect to a host's scripting API from a Python outside the host."""
 
 from __future__ import annotations
 
@@ -14,12 +10,12 @@ from typing import Any, Final
 
 from kwaflux_core.errors import HostError
 
-__all__ = ["outside_app"]
+__all__ = ["external_app"]
 
 _CHILD_S: Final = 30.0
 
 
-def outside_app(
+def external_app(
     name: str,
     connect: Callable[[Any], object],
     *,

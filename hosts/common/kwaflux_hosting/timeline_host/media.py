@@ -1,8 +1,5 @@
 """Clips on a timeline as plain numbers: their media, which frames are meant, and who is refused.
 
-Owns the arithmetic from a timeline to the frames of the media, handles, and every reason why a
-clip cannot be enhanced as it lies. Must not know a host: it is told what the host says.
-
 Frames are numbered as the media's files are: a sequence by its numbers, a movie from 0. All ranges
 here include both ends.
 """
@@ -15,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.batch.file_patterns import frame_path, slashed
+from kwaflux_hosting.batch.file_patterns import frame_path, posix_path
 
-__all__ = ["Cut", "Footage", "Plates", "first_file", "rate_of"]
+__all__ = ["ClipRange", "FrameSpan", "MediaInfo", "first_file", "rate_of"]
 
 _FPS_TOLERANCE: Final = 0.002
 _SPAN_TOLERANCE: Final = 1  # hosts were measured one off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footage:
+class MediaInfo:
     """Hold the media of a clip: the numbers of its first and last frame, its rate and size."""
 
     name: str
@@ -40,14 +37,14 @@ class Footage:
         return self.last - self.first + 1
 
     @property
-    def whole(self) -> Plates:
+    def whole(self) -> FrameSpan:
         """All of its frames, to be rendered."""
-        return Plates(first=self.first, last=self.last, used=(self.first, self.last))
+        return FrameSpan(first=self.first, last=self.last, used=(self.first, self.last))
 
     @classmethod
     def of_texts(
         cls, name: str, *, path: str, first: str, last: str, fps: str, size: str
-    ) -> Footage:
+    ) -> MediaInfo:
         """Return the media of what a host shows of it.
 
         Raises:
@@ -69,7 +66,7 @@ class Footage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plates:
+class FrameSpan:
     """Hold frames that are to be rendered, or were.
 
     Args:
@@ -108,7 +105,7 @@ class Plates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class ClipRange:
     """Hold where a clip lies on a timeline, and what of its media it shows.
 
     Args:
@@ -119,7 +116,7 @@ class Cut:
             themselves.
     """
 
-    media: Footage
+    media: MediaInfo
     start: int
     count: int
     left: int
@@ -127,14 +124,14 @@ class Cut:
     @classmethod
     def of_media(
         cls,
-        media: Footage,
+        media: MediaInfo,
         *,
         span: tuple[int | None, int | None],
         left: int | None,
         shown: tuple[int | None, int | None],
         fps: float,
         changed: Mapping[str, str],
-    ) -> Cut:
+    ) -> ClipRange:
         """Return the cut of what a host says of a clip, or refuse it.
 
         Args:
@@ -167,7 +164,7 @@ class Cut:
         first = self.media.first + self.left - base
         return first, first + self.count - 1
 
-    def planned(self, base: int, *, handles: int = 0, is_whole: bool = False) -> Plates:
+    def planned(self, base: int, *, handles: int = 0, is_whole: bool = False) -> FrameSpan:
         """Return which frames of the media are to be rendered.
 
         Args:
@@ -189,21 +186,21 @@ class Cut:
         if is_whole:
             return replace(media.whole, used=used)
         first, last = max(media.first, used[0] - handles), min(media.last, used[1] + handles)
-        return Plates(first=first, last=last, used=used)
+        return FrameSpan(first=first, last=last, used=used)
 
     def is_shown_at(self, start: int | None, count: int | None) -> bool:
         """Tell whether what begins there, and lasts so long, lies where the clip does."""
         return (start, count) == (self.start, self.count)
 
-    def on_timeline(self) -> Plates:
+    def on_timeline(self) -> FrameSpan:
         """Return the frames that the timeline shows where the clip lies, in its own numbers."""
         last = self.start + self.count - 1
-        return Plates(first=self.start, last=last, used=(self.start, last))
+        return FrameSpan(first=self.start, last=last, used=(self.start, last))
 
 
 def first_file(path: str) -> str:
     """Return the path of a sequence's first file, which hosts show as ``x.[1001-1050].exr``."""
-    return re.sub(r"\[(\d+)-\d+\]", r"\1", slashed(path))
+    return re.sub(r"\[(\d+)-\d+\]", r"\1", posix_path(path))
 
 
 def rate_of(text: str) -> float:
@@ -212,7 +209,7 @@ def rate_of(text: str) -> float:
     return float(found[0]) if found else 0.0
 
 
-def _check_media(media: Footage, *, fps: float, changed: Mapping[str, str]) -> None:
+def _check_media(media: MediaInfo, *, fps: float, changed: Mapping[str, str]) -> None:
     if not media.fps or abs(media.fps - fps) > _FPS_TOLERANCE:
         raise _refused(
             media.name,

@@ -1,8 +1,4 @@
-"""Whether the frames that a host rendered have arrived: all of them, numbered, float, of a size.
-
-Owns that check, which looks at the files and never at what a host says of its render. Must not
-know hosts or pixels; nothing compiled is imported.
-"""
+"""Check that the frames a host rendered are complete: numbers, size, 32-bit float."""
 
 from __future__ import annotations
 
@@ -11,14 +7,14 @@ import re
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
 from kwaflux_core.images.exr.header import read_layout
-from kwaflux_hosting.batch.file_patterns import frames_text
+from kwaflux_hosting.batch.file_patterns import format_frames
 
-__all__ = ["arrived_pattern"]
+__all__ = ["rendered_pattern"]
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)(\.exr)", re.IGNORECASE)
 
 
-def arrived_pattern(folder: str, *, first: int, last: int, size_px: tuple[int, int]) -> str:
+def rendered_pattern(folder: str, *, first: int, last: int, size_px: tuple[int, int]) -> str:
     """Return the pattern (``name_%08d.exr``) of the EXR sequence that lies in a folder.
 
     Args:
@@ -38,7 +34,7 @@ def arrived_pattern(folder: str, *, first: int, last: int, size_px: tuple[int, i
     if found.keys() != wanted:
         raise FrameMissing(
             f"the render was to give the frames {first}-{last} and gave "
-            f"{frames_text(found) or 'none'}",
+            f"{format_frames(found) or 'none'}",
             hint="look into the host's render settings; nothing was enhanced",
             path=folder,
         )

@@ -1,7 +1,4 @@
-"""A host's own state, kept while we work in it and put back whatever happens.
-
-Owns the order and the sentence; what the state is, and how it is put back, the adapter says.
-"""
+"""Save a host's state, and restore it at the end of a block, whatever happens."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What a job made in a host's project, as the text that a marker there carries.
-
-Owns the record, its text, which of a host's markers are ours, and when success is claimed. Must not
-know a host: what the fields name there is the adapter's to say.
-"""
+"""The timeline marker that records an imported result."""
 
 from __future__ import annotations
 
@@ -16,14 +12,14 @@ from typing import Final
 
 from kwaflux_core.errors import HostError
 
-__all__ = ["Made", "check_stays", "new_job", "read_made"]
+__all__ = ["ResultMarker", "check_stays", "new_job", "read_markers"]
 
 _MARK: Final = "kwaflux"
 _FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class ResultMarker:
     """Tell what one job made; it is all that undoing needs.
 
     Args:
@@ -48,7 +44,7 @@ class Made:
         return json.dumps({_MARK: _FORMAT, **asdict(self)}, separators=(",", ":"))
 
 
-def read_made(texts: Iterable[str]) -> list[Made]:
+def read_markers(texts: Iterable[str]) -> list[ResultMarker]:
     """Return what the texts of markers tell, in the order of time; others' markers tell nothing.
 
     A marker of a newer version, which we could not undo, is passed over.
@@ -58,7 +54,7 @@ def read_made(texts: Iterable[str]) -> list[Made]:
         if text.startswith(f'{{"{_MARK}":{_FORMAT},'):
             with contextlib.suppress(ValueError, TypeError):
                 raw = json.loads(text)
-                found.append(Made(**{name: raw[name] for name in raw if name != _MARK}))
+                found.append(ResultMarker(**{name: raw[name] for name in raw if name != _MARK}))
     return sorted(found, key=lambda made: made.job)
 
 

@@ -1,9 +1,4 @@
-"""Long work as steps: generators that yield how far they are, and can be closed to cancel.
-
-Owns the two ways of waiting that a host without threads of its own needs: one step at a time, so
-that it can draw, or to the end; and what is waited for: a work, a host's render, clip after clip.
-Must not know a host.
-"""
+"""Long work as generators that yield progress and can be closed to cancel."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_hosting.batch.range_render import Progress, Work
+from kwaflux_hosting.batch.range_render import Progress, RangeRender
 
 __all__ = ["drained", "followed", "one_by_one", "rendered", "told"]
 
@@ -23,7 +18,7 @@ _TICK_S: Final = 0.1
 _NAMED: Final = 3
 
 
-def followed(work: Work, *, what: str) -> Generator[str, None, Progress]:
+def followed(work: RangeRender, *, what: str) -> Generator[str, None, Progress]:
     """Start a work and tell how far it is until it is over; closing this cancels it.
 
     Args:

@@ -1,7 +1,4 @@
-"""The one work that a window follows: begun by a button, led on by a timer, ended by another.
-
-Owns what happens between these, and that an error is shown to a person. Must not know widgets.
-"""
+"""Runs one task at a time from a UI timer; can be cancelled."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ from collections.abc import Callable, Generator
 
 from kwaflux_core.errors import KwafluxError
 
-__all__ = ["Stepper"]
+__all__ = ["TaskRunner"]
 
 
-class Stepper:
+class TaskRunner:
     """Follow one work at a time.
 
     Args:

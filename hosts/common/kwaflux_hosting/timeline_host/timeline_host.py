@@ -1,24 +1,21 @@
-"""What a person can have done in a host that has clips, whatever she asks it with.
-
-Owns the names that a window (``form``) and a command line (``command_line``) call an adapter by.
-"""
+"""Operations a timeline host offers, independent of dialog or command line."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
-from kwaflux_hosting.panel.panel import Choice, Panel
-from kwaflux_hosting.timeline_host.result_marker import Made
+from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 
-__all__ = ["Desk"]
+__all__ = ["TimelineHost"]
 
 
-class Desk(Protocol):
+class TimelineHost(Protocol):
     """Do what a person asks; an adapter has one for a host that it found fit."""
 
     @property
-    def asked(self) -> Choice:
+    def asked(self) -> EffectEntry:
         """What is asked beside the effect."""
         ...
 
@@ -28,7 +25,7 @@ class Desk(Protocol):
 
     def enhance(
         self, flow: str, values: Mapping[str, object]
-    ) -> Generator[str, None, Sequence[Made]]:
+    ) -> Generator[str, None, Sequence[ResultMarker]]:
         """Enhance what is chosen; tell how far it is; return what was made."""
         ...
 
@@ -36,10 +33,10 @@ class Desk(Protocol):
         """Send a chart down the whole road; return whether all is well."""
         ...
 
-    def made(self) -> list[Made]:
+    def made(self) -> list[ResultMarker]:
         """Return what was made where the person looks, in the order of time."""
         ...
 
-    def revert(self, made: Made) -> None:
+    def revert(self, made: ResultMarker) -> None:
         """Undo it."""
         ...

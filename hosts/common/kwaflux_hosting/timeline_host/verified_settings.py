@@ -1,19 +1,16 @@
-"""Settings that a host takes in silence or not at all: written, then read back.
-
-Owns the comparison. Must not know a host: it is given what writes and what reads.
-"""
+"""Write a host's settings, read them back, and report those it did not take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-__all__ = ["not_taken", "refused", "text_of"]
+__all__ = ["refused", "rejected_settings", "text_of"]
 
 _Value = TypeVar("_Value", str, object)
 
 
-def not_taken(
+def rejected_settings(
     values: Mapping[str, _Value],
     *,
     write: Callable[[str, _Value], object],

@@ -1,8 +1,5 @@
 """The codes that plates were rounded in: curves, primaries, Y'CbCr.
 
-Owns the way from scene-linear Rec.709 to code steps and back. Must not know tiles, params or what
-is done with the steps.
-
 A step is equally wide everywhere only in the code that was rounded, so whatever was undone to make
 the plate scene-linear is done again here. Nothing is rounded and nothing clamps.
 

@@ -1,22 +1,22 @@
 """Find the gradient that was rounded to steps, one code plane at a time.
 
-Owns the smoothing, where it may act and how far it may move a pixel. Works on planes measured in
-code steps and must not know which code they come from, colors, tiles or params.
+Works on planes measured in code steps and must not know which code they come from, colors, tiles or
+params.
 
 A rounded value says where the true one lies: within half a step. The smoothest plane inside these
 intervals is sought by filters that grow from one pixel to the full radius. Each halves the
-contour's sharpness along one axis, never reaches across an edge (``_bridges``), and is taken
-only where it stays inside the intervals, so that a curve that a wide filter would flatten keeps
-what a narrower one made of it. What is left over is projected into the interval, so that no
-pixel moves farther than rounding can have moved it.
+contour's sharpness along one axis, never reaches across an edge (``_bridges``), and is taken only
+where it stays inside the intervals, so that a curve that a wide filter would flatten keeps what a
+narrower one made of it. What is left over is projected into the interval, so that no pixel moves
+farther than rounding can have moved it.
 
 Nothing is done where nothing says that there was rounding: a plateau has to meet another one at
 about one step (``_evidence``), and most neighbors have to be equal (``_calm``); noise, grain and
 float gradients are neither. There the correction is exactly zero.
 
-Sources: the projection onto quantization intervals is that of A. Zakhor, "Iterative procedures
-for reduction of blocking effects in transform image coding", IEEE TCSVT 1992, applied to samples;
-the dilated edge-stopping filters are those of H. Dammertz et al., "Edge-avoiding a-trous wavelet
+Sources: the projection onto quantization intervals is that of A. Zakhor, "Iterative procedures for
+reduction of blocking effects in transform image coding", IEEE TCSVT 1992, applied to samples; the
+dilated edge-stopping filters are those of H. Dammertz et al., "Edge-avoiding a-trous wavelet
 transform for fast global illumination filtering", HPG 2010, with stops that are chained from
 neighbor to neighbor, so that a steep gradient is no edge.
 """

@@ -1,7 +1,4 @@
-"""The deblurring network: the shared restorer, told how soft the picture is and the detail wanted.
-
-Owns its shape. Must not know effects, colorspaces, tiles or devices.
-"""
+"""The deblurring network: the shared restorer, told how soft the picture is and the detail wanted."""
 
 from __future__ import annotations
 

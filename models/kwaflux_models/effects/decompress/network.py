@@ -1,7 +1,4 @@
-"""The codec-damage network: the shared restorer, told the codec's level and the detail wanted.
-
-Owns its shape. Must not know effects, colorspaces, tiles or devices.
-"""
+"""The codec-damage network: the shared restorer, told the codec's level and the detail wanted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Bring a neighboring frame's pixels to where they are in the frame at hand.
 
-Owns the motion search. Knows torch only; must not know effects, tiles or files.
+Knows torch only; must not know effects, tiles or files.
 
 A hierarchical block search on luma: at 1/8, 1/4, 1/2 and full resolution each block of 4 x 4 pixels
 looks for the offset with the least sum of absolute differences over the 12 x 12 pixels around it,

@@ -1,7 +1,5 @@
 """The denoiser's network: the shared restorer, on the mean of what five frames agree on.
 
-Owns its shape and how neighbors count. Must not know effects, colorspaces, tiles or devices.
-
 Each neighbor that was brought into place is averaged into the frame at hand, as much as it agrees
 with it: a mean of several independent noises has less noise, by a factor that is known. The network
 is given the mean, how much noise is left in it, pixel by pixel, and the neighbors themselves, so

@@ -1,7 +1,5 @@
 """The curve that leads display values to light: nothing below the knee, the peak at the clip.
 
-Owns one channel's curve. Must not know pictures, neighbors or params.
-
 With ``v`` the value over the clip point, ``k`` the knee and ``E`` the stops that white rises::
 
     v <= k       y = x

@@ -1,7 +1,5 @@
 """Judge from its neighbors how bright a clipped pixel was.
 
-Owns the judgement, 0..1 of the peak for each channel. Must not know curves, params or tiles.
-
 Of what could be seen around clipped pixels of real high dynamic range pictures, three things told
 something of the light that was lost, in this order: how many channels are clipped (one alone is
 just over, three are far over), how dark the unclipped surroundings are (a window in a room is
@@ -9,8 +7,8 @@ brighter than the sky over a field), and how deep in the clipped area the pixel 
 were fitted to five environment maps and checked on three others; more than these three did not
 carry over from one picture to another.
 
-Light does not jump where a picture does not: at the edge of an area that brightened slowly until
-it was clipped the rise begins at nothing and grows with the depth, while a lamp before a dark wall
+Light does not jump where a picture does not: at the edge of an area that brightened slowly until it
+was clipped the rise begins at nothing and grows with the depth, while a lamp before a dark wall
 rises at once. All of it is made of soft masks and their means over squares, so that it changes
 smoothly with the picture.
 """

@@ -1,8 +1,7 @@
 """Install a checkpoint or a LoRA: ``python -m kwaflux_models.effects.external.add FILE``.
 
-Owns the command: what is read, found out, asked, written down and installed, in that order. What
-is installed is never the stranger's file: its tensors are written anew, as safetensors, with a card
-beside them.
+What is installed is never the stranger's file: its tensors are written anew, as safetensors, with a
+card beside them.
 """
 
 from __future__ import annotations

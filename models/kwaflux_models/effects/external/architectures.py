@@ -1,8 +1,5 @@
 """Other people's networks: a file of tensors becomes a network that says what it needs.
 
-Owns every contact with spandrel, and the reading of checkpoints as tensors and nothing else. Must
-not know effects, cards or folders.
-
 spandrel imports torchvision for two functions of two architectures (``rotate`` in LaMa, an
 inpainter; ``normalize`` in RestoreFormer, for faces), both of a kind that is refused here. Where
 torchvision is missing, or is a build for another torch, those two names are stood in for while

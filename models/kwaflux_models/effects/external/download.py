@@ -1,8 +1,5 @@
 """Fetch a file by its address, so that it is the one that was meant or not there at all.
 
-Owns the transfer: what is there already is kept, the rest is asked for, and the SHA-256 decides.
-Must not import torch, nor know what is done with the file.
-
 Source: RFC 9110 sections 14.2 (Range) and 15.3.7 (206 Partial Content).
 """
 

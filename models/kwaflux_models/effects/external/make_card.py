@@ -1,7 +1,4 @@
-"""The card of a user's own checkpoint: what was found out, in words and numbers.
-
-Owns the wording. Must not know tensors or folders.
-"""
+"""The card of a user's own checkpoint: what was found out, in words and numbers."""
 
 from __future__ import annotations
 

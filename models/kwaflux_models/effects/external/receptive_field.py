@@ -1,12 +1,10 @@
 """How far a network looks, and which grid its tiles must lie on: found by trying.
 
-Owns the measurement. Must not know files, cards or spandrel.
-
 A crop is rendered alone and as part of a larger picture that looks quite different around it. The
 least context for which the two agree is the halo that tiles need. A network that pools over the
-whole picture agrees at no context: it has no halo, and is refused by whoever asked. What
-counts is that difference, not where a gradient is exactly 0: the outermost pixels that a deep
-network looks at weigh less than float32 can tell.
+whole picture agrees at no context: it has no halo, and is refused by whoever asked. What counts is
+that difference, not where a gradient is exactly 0: the outermost pixels that a deep network looks
+at weigh less than float32 can tell.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How much of the grain a cleaning step left in the picture.
-
-Owns the regression of what is there on what was removed. Must not know how either was found.
-"""
+"""How much of the grain a cleaning step left in the picture."""
 
 from __future__ import annotations
 

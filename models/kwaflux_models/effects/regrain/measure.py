@@ -1,8 +1,5 @@
 """Measure grain: what a plate lost on its way, or what its flat areas hold.
 
-Owns which pixels are believed and what is taken for grain. Must not know params, tiles or random
-numbers.
-
 Behind cleaning steps the grain is the difference between the plate and what came of it. Where the
 picture has edges or texture, that difference holds some of the picture too, so pixels count the
 less the more is going on around them. Of grain that was removed in part, as at a strength below 1,

@@ -1,16 +1,13 @@
 """The shape of grain: how its pixels and channels hang together, and the kernel that makes it so.
 
-Owns the spectrum of masked samples and its square root as a
-filter. Must not know levels, random numbers or frames.
-
 Grain of unit variance is described by its cross-spectrum, a symmetric 3 x 3 matrix of the channels
-at every frequency: noise that went through a demosaic is fine in luma and coarse in color, which
-a shape per channel could not say. White noise filtered with the square root of the spectrum has
-that spectrum (J. Lewis, "Generalized stochastic subdivision", ACM TOG 1987; B. Galerne et al.,
-"Random phase textures: theory and synthesis", IEEE TIP 2011; AV1's autoregressive model of
-A. Norkin and N. Birkbeck, DCC 2018, is the recursive form of it, which no tile could begin in the
-middle of). The spectrum is the Fourier transform of the windowed autocorrelation (R. Blackman,
-J. Tukey, "The measurement of power spectra", 1958).
+at every frequency: noise that went through a demosaic is fine in luma and coarse in color, which a
+shape per channel could not say. White noise filtered with the square root of the spectrum has that
+spectrum (J. Lewis, "Generalized stochastic subdivision", ACM TOG 1987; B. Galerne et al., "Random
+phase textures: theory and synthesis", IEEE TIP 2011; AV1's autoregressive model of A. Norkin and N.
+Birkbeck, DCC 2018, is the recursive form of it, which no tile could begin in the middle of). The
+spectrum is the Fourier transform of the windowed autocorrelation (R. Blackman, J. Tukey, "The
+measurement of power spectra", 1958).
 """
 
 from __future__ import annotations

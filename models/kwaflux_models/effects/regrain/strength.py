@@ -1,15 +1,12 @@
 """How strong grain is at each level of the picture.
 
-Owns the table of the grain's variance, its fit to measured values, and what it says beyond them.
-Must not know spectra, random numbers or frames.
-
 The variance of a channel is ``own(level of the channel) * shared(luma)``: a sensor's noise depends
 on what its own channel saw, noise that went through a codec or a print on how bright the picture
-is. Both factors are piecewise linear, as the scaling function of AV1's film grain is (A. Norkin,
-N. Birkbeck, "Film grain synthesis for AV1 video codec", DCC 2018). They are found by fitting the
-two sets of sums in turn (W. Deming, F. Stephan, "On a least squares adjustment of a sampled
-frequency table when the expected marginal totals are known", 1940), so that the variance over
-every level and over every luma band is that of what was measured.
+is. Both factors are piecewise linear, as the scaling function of AV1's film grain is (A. Norkin, N.
+Birkbeck, "Film grain synthesis for AV1 video codec", DCC 2018). They are found by fitting the two
+sets of sums in turn (W. Deming, F. Stephan, "On a least squares adjustment of a sampled frequency
+table when the expected marginal totals are known", 1940), so that the variance over every level and
+over every luma band is that of what was measured.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """Make grain: random numbers of a place and a frame, filtered and given their strength.
 
-Owns what a pixel's grain is. Must not know how grain was measured or where a tile came from.
-
 Every pixel's random number is a hash of its absolute place, the frame's number and the seed, as in
 counter-based generators (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011;
 the mixing function is splitmix64's, G. Steele et al., "Fast splittable pseudorandom number
-generators", OOPSLA 2014). A tile computes the numbers around itself, so that its grain is the
-same however the frame is cut, and needs no pixel of the picture beyond its own.
+generators", OOPSLA 2014). A tile computes the numbers around itself, so that its grain is the same
+however the frame is cut, and needs no pixel of the picture beyond its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The enlarging network: the shared body at the small picture's resolution, two pictures out.
 
-Owns its shape and the enlargement that it adds to. Must not know effects, tiles or params.
-
-It predicts apart what an enlargement by Lanczos lacks, and what of it is noise and codec damage,
-so that a person can take the one without the other: the result is
+It predicts apart what an enlargement by Lanczos lacks, and what of it is noise and codec damage, so
+that a person can take the one without the other: the result is
 
     Lanczos(picture) + lacking + denoise * unclean
 

@@ -1,7 +1,5 @@
 """Measure false contours: steps in a picture where its reference has a gradient.
 
-Owns the metric. Must not know effects, files or tables.
-
 Where the reference is smooth, differences between pixels are compared with the same differences of
 the reference, over 1 to 16 pixels: a staircase in place of a ramp has too large ones at its steps
 and none between them, at every span up to the width of a step. Wide spans are needed because a

@@ -1,7 +1,4 @@
-"""Measure the effects that a table of PSNR does not fit: deband, regrain, expand.
-
-Owns the pictures these are judged on and what counts as reached. Must not know tables or files.
-"""
+"""Measure the effects that a table of PSNR does not fit: deband, regrain, expand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Say how alike two grains are: their spectra, their strength at every brightness, their frames.
 
-Owns the measures that the regrain effect is held to. Works on numpy arrays of grain alone, noisy
-minus clean; must not know effects, cases or files, nor how the effect itself measures.
+Works on numpy arrays of grain alone, noisy minus clean; must not know effects, cases or files, nor
+how the effect itself measures.
 
 Spectra are mean periodograms of half-overlapping Hann windows (P. Welch, "The use of fast Fourier
 transform for the estimation of power spectra", IEEE Trans. Audio Electroacoust. 1967).

@@ -1,10 +1,9 @@
 """Say how close a picture is to the clean one, and whether it looks alive.
 
-Owns the measures of the published table. Works on numpy arrays; must not know effects, cases or
-files.
+Works on numpy arrays; must not know effects, cases or files.
 
-Every measure is taken on what a viewer sees: sRGB-encoded values clipped to 0..1 (`shown`), as
-(H, W, 3) float32. Luma is the BT.601 weighting of those values, as the papers take it.
+Every measure is taken on what a viewer sees: sRGB-encoded values clipped to 0..1 (`shown`), as (H,
+W, 3) float32. Luma is the BT.601 weighting of those values, as the papers take it.
 """
 
 from __future__ import annotations

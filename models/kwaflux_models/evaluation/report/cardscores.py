@@ -1,8 +1,4 @@
-"""Write what was measured of an effect into its card, in few numbers a case.
-
-Owns what stands under ``scores`` in the cards of trained effects. Must not know how anything was
-measured, nor the page of scores.
-"""
+"""Write what was measured of an effect into its card, in few numbers a case."""
 
 from __future__ import annotations
 

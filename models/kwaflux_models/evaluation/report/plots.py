@@ -1,6 +1,6 @@
 """Draw results: what each effect gains beside its peers, and what it does to texture.
 
-Owns the plots' looks. Needs matplotlib, which only developers have.
+Needs matplotlib, which only developers have.
 """
 
 from __future__ import annotations

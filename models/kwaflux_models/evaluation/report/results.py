@@ -1,7 +1,4 @@
-"""Run effects over the test set and hold what came out.
-
-Owns the order of the run and the shape of the results. Must not know tables, plots or thresholds.
-"""
+"""Run effects over the test set and hold what came out."""
 
 from __future__ import annotations
 

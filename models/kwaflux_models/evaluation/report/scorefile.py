@@ -1,8 +1,4 @@
-"""Keep what was measured of ours, so that one effect can be measured anew without the others.
-
-Owns ``scores.json``: its layout, and when a kept result still holds (same weights, same cases).
-Must not know tables or plots.
-"""
+"""Keep what was measured of ours, so that one effect can be measured anew without the others."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Write results as tables that people read.
-
-Owns the page's words and layout. Must not know how results are made, nor how plots are drawn.
-"""
+"""Write results as tables that people read."""
 
 from __future__ import annotations
 

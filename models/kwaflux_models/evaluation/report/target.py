@@ -1,7 +1,4 @@
-"""One number that was asked for, and what was found.
-
-Owns the record alone; thresholds are ``gates``'s and ``finishing``'s.
-"""
+"""One number that was asked for, and what was found."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Hold results to the numbers that were set before anything was trained.
-
-Owns the thresholds and how each is read off the results. Must not know how results are made or
-shown.
-"""
+"""Hold results to the numbers that were set before anything was trained."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The published test set: which damage, on which group, for which kind of effect.
-
-Owns the list of cases and what identifies one. Must not know pictures, effects or peers.
-"""
+"""The published test set: which damage, on which group, for which kind of effect."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Write before/after pictures at 100 %: the best, the middle and the worst of a case.
-
-Owns which are chosen, by gain alone, and how they look. Must not know how they were made.
-"""
+"""Write before/after pictures at 100 %: the best, the middle and the worst of a case."""
 
 from __future__ import annotations
 

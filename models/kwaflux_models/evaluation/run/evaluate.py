@@ -1,7 +1,6 @@
 """Score effects: ``python -m kwaflux_models.evaluation.run.evaluate [EFFECT ...] [--peers]``.
 
-Owns the command line and the files that are written: ``scores.md``, ``scores.json``, plots and
-pictures. Needs the pictures of the test split (see `kwaflux_models.training.pictures.sources`).
+Needs the pictures of the test split (see `kwaflux_models.training.pictures.sources`).
 """
 
 from __future__ import annotations

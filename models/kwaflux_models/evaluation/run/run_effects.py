@@ -1,7 +1,4 @@
-"""Run our effects on the test set, through the renderer that users get.
-
-Owns what is rendered for which case and what is kept of it. Must not know peers, tables or files.
-"""
+"""Run our effects on the test set, through the renderer that users get."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Cut the test set's clips out of the test pictures, damage them, keep them in the cache.
 
-Owns where the clips are cut, how they move, and the order of the damage. Must not know effects,
-peers or measures. The same case gives the same pixels anywhere, up to what an encoder's build
-changes; the digest of the pixels says whether two runs had the same.
+The same case gives the same pixels anywhere, up to what an encoder's build changes; the digest of
+the pixels says whether two runs had the same.
 
 A picture of the test split has no pixel in training (`kwaflux_models.training.pictures.sources`).
 """

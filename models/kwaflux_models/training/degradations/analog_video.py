@@ -1,13 +1,12 @@
 """Send pictures through composite video and tape, the way analog television did.
 
-Owns the encoder and decoder of composite color (band limits, subcarrier, notch and comb), the
-time-base error of tape, dropouts and the mixing of fields. Works on display-encoded R'G'B' and a
-given random generator; must not know codecs, files or networks.
+Works on display-encoded R'G'B' and a given random generator; must not know codecs, files or
+networks.
 
-Source: SMPTE 170M-2004 sections 7 to 9 (NTSC: subcarrier 5 MHz * 63/88, chroma 2 dB down at
-1.3 MHz and 20 dB at 3.6 MHz, phase turned by half a cycle from line to line) and ITU-R BT.470-6
-table 2 (PAL: subcarrier 4.43361875 MHz, 283.7516 cycles a line, V switched from line to line;
-U = 0.493 (B' - Y'), V = 0.877 (R' - Y')). One pixel is one sample of ITU-R BT.601: 13.5 MHz.
+Source: SMPTE 170M-2004 sections 7 to 9 (NTSC: subcarrier 5 MHz * 63/88, chroma 2 dB down at 1.3 MHz
+and 20 dB at 3.6 MHz, phase turned by half a cycle from line to line) and ITU-R BT.470-6 table 2
+(PAL: subcarrier 4.43361875 MHz, 283.7516 cycles a line, V switched from line to line; U = 0.493 (B'
+- Y'), V = 0.877 (R' - Y')). One pixel is one sample of ITU-R BT.601: 13.5 MHz.
 """
 
 from __future__ import annotations

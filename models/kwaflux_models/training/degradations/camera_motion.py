@@ -1,8 +1,6 @@
 """Draw clips that move the way footage does, from still pictures.
 
-Owns the paths (pans by parts of a pixel, zooms, turns, sway), two layers with an occlusion between
-them, the shutter, flicker and cuts. Works in linear light on pictures it is given; must not know
-noise, codecs, files or networks.
+Works in linear light on pictures it is given; must not know noise, codecs, files or networks.
 
 An 8-bit picture is stored at twice the size it is shown at and is resampled with an antialiased
 cubic filter for each frame, so a frame is as sharp at any part of a pixel.

@@ -1,8 +1,8 @@
 """Chains of degradations: what happened to a clip between the scene and the file.
 
-Owns the order of steps and the numbers a chain tells to networks. Works on numpy
-arrays and a given random generator; must not know files, processes or networks. A chain with a
-codec runs encoders: `kwaflux_models.training.pictures.subprocess_guard` runs it in a child process.
+Works on numpy arrays and a given random generator; must not know files, processes or networks. A
+chain with a codec runs encoders: `kwaflux_models.training.pictures.subprocess_guard` runs it in a
+child process.
 
 The order: the lens (its steps in any order), the sensor, a display curve, then what was done to the
 coded picture (its steps in any order), and one or two generations of codecs, between which the

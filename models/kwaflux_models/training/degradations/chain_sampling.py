@@ -1,7 +1,6 @@
 """Draw the steps of a chain: which, how strong, and in what order.
 
-Owns the distributions. Takes a random generator and gives records; must not know pixels, files or
-networks.
+Takes a random generator and gives records; must not know pixels, files or networks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """Say how coarse a codec is at a quality, on one scale for all of them.
 
-Owns the estimate of a mean quantizer step, which is the ``level`` that networks are conditioned on.
 Pure arithmetic; must not know encoders or pixels.
 
 The unit is one 8-bit code value (1/255 of the display range) in a transform scaled to preserve
@@ -10,9 +9,9 @@ is coded; in practice less, since what is zero stays zero.
 Source: ITU-T T.81 table K.1 (JPEG's luma table) and the Independent JPEG Group's scaling by
 quality; ITU-T H.264 (04/2017) section 8.5.9 and I. E. Richardson, "The H.264 Advanced Video
 Compression Standard", 2nd ed., section 7.2.3 (Qstep = 0.625 * 2^(QP/6)); ISO/IEC 13818-2 section
-7.4.2 (default intra matrix; weight * quantiser_scale / 16); ISO/IEC 14496-2 section 7.4.4.1.2
-(step 2 QP); A. Grange et al., "VP9 Bitstream and Decoding Process Specification" v0.6 section
-8.6.1 (ac_qlookup).
+7.4.2 (default intra matrix; weight * quantiser_scale / 16); ISO/IEC 14496-2 section 7.4.4.1.2 (step
+2 QP); A. Grange et al., "VP9 Bitstream and Decoding Process Specification" v0.6 section 8.6.1
+(ac_qlookup).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Draw the contact sheet of all degradations; ``kwaflux models degrade`` runs it.
-
-Owns the contact sheet: a row a step, at three strengths beside the clean picture, at 100 %. Must
-not know networks.
-"""
+"""Draw the contact sheet of all degradations; ``kwaflux models degrade`` runs it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Blur pictures the way lenses and motion do, in linear light.
 
-Owns the kernels (a defocused disk with a soft edge, a motion's line, a lens with a halo) and the
-color fringes of a lens. Works on numpy arrays; must not know noise, codecs, files or networks.
+Works on numpy arrays; must not know noise, codecs, files or networks.
 
 Source: W. J. Smith, "Modern Optical Engineering", 4th ed., sections 5.6 (lateral color) and 15.8
 (the spread of a defocused point is the picture of the stop: a disk).

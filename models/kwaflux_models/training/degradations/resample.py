@@ -1,7 +1,6 @@
 """Make clips smaller and bring them back, with kernels nobody wrote down.
 
-Owns the kernels and the rounding of sizes. Works on display-encoded numpy arrays; must not know
-codecs, noise, files or networks.
+Works on display-encoded numpy arrays; must not know codecs, noise, files or networks.
 """
 
 from __future__ import annotations

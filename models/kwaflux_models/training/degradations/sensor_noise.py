@@ -1,13 +1,11 @@
 """Make degraded pictures from clean ones, the way cameras and codecs do it.
 
-Owns the sensor model (shot, read and row noise in front of a mosaic), the display curves, the mix
-of cases and the order in which they are applied: noise first, the codec last. Works on numpy
-arrays and a given random generator only; must not know files, processes or networks.
+Works on numpy arrays and a given random generator only; must not know files, processes or networks.
 
 Sources: A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image
 raw-data", IEEE TIP 2008 (the noise); H. Malvar et al., "High-quality linear interpolation for
-demosaicing of Bayer-patterned color images", ICASSP 2004 (the demosaic); IEC 61966-2-1 and
-ITU-R BT.709-6 (the display curves).
+demosaicing of Bayer-patterned color images", ICASSP 2004 (the demosaic); IEC 61966-2-1 and ITU-R
+BT.709-6 (the display curves).
 """
 
 from __future__ import annotations

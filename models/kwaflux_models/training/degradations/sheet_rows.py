@@ -1,7 +1,4 @@
-"""What the contact sheet shows: every step at three strengths.
-
-Owns the choice of strengths and their labels. Must not know files, processes or networks.
-"""
+"""What the contact sheet shows: every step at three strengths."""
 
 from __future__ import annotations
 

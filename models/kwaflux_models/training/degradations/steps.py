@@ -1,9 +1,4 @@
-"""The steps of a chain of degradations, each with the numbers that say how strong it is.
-
-Owns the steps that have no module of their own (the camera's sensor, its sharpening, noise on code
-values, rounding, a codec), the union of all, and how one is applied. Must not know which steps
-follow which, nor files or networks.
-"""
+"""The steps of a chain of degradations, each with the numbers that say how strong it is."""
 
 from __future__ import annotations
 

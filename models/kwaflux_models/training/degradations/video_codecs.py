@@ -1,7 +1,7 @@
 """Put short clips through real codecs and take them out again.
 
-Owns the encoders and their settings. Knows PyAV, Pillow and numpy; must not know noise, networks or
-files. Call it in a child process: a failed assertion inside an encoder ends the process it runs in.
+Knows PyAV, Pillow and numpy; must not know noise, networks or files. Call it in a child process: a
+failed assertion inside an encoder ends the process it runs in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Turn display-encoded RGB into the planes a codec takes, and back.
 
-Owns the matrices, ranges, chroma subsampling and padding of planar Y'CbCr. Works on numpy arrays
-alone; must not know encoders.
+Works on numpy arrays alone; must not know encoders.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Draw batches from a pool, and say how well a network does on one.
-
-Owns crops, orientations, what the network is told, and the validation's numbers. Must not know
-gradients, files or processes.
-"""
+"""Draw batches from a pool, and say how well a network does on one."""
 
 from __future__ import annotations
 

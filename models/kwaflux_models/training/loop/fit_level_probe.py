@@ -1,7 +1,4 @@
-"""Fit a network's probe to the levels of a pool.
-
-Owns the fit: statistics once, then a perceptron on them. Must not know what the levels mean.
-"""
+"""Fit a network's probe to the levels of a pool."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Find the weights that a training begins with.
 
-Owns the two places they come from: what this package ships, and FFDNet's published color weights
-(K. Zhang, W. Zuo and L. Zhang, IEEE TIP 2018; MIT licence), which a package carries. Must not know
-the loop.
+Zhang, W. Zuo and L. Zhang, IEEE TIP 2018; MIT licence), which a package carries.
 """
 
 from __future__ import annotations

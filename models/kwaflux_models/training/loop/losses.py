@@ -1,6 +1,5 @@
 """Say how far a restored patch is from the clean one.
 
-Owns the training loss: pixels, gradients and the energy of texture, all in the display-encoded.
 Knows torch only.
 
 Sources: the Charbonnier penalty, P. Charbonnier et al., "Two deterministic half-quadratic

@@ -1,6 +1,6 @@
 """Draw how a training run went.
 
-Owns the picture that stands beside a run's checkpoint. Knows matplotlib and the history's keys.
+Knows matplotlib and the history's keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Choose the precision to train in by measuring, on the device at hand.
 
-Owns one measurement: whether bfloat16 under autocast is really faster here. On processors without
-the instructions, and on networks bound by memory, it is not.
+On processors without the instructions, and on networks bound by memory, it is not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read a training recipe.
 
-Owns the recipe's fields. A recipe is a TOML file beside this module; its hash goes into the
-weights, so that weights name the recipe they were made by.
+A recipe is a TOML file beside this module; its hash goes into the weights, so that weights name the
+recipe they were made by.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Keep samples on disk, made in child processes.
 
-Owns the pool: shards of float16 scene-linear patches. Each shard is made from its own seed by a
-child process with a time limit, so that an encoder that aborts costs one shard and not the run.
-Must not know how a sample is made, nor networks.
+Each shard is made from its own seed by a child process with a time limit, so that an encoder that
+aborts costs one shard and not the run.
 """
 
 from __future__ import annotations

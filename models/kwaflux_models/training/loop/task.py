@@ -1,8 +1,4 @@
-"""The seam between the factory and an effect's task: samples in, what is right out.
-
-Owns the records that travel between the pool, the loop and a task. Must not know a degradation,
-a network's layers, files or processes.
-"""
+"""The seam between the factory and an effect's task: samples in, what is right out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Run the training loop and write what comes out of it.
 
-Owns the learning rate's clock, checkpoints, progress and the export of weights. The learning rate
-follows the wall clock, so that a run ends when it was asked to, however busy the machine is. Must
-not know how a degradation works, nor the command line.
+The learning rate follows the wall clock, so that a run ends when it was asked to, however busy the
+machine is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Train a LoRA for a show: ``kwaflux models lora EFFECT --pairs A B --name N``.
 
-Owns the command: what is read, trained, judged, reported and installed, in that order. A file is
-installed only when it is whole, was read back, and is better than the base on what was held out.
+A file is installed only when it is whole, was read back, and is better than the base on what was
+held out.
 """
 
 from __future__ import annotations

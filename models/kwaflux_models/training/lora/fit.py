@@ -1,8 +1,5 @@
 """Train the additions of a LoRA on pairs, and judge them by what was held out.
 
-Owns the steps, the loss, the scores and when to stop. Must not know files, cards' folders or the
-command line.
-
 A show's look has a direction (chroma bleeds to the right, lines jitter along a row), so crops are
 neither turned nor mirrored.
 """

@@ -1,8 +1,7 @@
 """A network with low-rank additions that can be trained, whatever code calls it.
 
-Owns which parameters get which additions, and their names in the file. Must not know pictures or
-how training goes. The additions are parametrizations of torch: an effect reads ``module.weight`` as
-ever and gets the sum.
+The additions are parametrizations of torch: an effect reads ``module.weight`` as ever and gets the
+sum.
 """
 
 from __future__ import annotations

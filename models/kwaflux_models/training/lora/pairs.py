@@ -1,7 +1,4 @@
-"""The frames that a LoRA is trained on: a show's own, degraded and clean.
-
-Owns reading, checking and splitting them. Must not know networks or how training goes.
-"""
+"""The frames that a LoRA is trained on: a show's own, degraded and clean."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Draw clips from clean pictures and make pairs of patches from them.
-
-Owns where a crop is cut, how it is exposed and how it moves. Must not know files, processes or
-networks.
-"""
+"""Draw clips from clean pictures and make pairs of patches from them."""
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
 """Take listed photographs out of Debian packages.
 
-Owns ``photographs.json`` (which package of which suite, its licence, each picture's split and
-hash), apt's private folder for suites that this system does not run, and the unpacking. Must not
-know pixels, crops or networks.
-
-Only files of the list are ever written, under names that the list gives, and no script of a
-package runs.
+Only files of the list are ever written, under names that the list gives, and no script of a package
+runs.
 """
 
 from __future__ import annotations

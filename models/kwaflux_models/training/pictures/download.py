@@ -1,7 +1,7 @@
 """Fetch the clean pictures: ``python -m kwaflux_models.training.pictures.download``.
 
-Owns the command line. Each package's licence is printed, and which of its pictures belong to which
-split. Needs a Debian system; no picture ever becomes part of this repository.
+Each package's licence is printed, and which of its pictures belong to which split. Needs a Debian
+system; no picture ever becomes part of this repository.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read a few frames of a movie, as its player would show them.
 
-Owns reading clips for sheets and for tests in time that have no clean reference. Knows PyAV; must
-not know degradations or networks. Nothing here is meant for plates: those go through the server.
+Knows PyAV; must not know degradations or networks. Nothing here is meant for plates: those go
+through the server.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Fetch the clean pictures that training and evaluation start from.
 
-Owns which picture belongs to which split, and each package's licence; the longer list of
-photographs lies in ``photographs.json`` (see `packages`). Pictures are never part of this
-repository: they are taken out of named Debian packages (and out of scikit-image, for the test
-split) into a cache folder. Must not know crops, noise or networks.
+Pictures are never part of this repository: they are taken out of named Debian packages (and out of
+scikit-image, for the test split) into a cache folder.
 
 A split goes by picture, never by crop: a picture of the test split has no pixel in training.
 """

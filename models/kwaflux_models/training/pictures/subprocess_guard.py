@@ -1,7 +1,6 @@
 """Run work in a child process that may die or hang, and wait for it no longer than told.
 
-Owns the child, its deadline and the way its answer comes back. Must not know what the work is. An
-encoder that fails an assertion ends the process it runs in: this one is not it.
+An encoder that fails an assertion ends the process it runs in: this one is not it.
 """
 
 from __future__ import annotations

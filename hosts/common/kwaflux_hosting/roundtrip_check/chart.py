@@ -1,8 +1,5 @@
 """A chart that shows what a road does to pixels, and the comparison of two of its states.
 
-Owns the chart's patches and the sentences about what changed. Must not know hosts or servers; needs
-neither numpy nor OpenEXR.
-
 The chart is 160 x 90 with a data window that is neither the picture nor even. Its patches: values
 from -0.5 to 5000, colors outside every gamut, alphas with premultiplied and with emitted color, the
 frame's number in bits, NaN and Inf, and a ramp in which no two places are alike.

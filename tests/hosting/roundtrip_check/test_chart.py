@@ -24,9 +24,9 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.pure_python import read_header, read_plain
 from kwaflux_core.images.exr.read import read_exr, write_exr
 from kwaflux_hosting.batch.file_patterns import frame_path
+from kwaflux_hosting.roundtrip_check.chart import ASPECTS, chart_bytes, compared, frame_in
 from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport, run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
-from kwaflux_hosting.roundtrip_check.test_chart import ASPECTS, chart_bytes, compared, frame_in
 from kwaflux_testing.servers import RunningServer
 
 Plane: TypeAlias = npt.NDArray[np.float32]
