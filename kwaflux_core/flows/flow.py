@@ -1,4 +1,8 @@
-"""r"""Flows: effects in order, each with its params, as text that a person can type.
+r"""Flows: effects in order, each with its params, as text that a person can type.
+
+Owns the grammar, the canonical spelling, the JSON form, and the binding of a flow to the cards of
+the installed effects and to presets. Must not know pixels, networks or where cards come from;
+reads without numpy and torch.
 
 The grammar, in EBNF; space, tab and line break may stand between any two symbols::
 

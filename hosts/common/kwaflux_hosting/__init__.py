@@ -9,6 +9,6 @@
 - ``roundtrip_check``: send a test chart through the host and report what changed.
 - ``install_layout``: the folder of an installed adapter.
 
-Importing ``panel`` and ``batch.file_patterns`` loads no compiled module; ``server_link`` and ``batch``
-load pyzmq and msgpack when they are called, so that a host starts whatever its Python has.
+Importing ``panel`` and ``batch.file_patterns`` loads no compiled module. ``server_link`` and
+``batch`` load pyzmq and msgpack when they are called: a host starts whatever its Python has.
 """

@@ -1,4 +1,4 @@
-"""Callbacks of the node's buttons and of ``knobChanged``. Main thread, but for asking the server."""
+"""Callbacks of the node's buttons and of ``knobChanged``, in the main thread."""
 
 from __future__ import annotations
 

@@ -89,17 +89,24 @@ class InstalledEffect:
         """Import the effect's code and return its ``EFFECT``. Imports torch.
 
         Raises:
-            ModelError: The package has no ``effect.EFFECT``.
+            ModelError: The package has no ``effect.EFFECT``, or its card says otherwise than its
+                code whether it measures.
         """
         try:
-            module = importlib.import_module(f"{self.package}.effect")
-            return cast("Effect", module.EFFECT)
+            effect = importlib.import_module(f"{self.package}.effect").EFFECT
         except (ImportError, AttributeError) as error:
             raise ModelError(
                 f"the code of effect {self.card.id!r} cannot be loaded: {error}",
                 hint=f"{self.package}.effect must define EFFECT",
                 effect=self.card.id,
             ) from error
+        if hasattr(effect, "measure") != self.card.measures:
+            raise ModelError(
+                f"the card of effect {self.card.id!r} and its code differ on whether it measures",
+                hint='write "measures": true into the card of an effect that has measure()',
+                effect=self.card.id,
+            )
+        return cast("Effect", effect)
 
     def _locate(self, name: str) -> Path:
         for folder in (self.folder, _PACKAGE_FOLDER / "weights"):

@@ -1,4 +1,4 @@
-"""How the factory's commands speak and end: lines, an exit status, and on stderr what went wrong."""
+"""Printed lines, exit status and error messages of the training commands."""
 
 from __future__ import annotations
 

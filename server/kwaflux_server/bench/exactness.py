@@ -1,4 +1,4 @@
-"""What must not differ: tiles against the whole, a region against the crop, nothing at strength 0."""
+"""Measure that tiles equal the whole, a region equals the crop, and strength 0 changes nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""r"""Where hosts keep what a person adds, and where their programs and Pythons lie, on each system.
-
-Nothing is written, and nothing is run.
+r"""The folders of hosts on each system: plug-ins, programs, interpreters.
 
 Sources: Foundry's "Installing plug-ins" (``.nuke`` in the home folder of every system) and "Nuke as
 a Python module"; Blackmagic's scripting README of 24 July 2026 (``Fusion/Scripts`` of each system).

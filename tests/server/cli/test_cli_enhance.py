@@ -73,7 +73,7 @@ def test_a_person_reads_what_became_of_the_frames(server: RunningServer, tmp_pat
         (["--flow", "sharpen"], "sharpen"),
         (["--flow", "soften(strength=2)"], "strength"),
         (["--flow", "soften", "--frames", "5000-5001"], "5000"),
-        (["--flow", "soften", "--existing", "perhaps"], "replace, skip, verify"),
+        (["--flow", "soften", "--existing", "perhaps"], "'replace', 'skip', 'verify'"),
         (["--flow", "soften", "--colour", "x"], "--colour"),
         ([], "--flow"),
     ],

@@ -277,7 +277,7 @@ def test_what_was_measured_and_refused_is_answered_and_stands_in_the_file(desk: 
     standing = desk.fetch(request).standing
     assert standing is not None
     assert standing.report.attention == answer.report.attention
-    anew = replace(request, target=PathTarget(str(target)))
+    anew = changed(request, existing="replace")
     assert _answered(desk.deliver(anew, desk.fetch(anew), _frame(STACK))).report.attention == ()
     kept = desk.fetch(request).standing
     assert kept is not None

@@ -110,7 +110,9 @@ _RECIPES: Mapping[str, _Recipe] = {
     "deadly": _Recipe(_DEADLY, (_text("mark"),)),
     "poison": _Recipe("\n        return torch.full_like(pictures.picture, float('nan'))\n"),
     "clumsy": _Recipe("\n        raise RuntimeError('the effect fell over its own feet')\n"),
-    "gauge": _Recipe(_GAUGE, (_number("limit", default=9.0, high=9.0),)),
+    "gauge": _Recipe(
+        _GAUGE, (_number("limit", default=9.0, high=9.0),), changes={"measures": True}
+    ),
     "twice": _Recipe(
         "\n        grown = F.interpolate(pictures.picture, scale_factor=2, mode='nearest')"
         "\n        return 0.25 * grown\n",

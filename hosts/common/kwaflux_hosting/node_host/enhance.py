@@ -1,4 +1,4 @@
-"""An enhancement whose frames a host renders one by one, in batches that no disk is too small for."""
+"""Enhance the frames of a node: rendered by the host one by one, in batches, then enhanced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enhance clips: render them in the host, enhance the frames, import the results, one clip at a time.
+"""Enhance clips: render in the host, enhance the frames, import the results, clip by clip.
 
 ``enhance`` is a generator that yields progress, so that its caller can draw, and can close it to
 cancel.

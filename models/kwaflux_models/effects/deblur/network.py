@@ -1,4 +1,4 @@
-"""The deblurring network: the shared restorer, told how soft the picture is and the detail wanted."""
+"""The deblurring network: the shared restorer, with softness and wanted detail as inputs."""
 
 from __future__ import annotations
 
