@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from kwaflux_core.client.connection import Wire, wire_to
+from kwaflux_core.client.connection import Connection, wire_to
 from kwaflux_core.client.exr_request import ExrRequest, ExrResult, exr_result
 from kwaflux_core.client.jobs import Job
-from kwaflux_core.client.requests import Calls, StrPath, absolute, flow_text
-from kwaflux_core.client.results import FileResult, RenderResult, file_result, put_back
+from kwaflux_core.client.requests import Requester, StrPath, absolute, flow_text
+from kwaflux_core.client.results import FileResult, RenderResult, file_result, merge_color
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
@@ -34,6 +34,7 @@ from kwaflux_core.protocol.messages import (
     Ping,
     Pong,
     Render,
+    Rendered,
     RenderOptions,
     ServerStatus,
     Shutdown,
@@ -76,10 +77,10 @@ class Client:
     Thread: any, any number at once. Not across a fork: connect in the child.
     """
 
-    def __init__(self, wire: Wire, *, settings: ClientSettings) -> None:
-        self._wire = wire
+    def __init__(self, wire: Connection, *, settings: ClientSettings) -> None:
+        self._connection = wire
         self._clock = time.monotonic
-        self._calls = Calls(wire, settings=settings, clock=self._clock)
+        self._requester = Requester(wire, settings=settings, clock=self._clock)
         self._end = weakref.finalize(self, wire.close)
 
     @classmethod
@@ -127,7 +128,7 @@ class Client:
     @property
     def endpoint(self) -> str:
         """Where the server listens."""
-        return self._wire.endpoint
+        return self._connection.endpoint
 
     def close(self) -> None:
         """Say goodbye; calls under way in other threads raise ``Unavailable``.
@@ -152,7 +153,7 @@ class Client:
     def ping(self, *, timeout_s: float = _PING_S) -> float:
         """Return the seconds that a question and its answer took."""
         start_s = self._clock()
-        self._calls.asked(Ping(), Pong, self._calls.patience(timeout_s))
+        self._requester.call(Ping(), Pong, self._requester.deadline(timeout_s))
         return self._clock() - start_s
 
     def effects(self, *, timeout_s: float | None = None) -> tuple[Card, ...]:
@@ -161,8 +162,8 @@ class Client:
         Raises:
             ModelError: A card that this version cannot read.
         """
-        patience = self._calls.patience(timeout_s)
-        return tuple(self._calls.cards(self._calls.session(patience), patience).values())
+        deadline = self._requester.deadline(timeout_s)
+        return tuple(self._requester.cards(self._requester.session(deadline), deadline).values())
 
     def presets(self, *, timeout_s: float | None = None) -> tuple[Preset, ...]:
         """Return the presets the server has: flows whose name may stand in a flow.
@@ -170,18 +171,20 @@ class Client:
         Raises:
             ModelError: A card or preset that this version cannot read.
         """
-        patience = self._calls.patience(timeout_s)
-        session = self._calls.session(patience)
-        self._calls.cards(session, patience)
+        deadline = self._requester.deadline(timeout_s)
+        session = self._requester.session(deadline)
+        self._requester.cards(session, deadline)
         return tuple(session.presets.values())
 
     def status(self, *, timeout_s: float = _PING_S) -> ServerStatus:
         """Return how the server is."""
-        return self._calls.asked(StatusRequest(), ServerStatus, self._calls.patience(timeout_s))
+        return self._requester.call(
+            StatusRequest(), ServerStatus, self._requester.deadline(timeout_s)
+        )[0]
 
     def shutdown(self, *, timeout_s: float = _PING_S) -> None:
         """Stop the server once its running frames are done."""
-        self._calls.asked(Shutdown(), ShuttingDown, self._calls.patience(timeout_s))
+        self._requester.call(Shutdown(), ShuttingDown, self._requester.deadline(timeout_s))
 
     # --- rendering --------------------------------------------------------------------------
 
@@ -225,18 +228,20 @@ class Client:
         """
         from kwaflux_core.client.pixel_transfers import Plate
 
-        text, patience = flow_text(flow), self._calls.patience(timeout_s, cancel)
-        session = self._calls.session(patience)
+        text, deadline = flow_text(flow), self._requester.deadline(timeout_s, cancel)
+        session = self._requester.session(deadline)
         plates = [Plate.of(plate, frame=frame, layer=layer)]
         for number, image in (neighbors or {}).items():
             if number != frame:
                 plates.append(Plate.of(image, frame=number, layer=layer))
-        freight = self._calls.load(session, plates, text, region=region, patience=patience)
+        transfer = self._requester.choose_transfer(
+            session, plates, text, region=region, deadline=deadline
+        )
         request = Render(
             text,
             frame,
-            freight.sources,
-            freight.target,
+            transfer.sources,
+            transfer.target,
             RenderOptions(
                 colorspace=plate.colorspace,
                 alpha="premultiplied" if plate.is_premultiplied else "straight",
@@ -245,10 +250,17 @@ class Client:
             urgency=urgency,
             node=node,
         )
-        rendered, parts = self._calls.rendered_freight(session, request, freight, patience)
-        color = freight.unload(rendered.pixels, parts)
+        rendered, parts = self._requester.call(
+            request,
+            Rendered,
+            deadline,
+            session=session,
+            parts=transfer.parts,
+            on_end=transfer.release,
+        )
+        color = transfer.read_result(rendered.pixels, parts)
         found = plate.find_layer(layer)
-        return put_back(plate, found, color, region=region, out=out, rendered=rendered)
+        return merge_color(plate, found, color, region=region, out=out, rendered=rendered)
 
     def render_file(
         self,
@@ -291,7 +303,9 @@ class Client:
             urgency=urgency,
             node=node,
         )
-        rendered, _ = self._calls.rendered(request, (), self._calls.patience(timeout_s, cancel))
+        rendered, _ = self._requester.call(
+            request, Rendered, self._requester.deadline(timeout_s, cancel)
+        )
         return file_result(rendered)
 
     def render_exr(
@@ -309,8 +323,8 @@ class Client:
             KwafluxError: As ``render`` raises.
         """
         message, parts = request.on_wire()
-        patience = self._calls.patience(timeout_s, cancel)
-        return exr_result(*self._calls.rendered(message, parts, patience))
+        deadline = self._requester.deadline(timeout_s, cancel)
+        return exr_result(*self._requester.call(message, Rendered, deadline, parts=parts))
 
     def submit(
         self,
@@ -345,5 +359,7 @@ class Client:
             options,
             urgency=urgency,
         )
-        accepted, call = self._calls.begun(request, JobAccepted, self._calls.patience(timeout_s))
-        return Job(accepted, call=call, cancel=self._wire.cancel, clock=self._clock)
+        accepted, call = self._requester.start(
+            request, JobAccepted, self._requester.deadline(timeout_s)
+        )
+        return Job(accepted, call=call, cancel=self._connection.cancel, clock=self._clock)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kwaflux_core.client.io_thread import Loop
+from kwaflux_core.client.io_thread import IoThread
 from kwaflux_core.client.session import Call, Clock, Session
 from kwaflux_core.errors import DeadlineExceeded, Unavailable
 from kwaflux_core.protocol.codec import WirePart, encode
@@ -20,12 +20,12 @@ from kwaflux_core.settings.settings import ClientSettings
 from kwaflux_core.transport.shared_memory import host_id
 from kwaflux_core.transport.zeromq import CurveClientKeys
 
-__all__ = ["Wire", "wire_to"]
+__all__ = ["Connection", "wire_to"]
 
 _CLOSE_S = 2.0
 
 
-class Wire:
+class Connection:
     """Ask a server, from any thread.
 
     Args:
@@ -54,7 +54,7 @@ class Wire:
         self._ids = itertools.count(1)
         self._opening = threading.Lock()
         self._is_closed = False
-        self._loop = Loop(
+        self._loop = IoThread(
             endpoint,
             hello=hello,
             curve=curve,
@@ -146,7 +146,7 @@ class Wire:
 
 def wire_to(
     settings: ClientSettings, *, name: str, waits_for_server: bool, silence_s: float
-) -> Wire:
+) -> Connection:
     """Return the way to the server that the settings name; nothing is sent yet.
 
     Raises:
@@ -159,7 +159,7 @@ def wire_to(
         keys = CurveClientKeys.load(
             Path(settings.curve_secret_file), server=Path(settings.curve_server_key_file)
         )
-    return Wire(
+    return Connection(
         settings.endpoint,
         hello=Hello(name, __version__, host_id()),
         curve=keys,

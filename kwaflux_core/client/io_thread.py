@@ -30,7 +30,7 @@ from kwaflux_core.transport.zeromq import (
     connect_dealer,
 )
 
-__all__ = ["Loop"]
+__all__ = ["IoThread"]
 
 _LOG = logging.getLogger("kwaflux.client")
 
@@ -42,8 +42,8 @@ _START_HINT = "start it: kwaflux start"
 _Command: TypeAlias = "Callable[[], None]"
 
 
-class Loop:
-    """Run the client's socket; the arguments are those of ``Wire``.
+class IoThread:
+    """Run the client's socket; the arguments are those of ``Connection``.
 
     Thread: ``post``, ``session`` and ``has_ended`` from any; all else is the loop's own, to be
     posted as a command.

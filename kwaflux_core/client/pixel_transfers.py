@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
     Plane: TypeAlias = npt.NDArray[np.float32]
 
-__all__ = ["ColorPlanes", "ExrFreight", "Freight", "InlineFreight", "Plate", "ShmFreight"]
+__all__ = [
+    "ColorPlanes",
+    "ExrTransfer",
+    "InlineTransfer",
+    "PixelTransfer",
+    "Plate",
+    "SharedMemoryTransfer",
+]
 
 _NAMES = ("R", "G", "B", "A")
 _FLOAT_BYTES = 4
@@ -106,15 +113,15 @@ class ColorPlanes:
     planes: tuple[Plane, Plane, Plane]
 
 
-class Freight(Protocol):
+class PixelTransfer(Protocol):
     """Pixels on their way: loaded for one request, unloaded from its answer."""
 
     sources: tuple[Source, ...]
     target: Target
     parts: tuple[WirePart, ...]
 
-    def unload(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
-        """Return the color that an answer names; the freight is then at its end.
+    def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
+        """Return the color that an answer names; the transfer is then at its end.
 
         Raises:
             ProtocolError: The answer names pixels that are not where they should be.
@@ -126,7 +133,7 @@ class Freight(Protocol):
         ...
 
 
-class ShmFreight:
+class SharedMemoryTransfer:
     """Pixels in slabs of the session's rings."""
 
     parts: tuple[WirePart, ...] = ()
@@ -155,7 +162,7 @@ class ShmFreight:
             self._result.ring.name, self._result.offset_bytes, self._result.length_bytes
         )
 
-    def unload(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
+    def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
         """Return views of the slab that the answer names; it is freed with the last of them."""
         try:
             slab, described = self._answered(pixels)
@@ -183,7 +190,7 @@ class ShmFreight:
         raise ProtocolError(f"the result lies in {pixels.ring!r}, where none was reserved for it")
 
 
-class InlineFreight:
+class InlineTransfer:
     """Pixels as raw parts of the messages, for a server that shares no memory with us.
 
     The planes are copied into one part, which libzmq sends from where it lies; the caller may
@@ -209,7 +216,7 @@ class InlineFreight:
         _check_message(sum(plate.length_bytes for plate in plates), message_bytes)
         self.parts = tuple(_stacked(plate) for plate in plates)
 
-    def unload(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
+    def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
         """Return views of the part that the answer names."""
         return _from_part(pixels, parts)
 
@@ -217,7 +224,7 @@ class InlineFreight:
         """Do nothing: nothing is reserved."""
 
 
-class ExrFreight:
+class ExrTransfer:
     """Pixels as the bytes of compressed EXR files, for a slow network."""
 
     def __init__(self, plates: Sequence[Plate], *, message_bytes: int, is_whole: bool) -> None:
@@ -243,7 +250,7 @@ class ExrFreight:
         )
         _check_message(sum(len(part) for part in self.parts), message_bytes)
 
-    def unload(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
+    def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
         """Return the color of the file, or of the raw planes, that the answer names."""
         if not isinstance(pixels, ExrPixels):
             return _from_part(pixels, parts)

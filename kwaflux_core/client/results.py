@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kwaflux_core.client.pixel_transfers import ColorPlanes, Plane
     from kwaflux_core.images.image import Image, Layer
 
-__all__ = ["FileResult", "RenderResult", "file_result", "put_back"]
+__all__ = ["FileResult", "RenderResult", "file_result", "merge_color"]
 
 _PREFIX = "kwaflux/"
 
@@ -72,7 +72,7 @@ def _scale(asked: Box, got: Box) -> int:
     return scale
 
 
-def put_back(
+def merge_color(
     plate: Image,
     layer: Layer,
     color: ColorPlanes,

@@ -139,7 +139,7 @@ class RunningServer:
     def ring_files(self) -> list[Path]:
         """Return the rings of all its sessions."""
         with self.client(name="rings") as client:
-            ring_dir = client._calls.session(client._calls.patience(30)).welcome.ring_dir
+            ring_dir = client._requester.session(client._requester.deadline(30)).welcome.ring_dir
         return [path for path in Path(ring_dir).iterdir() if not path.name.startswith(".")]
 
     def is_well(self) -> bool:
