@@ -27,14 +27,16 @@ from kwaflux_core.tiling import mirrored_indices
 
 __all__ = ["READ_RADIUS_PX", "is_filtered", "lanczos_upscale", "scaled_image"]
 
+LANCZOS_LOBES = 3
+"""Pixels that an enlargement reads on each side of the nearest pixel."""
 READ_RADIUS_PX = 4
 """How far a result reads around its pixel of the source: three lobes, and a neighbor of a NaN."""
 
-_LOBES = 3
+_LOBES = LANCZOS_LOBES
 _TAPS = 2 * _LOBES + 1
 _STRIP_ROWS = 32
 """Rows computed at a time, so that what is between the two passes stays in the cache."""
-_LARGEST = 2.0**124
+LARGEST_FILTERED = 2.0**124
 """Beyond it an overshoot could leave float32; such values are held out as Inf is."""
 _LARGEST_HALF = 65504.0
 
@@ -156,7 +158,7 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     if scale == 1:
         return planes
     count, height, width = planes.shape
-    is_held = ~(np.abs(planes) <= _LARGEST)
+    is_held = ~(np.abs(planes) <= LARGEST_FILTERED)
     has_held = bool(is_held.any())
     source = _with_neighbors_for(planes, is_held) if has_held else planes
     result = np.empty((count, height * scale, width * scale), np.float32)
@@ -186,7 +188,7 @@ def _scaled_part(part: Part, given: Mapping[str, Channel], light: set[str], scal
 def _enlarge(plane: npt.NDArray[np.float32], target: npt.NDArray[np.float32], scale: int) -> None:
     """Fill ``target`` (H * scale, W * scale) from ``plane`` (H, W), strip by strip."""
     height, width = plane.shape
-    weights = _weights(scale)
+    weights = lanczos_weights(scale)
     columns = mirrored_indices(-_LOBES, width + _LOBES, width)
     for y0 in range(0, height, _STRIP_ROWS):
         y1 = min(y0 + _STRIP_ROWS, height)
@@ -220,7 +222,7 @@ def _weighted_sum(
 
 
 @functools.lru_cache(maxsize=8)
-def _weights(scale: int) -> tuple[tuple[np.float32, ...], ...]:
+def lanczos_weights(scale: int) -> tuple[tuple[np.float32, ...], ...]:
     """Return the seven weights of each phase, for the pixels 3 before to 3 behind.
 
     A straight line times the lobes' size is added that makes their sum 1 and their center 0.

@@ -20,6 +20,7 @@ from kwaflux_core.tiling import Tile, mirrored_indices, plan_tiles
 from kwaflux_models.rendering.device import Device, Precision, Upload
 from kwaflux_models.rendering.effect_api import Effect, Measured, TileInput
 from kwaflux_models.rendering.image_contract import Domain, Prepared
+from kwaflux_models.rendering.lanczos_tensor import lanczos_upscale_tensor
 from kwaflux_models.rendering.plate import Plate
 
 __all__ = [
@@ -257,13 +258,11 @@ class StepRenderer:
 
     def _enlarged(self, prepared: Prepared) -> Prepared:
         """Return the Lanczos enlargement that a residual of a scaling effect is added to."""
-        device = prepared.x.device
-        color = lanczos_upscale(prepared.x[0].cpu().numpy(), self._scale)
+        color = lanczos_upscale_tensor(prepared.x[0], self._scale)[None]
         alpha = prepared.alpha
         if alpha is not None:
-            grown = lanczos_upscale(alpha[0].cpu().numpy(), self._scale)
-            alpha = torch.from_numpy(grown)[None].to(device)
-        return self._domain.prepare(torch.from_numpy(color)[None].to(device), alpha)
+            alpha = lanczos_upscale_tensor(alpha[0], self._scale)[None]
+        return self._domain.prepare(color, alpha)
 
     def _begin(
         self, window: Box, untouched: list[Tile], allocate: Allocate

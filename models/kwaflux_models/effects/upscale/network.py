@@ -11,13 +11,12 @@ an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.effects.restorer_network import DEPTH, SkippingBody, conditioned
 from kwaflux_models.rendering import working_curves
+from kwaflux_models.rendering.lanczos_tensor import lanczos_upscale_tensor
 
 __all__ = ["SCALE", "UpscaleNetwork", "enlarged"]
 
@@ -63,7 +62,7 @@ def enlarged(picture: Tensor, *, scale: int = SCALE) -> Tensor:
         picture: (N, C, H, W), working curve ``extended_srgb``.
         scale: How many times.
     """
-    linear = working_curves.decode(picture.float(), "extended_srgb").cpu()
-    planes = lanczos_upscale(linear.flatten(0, 1).contiguous().numpy(), scale)
-    large = torch.from_numpy(planes).reshape(*picture.shape[:2], *planes.shape[1:])
-    return working_curves.encode(large, "extended_srgb").to(picture.device, picture.dtype)
+    linear = working_curves.decode(picture.float(), "extended_srgb")
+    planes = lanczos_upscale_tensor(linear.flatten(0, 1), scale)
+    large = planes.reshape(*picture.shape[:2], *planes.shape[1:])
+    return working_curves.encode(large, "extended_srgb").to(picture.dtype)
