@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from kwaflux_core.color.primaries import space_of_chromaticities
 from kwaflux_core.errors import ImageError, RequestError, SettingsError, UnknownColorspace
-from kwaflux_core.flows.suggestions import shortened
+from kwaflux_core.suggestions import shortened
 
 if TYPE_CHECKING:
     import numpy as np

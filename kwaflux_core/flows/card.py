@@ -26,7 +26,7 @@ from kwaflux_core.flows.card_parts import (
 )
 from kwaflux_core.flows.json_reader import JsonObject, Value, parse_json, plain_values
 from kwaflux_core.flows.param import NAME_PATTERN, Param, ParamType
-from kwaflux_core.flows.suggestions import suggestion
+from kwaflux_core.suggestions import suggestion
 
 __all__ = [
     "Card",

@@ -52,7 +52,7 @@ from kwaflux_core.flows.flow_parser import (
 from kwaflux_core.flows.json_reader import JsonObject, Value, parse_json
 from kwaflux_core.flows.lora_spec import LORA_PARAM, parse_loras
 from kwaflux_core.flows.param import NAME_PATTERN
-from kwaflux_core.flows.suggestions import nearest, shortened, suggestion
+from kwaflux_core.suggestions import nearest, shortened, suggestion
 
 if TYPE_CHECKING:
     from kwaflux_core.flows.preset import Preset

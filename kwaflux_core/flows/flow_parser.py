@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 from kwaflux_core.errors import Field, FlowError
 from kwaflux_core.flows.json_reader import Value
 from kwaflux_core.flows.param import NAME_PATTERN, is_text_safe
-from kwaflux_core.flows.suggestions import shortened
+from kwaflux_core.suggestions import shortened
 
 __all__ = [
     "STEPS_MAX",

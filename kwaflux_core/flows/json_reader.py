@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import NoReturn, TypeAlias
 
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.flows.suggestions import shortened, suggestion
+from kwaflux_core.suggestions import shortened, suggestion
 
 __all__ = ["JsonObject", "Value", "as_value", "parse_json", "plain_values"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import ParamError
 from kwaflux_core.flows.flow_parser import flow_error
-from kwaflux_core.flows.suggestions import shortened
+from kwaflux_core.suggestions import shortened
 
 __all__ = [
     "LORAS_MAX",

@@ -9,7 +9,7 @@ from typing import Literal, NoReturn, TypeAlias, cast, get_args
 
 from kwaflux_core.errors import Field, ModelError, ParamError
 from kwaflux_core.flows.json_reader import JsonObject, Value
-from kwaflux_core.flows.suggestions import shortened, suggestion
+from kwaflux_core.suggestions import shortened, suggestion
 
 __all__ = ["NAME_PATTERN", "Param", "ParamType", "is_text_safe"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kwaflux_core.errors import RequestError
-from kwaflux_core.flows.suggestions import shortened
+from kwaflux_core.suggestions import shortened
 
 __all__ = ["MAX_FRAMES", "FrameRange"]
 

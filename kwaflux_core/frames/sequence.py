@@ -22,8 +22,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from kwaflux_core.errors import FrameMissing, RequestError
-from kwaflux_core.flows.suggestions import shortened
 from kwaflux_core.frames.frame_range import MAX_FRAMES, FrameRange
+from kwaflux_core.suggestions import shortened
 
 __all__ = [
     "MAX_FRAMES",

@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.flows.suggestions import shortened, suggestion
+from kwaflux_core.suggestions import shortened, suggestion
 
 __all__ = ["Kind", "Rule", "Setting", "rule_of", "setting", "spelled"]
 

@@ -18,11 +18,11 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.flows.suggestions import shortened
 from kwaflux_core.settings.fields import Rule, rule_of, setting, spelled
 from kwaflux_core.settings.runtime_dir import default_endpoint, runtime_dir
 from kwaflux_core.settings.sources import OTHER_VARIABLES, PREFIX, gathered
 from kwaflux_core.settings.user_dirs import ModelsSettings, default_models_dir
+from kwaflux_core.suggestions import shortened
 from kwaflux_core.transport.endpoint import parse_endpoint
 
 __all__ = [

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.flows.suggestions import shortened, suggestion
 from kwaflux_core.settings.fields import Rule, Setting
+from kwaflux_core.suggestions import shortened, suggestion
 
 __all__ = ["OTHER_VARIABLES", "PREFIX", "gathered"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.flows.suggestions import shortened
 from kwaflux_core.settings.fields import Rule, setting
+from kwaflux_core.suggestions import shortened
 
 __all__ = ["ModelsSettings", "default_models_dir", "user_data_dir"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from kwaflux_core.errors import ModelError, WeightsInvalid
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.lora_spec import LORA_NAME, LORA_PARAM, LoraUse, lora_error
-from kwaflux_core.flows.suggestions import suggestion
 from kwaflux_core.settings.settings import load_models_dir, settings_file
+from kwaflux_core.suggestions import suggestion
 from kwaflux_models.catalog.safetensors_header import Header, parse_header, read_bytes
 
 __all__ = [

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from rich.table import Table
 
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid
-from kwaflux_core.flows.suggestions import suggestion
+from kwaflux_core.suggestions import suggestion
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.catalog.user_models import LoraFile, OwnModels, base_hash
 from kwaflux_models.effects.external.download import Pull, pull

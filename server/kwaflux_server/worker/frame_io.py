@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kwaflux_core.color.config import SRGB_ENCODED, ColorConfig
-from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import RequestError
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.images.color_conversion import recolored
 from kwaflux_core.images.exr.read import exr_to_bytes
 from kwaflux_core.images.image import Image, Layer
 from kwaflux_core.images.io import write_image

@@ -10,9 +10,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from kwaflux_core.color.config import ColorConfig
-from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import FrameTooLarge, ProtocolError, RequestError
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.color_conversion import recolored
 from kwaflux_core.images.exr.read import read_exr, read_exr_header
 from kwaflux_core.images.image import SCENE_LINEAR, Image
 from kwaflux_core.images.io import is_movie, picture_bytes, read_image

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from kwaflux_core.errors import ImageError, ModelError, WeightsInvalid
+from kwaflux_models.effects.ffdnet_weights import FFDNet, load_ffdnet, package_file
 from kwaflux_models.evaluation.peers import peers as peers_module
-from kwaflux_models.evaluation.peers.ffdnet import FFDNet, load_ffdnet, package_file
 from kwaflux_models.evaluation.peers.ncnn_model import NcnnNetwork, parse_layers
 from kwaflux_models.evaluation.peers.peers import PEERS, SUBSET, Peer, best_on_ladder, measure_peer
 from kwaflux_models.evaluation.peers.peerscores import PEER_FILE, PeerScores, run_peers

@@ -10,7 +10,7 @@ from typing import cast
 from kwaflux_core.errors import HostError, KwafluxError, ParamError
 from kwaflux_core.flows.json_reader import JsonObject, Value
 from kwaflux_core.flows.param import Param, ParamType
-from kwaflux_core.flows.suggestions import suggestion
+from kwaflux_core.suggestions import suggestion
 
 __all__ = ["Control", "EffectEntry", "decode_entry", "encode_entry", "lenient"]
 

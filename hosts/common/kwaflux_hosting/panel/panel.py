@@ -15,7 +15,7 @@ from kwaflux_core.errors import FlowError, HostError
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.flows.json_reader import parse_json
 from kwaflux_core.flows.param import Param
-from kwaflux_core.flows.suggestions import suggestion
+from kwaflux_core.suggestions import suggestion
 from kwaflux_hosting.panel.controls import Control, EffectEntry, decode_entry, encode_entry, lenient
 
 if TYPE_CHECKING:

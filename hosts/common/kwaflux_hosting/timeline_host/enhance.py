@@ -19,12 +19,12 @@ from kwaflux_hosting.batch.range_render import RangeRender
 from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
 from kwaflux_hosting.panel.panel import EffectEntry, Panel
-from kwaflux_hosting.roundtrip_check.timeline import check_round_trip
 from kwaflux_hosting.server_link import local_server
 from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.media import FrameSpan, MediaInfo
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker, new_job
+from kwaflux_hosting.timeline_host.roundtrip_check import check_round_trip
 from kwaflux_hosting.timeline_host.step_generators import followed, one_by_one, told
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from scipy.signal import fftconvolve
 
 from kwaflux_core.errors import ModelError
 from kwaflux_core.images.lanczos import lanczos_upscale
+from kwaflux_models.effects.ffdnet_weights import load_ffdnet, package_file
 from kwaflux_models.evaluation.metrics.metrics import Scores, psnr_db, score, shown
-from kwaflux_models.evaluation.peers.ffdnet import load_ffdnet, package_file
 from kwaflux_models.evaluation.peers.ncnn_model import NcnnNetwork
 from kwaflux_models.evaluation.run.cases import Case, Group
 from kwaflux_models.evaluation.run.testset import Item, defocus

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kwaflux_core.errors import ModelError
-from kwaflux_models.evaluation.peers.ffdnet import load_ffdnet
+from kwaflux_models.effects.ffdnet_weights import load_ffdnet
 from kwaflux_models.training.loop.task import Network
 
 __all__ = ["fitted_state", "shipped_weights", "start_tensors"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kwaflux_core.color.config import SRGB_ENCODED, ColorConfig
-from kwaflux_core.color.convert import recolored
 from kwaflux_core.errors import UnknownColorspace
+from kwaflux_core.images.color_conversion import recolored
 from kwaflux_core.images.image import SCENE_LINEAR, Image
 
 CONFIG = ColorConfig.default()
