@@ -24,7 +24,7 @@ _FLOW = "denoise"
 def bench(
     *,
     only: Annotated[
-        str, typer.Option(help="road, exact, share, sequence, memory or precision; none: all.")
+        str, typer.Option(help="transport, exact, share, sequence, memory or precision; none: all.")
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer frames and rounds.")] = False,
     as_json: AsJson = False,
@@ -42,7 +42,7 @@ def bench(
     local = LocalRenderer.on_cpu()
     with private_server(os.environ) as client:
         parts: dict[str, Callable[[], list[Row]]] = {
-            "road": lambda: [four_k_by_shm(client), small_round_trip(client)],
+            "transport": lambda: [four_k_by_shm(client), small_round_trip(client)],
             "exact": lambda: exactness(local, flow=_FLOW),
             "share": lambda: server_share(client, local, flow=_FLOW, rounds=3 if quick else 7),
             "sequence": lambda: [
