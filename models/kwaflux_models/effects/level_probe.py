@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kwaflux_core.color.luma import REC709_LUMA
+
 __all__ = ["Judged", "LevelProbe", "statistics"]
 
 _SIDE = 8
@@ -30,7 +32,6 @@ _FLOOR = (0.05 / 255.0) ** 2
 _COUNT = 3 * _BANDS * (len(_QUANTILES) + len(_NOTHING)) + 2
 _HIDDEN = (64, 32)
 _LEAST_DOUBT = 0.01
-_LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def statistics(samples: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def statistics(samples: Tensor) -> Tensor:
 
 def _planes(samples: Tensor) -> Tensor:
     """Return luma, red and blue difference of display-encoded samples, (N, 3, H, W)."""
-    luma = torch.einsum("nchw,c->nhw", samples, samples.new_tensor(_LUMA))
+    luma = torch.einsum("nchw,c->nhw", samples, samples.new_tensor(REC709_LUMA))
     return torch.stack([luma, samples[:, 0] - luma, samples[:, 2] - luma], dim=1)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from skimage.data import stereo_motorcycle
 
+from kwaflux_core.color.display_curves import display_decode
 from kwaflux_core.errors import RequestError
 from kwaflux_core.geometry import Box
-from kwaflux_models.training.degradations.sensor_noise import display_decode
 
 __all__ = ["DATA_WINDOW", "DISPLAY_WINDOW", "Framing", "Photograph", "Shot", "camera_path", "film"]
 

@@ -17,15 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import OpenEXR
 
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import write_exr
 from kwaflux_core.images.image import Image, Part
-from kwaflux_models.training.degradations.sensor_noise import (
-    Sensor,
-    add_sensor_noise,
-    display_decode,
-    display_encode,
-)
+from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
 from kwaflux_server.demo.camera_shot import DATA_WINDOW, DISPLAY_WINDOW, Shot
 from kwaflux_server.demo.folders import FIRST_FRAME, Sequence
 from kwaflux_server.demo.h264_roundtrip import record

@@ -6,7 +6,6 @@ whole data window, and are means over frames.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,7 +17,7 @@ from skimage.metrics import structural_similarity
 from kwaflux_core.errors import ImageError
 from kwaflux_core.images.image import Channel, Image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.training.degradations.sensor_noise import display_encode
+from kwaflux_models.evaluation.metrics.metrics import psnr_db, shown
 
 __all__ = [
     "COLOR",
@@ -28,13 +27,12 @@ __all__ = [
     "differing_channels",
     "merged_receipt",
     "quality",
-    "shown",
 ]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 
 COLOR = ("R", "G", "B")
-_LEAST_ERROR = 1e-12
+_PSNR_CAP_DB = 120.0
 _OURS = "kwaflux/"
 
 
@@ -51,11 +49,6 @@ class Quality:
     ssim: float
 
 
-def shown(linear: Picture) -> Picture:
-    """Return (H, W, 3) scene-linear Rec.709 as a viewer shows it: sRGB-encoded, 0..1."""
-    return np.clip(display_encode(linear, "srgb"), 0.0, 1.0)
-
-
 def quality(frames: Sequence[Picture], clean: Sequence[Picture]) -> Quality:
     """Return the quality of a clip.
 
@@ -70,8 +63,7 @@ def quality(frames: Sequence[Picture], clean: Sequence[Picture]) -> Quality:
     decibels, similarities = [], []
     for frame, wanted in zip(frames, clean, strict=True):
         ours, theirs = shown(frame), shown(wanted)
-        error = float(np.mean(np.square(ours - theirs, dtype=np.float64)))
-        decibels.append(-10.0 * math.log10(max(error, _LEAST_ERROR)))
+        decibels.append(psnr_db(ours, theirs, cap_db=_PSNR_CAP_DB))
         similarity = structural_similarity(  # type: ignore[no-untyped-call]
             ours,
             theirs,

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwaflux_core.color.config import ColorConfig
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.effects.deband.coding import CODES, Coding
 from kwaflux_models.effects.deband.effect import EFFECT
@@ -23,7 +24,6 @@ from kwaflux_models.evaluation.metrics.contours import (
 )
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import TileInput, no_network
-from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 
 CARD = Registry.discover().cards["deband"]

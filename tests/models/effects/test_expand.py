@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.effects.expand.curve import expanded
@@ -21,7 +22,6 @@ from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import TileInput, no_network
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.plate import Plate
-from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
 from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["expand"]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.effects.regrain.effect import EFFECT
-from kwaflux_models.effects.regrain.strength import LUMA
 from kwaflux_models.effects.regrain.synthesize import Grain, Place, white_noise
 from kwaflux_models.evaluation.metrics.grain import (
     correlation,
@@ -110,7 +110,7 @@ def added(
 
 
 def luma(picture: Array) -> Array:
-    return np.asarray(picture @ np.array(LUMA, np.float32))
+    return np.asarray(picture @ np.array(REC709_LUMA, np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 import OpenEXR
 import pytest
 
+from kwaflux_core.color.display_curves import display_encode
 from kwaflux_core.errors import ImageWriteFailed, RequestError, WorkerError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import read_exr
 from kwaflux_core.images.io import read_image
-from kwaflux_models.training.degradations.sensor_noise import display_encode
 from kwaflux_server.demo import h264_roundtrip
 from kwaflux_server.demo.camera_shot import (
     DATA_WINDOW,

@@ -9,12 +9,13 @@ import OpenEXR
 import PIL.Image
 import pytest
 
+from kwaflux_core.color.display_curves import display_decode
 from kwaflux_core.errors import FrameMissing, ImageError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.io import write_image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.training.degradations.sensor_noise import display_decode
+from kwaflux_models.evaluation.metrics.metrics import shown
 from kwaflux_server.demo.before_after import Panel, draw_before_after
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
 from kwaflux_server.demo.score import (
@@ -23,7 +24,6 @@ from kwaflux_server.demo.score import (
     differing_channels,
     merged_receipt,
     quality,
-    shown,
 )
 from kwaflux_server.demo.verify_outputs import read_back
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.effects.degradation_level import judged, judgment_of, levels
 from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, align
 from kwaflux_models.effects.denoise.network import ABSENT, DenoiseNetwork
@@ -22,7 +23,6 @@ _NOTHING, _PLENTY = 0.002, 0.010
 """Standard deviations of the noise, working curve, that are beyond doubt. Of most clean and lightly
 compressed pictures nothing is; of those with a sensor's noise under a codec mostly 0.008 and more.
 Gravel, lawn and the like are taken for noise all the same."""
-_LUMA = (0.2126, 0.7152, 0.0722)
 _NETWORK_HALO_PX = -(-DenoiseNetwork.RADIUS_PX // ALIGN_PX) * ALIGN_PX
 _MOTION_HALO_PX = -(-RADIUS_PX // ALIGN_PX) * ALIGN_PX
 
@@ -103,7 +103,7 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
     """Scale the part of a correction that changes luma, and the rest, each by its own factor."""
     if luma == chroma:
         return change * luma
-    weights = change.new_tensor(_LUMA).reshape(1, 3, 1, 1)
+    weights = change.new_tensor(REC709_LUMA).reshape(1, 3, 1, 1)
     gray = (change * weights).sum(dim=1, keepdim=True)
     return chroma * change + (luma - chroma) * gray
 

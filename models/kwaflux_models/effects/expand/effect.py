@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.effects.expand.curve import expanded
 from kwaflux_models.effects.expand.highlights import share_of_peak
 from kwaflux_models.rendering import working_curves
@@ -15,7 +16,6 @@ from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
 
 __all__ = ["EFFECT", "Expand"]
 
-_LUMA = (0.2126, 0.7152, 0.0722)
 """Luminance of scene-linear Rec.709. Source: ITU-R BT.709-6 section 3.2."""
 _TINY = 1e-6
 
@@ -58,7 +58,7 @@ def _light(linear: Tensor, values: Mapping[str, Value]) -> Tensor:
     gain = raised(brightest, stops.amax(dim=1, keepdim=True)) / brightest.clamp(min=_TINY)
     gain = gain.where(brightest > knee * clip, 1.0)
     light = light + float(values["hue"]) * (linear * gain - light)
-    luminance = (light * light.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    luminance = (light * light.new_tensor(REC709_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     more = (float(values["saturation"]) - 1.0) * (1.0 - 1.0 / gain.clamp(min=1.0))
     return light + more * (light - luminance)
 

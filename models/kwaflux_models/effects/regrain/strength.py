@@ -19,14 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.rendering import working_curves
 
-__all__ = ["LUMA", "Strength", "fit_strength", "luma_of", "mean_by_level"]
+__all__ = ["Strength", "fit_strength", "luma_of", "mean_by_level"]
 
 Array = npt.NDArray[np.float64]
-
-LUMA = (0.2126, 0.7152, 0.0722)
-"""Weights of the channels in luma; of working-curve values. Source: ITU-R BT.709-6, 3.2."""
 
 _STEP = 1.0 / 16.0
 _KNOTS = 41
@@ -78,9 +76,9 @@ class Strength:
 
 def luma_of(picture: Tensor) -> Tensor:
     """Return the luma (N, 1, H, W) of a (N, 3, H, W) picture."""
-    luma = picture[:, :1] * LUMA[0]
+    luma = picture[:, :1] * REC709_LUMA[0]
     for channel in (1, 2):
-        luma = luma.add_(picture[:, channel : channel + 1], alpha=LUMA[channel])
+        luma = luma.add_(picture[:, channel : channel + 1], alpha=REC709_LUMA[channel])
     return luma
 
 

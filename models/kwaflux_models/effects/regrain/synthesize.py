@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kwaflux_models.effects.regrain.strength import LUMA, Strength, luma_of
+from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_models.effects.regrain.strength import Strength, luma_of
 from kwaflux_models.rendering import working_curves
 
 __all__ = ["Grain", "Place", "grain_of", "white_noise"]
@@ -142,7 +143,7 @@ def _fast_length(length: int) -> int:
 
 def _mixed_variance(deviation: Tensor, correlation: Tensor, color: float) -> Tensor:
     """Return the variance (1, 3, H, W) of grain whose channels are drawn together."""
-    weights = torch.tensor(LUMA, device=deviation.device)
+    weights = torch.tensor(REC709_LUMA, device=deviation.device)
     mix = color * torch.eye(3, device=deviation.device) + (1.0 - color) * weights
     pairs = torch.einsum("ci,cj,ij->cij", mix, mix, correlation.to(deviation.device))
     planes = deviation[0].reshape(3, -1)

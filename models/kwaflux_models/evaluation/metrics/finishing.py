@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.flows.flow import Flow
 from kwaflux_models.evaluation.metrics.contours import contour_reduction, smooth_areas
 from kwaflux_models.evaluation.metrics.grain import spectrum_distance, variance_error_percent
@@ -23,7 +24,6 @@ from kwaflux_models.evaluation.run.run_effects import EffectRunner
 from kwaflux_models.evaluation.run.testset import TestSet, clean_clip, damage
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import TileInput, Value, no_network
-from kwaflux_models.training.degradations.sensor_noise import display_decode, display_encode
 
 __all__ = ["FINISHING", "measure_deband", "measure_expand", "measure_regrain"]
 

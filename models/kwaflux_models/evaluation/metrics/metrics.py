@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, correlate1d
 from skimage.metrics import structural_similarity
 
+from kwaflux_core.color.display_curves import display_encode
+
 __all__ = [
     "PSNR_CAP_DB",
     "Scores",
@@ -63,12 +65,8 @@ class Scores:
 
 
 def shown(linear: Array) -> Array:
-    """Return scene-linear Rec.709 values as an sRGB display shows them, 0..1.
-
-    Source: IEC 61966-2-1.
-    """
-    size = np.clip(linear, 0.0, 1.0).astype(np.float32)
-    code = np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055)
+    """Return scene-linear Rec.709 values as an sRGB display shows them, 0..1."""
+    code = display_encode(np.clip(linear, 0.0, 1.0), "srgb")
     return np.asarray(np.clip(code, 0.0, 1.0), dtype=np.float32)
 
 
@@ -77,10 +75,10 @@ def luma(picture: Array) -> Array:
     return np.asarray(picture @ _LUMA, dtype=np.float32)
 
 
-def psnr_db(picture: Array, clean: Array) -> float:
-    """Return the peak signal-to-noise ratio in dB, capped at `PSNR_CAP_DB`."""
+def psnr_db(picture: Array, clean: Array, *, cap_db: float = PSNR_CAP_DB) -> float:
+    """Return the peak signal-to-noise ratio in dB, at most ``cap_db``."""
     error = float(np.mean(np.square(picture.astype(np.float64) - clean)))
-    return PSNR_CAP_DB if error <= 0.0 else min(PSNR_CAP_DB, -10.0 * math.log10(error))
+    return cap_db if error <= 0.0 else min(cap_db, -10.0 * math.log10(error))
 
 
 def ssim(picture: Array, clean: Array) -> float:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
+from kwaflux_core.color.display_curves import display_decode
 from kwaflux_core.errors import ModelError
 from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.effects.ffdnet_weights import load_ffdnet, package_file
@@ -192,7 +193,7 @@ def _open_richardson_lucy(case: Case) -> Restore:
     border = side
 
     def restore(picture: Array, iterations: float) -> Array:
-        blurred = np.maximum(_decoded(picture), 1e-4)
+        blurred = np.maximum(display_decode(picture, "srgb"), 1e-4)
         wide = np.pad(blurred, ((border, border), (border, border), (0, 0)), mode="symmetric")
         planes = [_deconvolved(wide[..., c], kernel, int(iterations)) for c in range(3)]
         return shown(np.stack(planes, axis=-1)[border:-border, border:-border])
@@ -206,12 +207,6 @@ def _deconvolved(blurred: Array, kernel: Array, iterations: int) -> Array:
         ratio = blurred / np.maximum(fftconvolve(found, kernel, mode="same"), 1e-4)
         found = np.maximum(found * fftconvolve(ratio, kernel[::-1, ::-1], mode="same"), 1e-4)
     return np.asarray(found, dtype=np.float32)
-
-
-def _decoded(code: Array) -> Array:
-    """Return the linear values that a display shows so."""
-    linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
-    return np.asarray(linear, dtype=np.float32)
 
 
 def _imported(package: str) -> ModuleType:

@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, gaussian_filter
 
+from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_core.errors import ImageError
 from kwaflux_models.evaluation.run.cases import Case
 from kwaflux_models.training.degradations.analog_video import NTSC, Composite
-from kwaflux_models.training.degradations.sensor_noise import (
-    Curve,
-    Sensor,
-    add_sensor_noise,
-    display_decode,
-    display_encode,
-)
+from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 from kwaflux_models.training.pictures.sources import Picture
 

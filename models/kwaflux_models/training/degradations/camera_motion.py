@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kwaflux_core.color.display_curves import LOG_PEAK, display_decode
 from kwaflux_core.errors import ImageError
-from kwaflux_models.training.degradations.sensor_noise import LOG_PEAK, Array, display_decode
+from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.pictures.crops import expose, place_window
 from kwaflux_models.training.pictures.sources import Picture
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
 from kwaflux_models.training.degradations.analog_video import Composite, Fields
 from kwaflux_models.training.degradations.chain_sampling import (
     Mix,
@@ -25,14 +26,7 @@ from kwaflux_models.training.degradations.chain_sampling import (
     draw_optics,
 )
 from kwaflux_models.training.degradations.resample import Shrink
-from kwaflux_models.training.degradations.sensor_noise import (
-    LOG_PEAK,
-    Curve,
-    Sensor,
-    display_decode,
-    display_encode,
-    draw_sensor,
-)
+from kwaflux_models.training.degradations.sensor_noise import Sensor, draw_sensor
 from kwaflux_models.training.degradations.steps import (
     CodedStep,
     Grain,

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.errors import ImageError, ImageWriteFailed, KwafluxError
 from kwaflux_models.training.commands import end_of, say_line
 from kwaflux_models.training.degradations.camera_motion import Path as Motion
 from kwaflux_models.training.degradations.camera_motion import film
-from kwaflux_models.training.degradations.sensor_noise import Array, display_decode, display_encode
+from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.degradations.sheet_rows import rows
 from kwaflux_models.training.pictures.read_movie import read_clip
 from kwaflux_models.training.pictures.sources import (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.training.degradations.analog_video import Composite, Dropout, Fields, TimeBase
 from kwaflux_models.training.degradations.lens_blur import Aberration, Defocus, Lens, Streak
 from kwaflux_models.training.degradations.resample import Enlarge, Shrink
@@ -44,7 +45,7 @@ class Develop:
 
     def apply(self, clip: Array) -> Array:
         """Develop a clip, (T, H, W, 3), display-encoded; the mean of a flat patch stays."""
-        luma = clip @ np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+        luma = clip @ np.array(REC709_LUMA, dtype=np.float32)
         color = clip - luma[..., None]
         if self.chroma_px > 0.0:
             color = gaussian_filter(color, (0.0, self.chroma_px, self.chroma_px, 0.0))

@@ -1,39 +1,25 @@
-"""Draw clips from clean pictures and make pairs of patches from them."""
+"""Draw clips from clean pictures: crops, exposure, motion."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from kwaflux_core.color.display_curves import LOG_PEAK, display_decode
+from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_core.errors import ImageError
-from kwaflux_models.training.degradations.sensor_noise import (
-    LOG_PEAK,
-    Array,
-    Case,
-    Pair,
-    degrade_clip,
-    display_decode,
-    draw_case,
-)
+from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = [
-    "CLIP_PX",
-    "FRAMES",
-    "PATCH_PX",
     "draw_clip",
     "expose",
-    "make_pairs",
     "place_window",
     "saturate",
 ]
 
-FRAMES = 5
-CLIP_PX = 160
-PATCH_PX = 128
-
 _RECOLORED = 0.3
 _SATURATIONS = (0.4, 2.2)
-_LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+_LUMA = np.array(REC709_LUMA, dtype=np.float32)
 _SRGB = display_decode((np.arange(256) / 255.0).astype(np.float32), "srgb")
 
 
@@ -173,17 +159,3 @@ def draw_clip(
         if rng.random() < 0.5:
             clip = np.flip(clip, axis=axis)
     return np.ascontiguousarray(np.swapaxes(clip, 1, 2) if rng.random() < 0.5 else clip)
-
-
-def make_pairs(pictures: list[Picture], rng: np.random.Generator, count: int) -> list[Pair]:
-    """Make pairs of (`PATCH_PX`, `PATCH_PX`, 3), cut off the codec's block grid at random."""
-    pairs: list[Pair] = []
-    while len(pairs) < count:
-        case: Case = draw_case(rng)
-        needs_clip = case in ("sensor_codec", "gauss_codec", "codec", "light")
-        clip = draw_clip(pictures, rng, frames=FRAMES if needs_clip else 1, side=CLIP_PX)
-        for pair in degrade_clip(clip, case, rng):
-            top, left = (int(v) for v in rng.integers(0, CLIP_PX - PATCH_PX + 1, size=2))
-            cut = np.s_[top : top + PATCH_PX, left : left + PATCH_PX]
-            pairs.append(Pair(pair.degraded[cut], pair.clean[cut], case))
-    return pairs[:count]

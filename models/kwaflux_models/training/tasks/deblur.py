@@ -10,15 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
 from kwaflux_models.training.degradations.lens_blur import Defocus, Lens, Streak
-from kwaflux_models.training.degradations.sensor_noise import (
-    Array,
-    add_sensor_noise,
-    display_decode,
-    display_encode,
-    draw_sensor,
-)
+from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip

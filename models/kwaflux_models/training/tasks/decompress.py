@@ -12,15 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
 from kwaflux_models.effects.decompress.network import DecompressNetwork
 from kwaflux_models.training.degradations.sensor_noise import (
-    LOG_PEAK,
     Array,
-    Curve,
     Sensor,
     add_sensor_noise,
-    display_decode,
-    display_encode,
     draw_sensor,
 )
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip

@@ -13,21 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
 from kwaflux_models.effects.denoise.motion import align
 from kwaflux_models.effects.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
-from kwaflux_models.training.degradations.sensor_noise import (
-    LOG_PEAK,
-    Array,
-    Curve,
-    add_sensor_noise,
-    display_decode,
-    display_encode,
-    draw_encode,
-    draw_sensor,
-)
+from kwaflux_models.training.degradations.codec_draws import draw_encode
+from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
 from kwaflux_models.training.degradations.video_codecs import round_trip
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.sources import Picture

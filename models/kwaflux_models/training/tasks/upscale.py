@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_models.effects.upscale.network import SCALE, UpscaleNetwork, enlarged
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.resample import KERNELS, resize_clip
-from kwaflux_models.training.degradations.sensor_noise import (
-    Array,
-    Curve,
-    add_sensor_noise,
-    display_decode,
-    display_encode,
-    draw_sensor,
-)
+from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
 from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_core.errors import RequestError
 from kwaflux_models.training.degradations import sensor_noise
-from kwaflux_models.training.degradations.sensor_noise import CASES, Case, Sensor
+from kwaflux_models.training.degradations.demosaic import bayer_mask, demosaic
+from kwaflux_models.training.degradations.sensor_noise import Sensor
 from kwaflux_models.training.pictures.sources import pictures
 
 av = pytest.importorskip("av")
@@ -27,22 +29,9 @@ def moving_clip(frames: int = 5, side: int = 96) -> NDArray[np.float32]:
     return np.stack(made).astype(np.float32)
 
 
-@pytest.mark.parametrize("case", sorted(CASES))
-def test_the_same_seed_gives_the_same_pairs(case: Case) -> None:
-    first, second = (
-        sensor_noise.degrade_clip(moving_clip(), case, np.random.default_rng(5)) for _ in range(2)
-    )
-    assert len(first) == len(second) > 0
-    for one, other in zip(first, second, strict=True):
-        assert np.array_equal(one.degraded, other.degraded)
-        assert np.array_equal(one.clean, other.clean)
-        assert one.degraded.dtype == np.float32
-        assert bool(np.isfinite(one.degraded).all())
-
-
 @pytest.mark.parametrize("name", sorted(CODECS))
 def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
-    clip = sensor_noise.display_encode(moving_clip(), "bt709")
+    clip = display_encode(moving_clip(), "bt709")
     best = {"prores": 3, "h264": 12, "h265": 12, "jpeg": 90}.get(name, 2)
     back = video_codecs.round_trip(clip, Encode(name, best, preset="veryfast"))
     assert back.shape == clip.shape
@@ -52,7 +41,7 @@ def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
 
 
 def test_a_worse_quality_is_worse() -> None:
-    clip = sensor_noise.display_encode(moving_clip(), "bt709")
+    clip = display_encode(moving_clip(), "bt709")
     good, bad = (
         float(np.abs(video_codecs.round_trip(clip, Encode("h264", crf)) - clip).mean())
         for crf in (16, 36)
@@ -83,11 +72,11 @@ def test_planes_keep_gray_neutral_and_color_close(is_bt601: bool) -> None:
 
 
 @pytest.mark.parametrize("curve", ["srgb", "bt709", "gamma24", "log"])
-def test_display_curves_come_back_and_are_odd(curve: sensor_noise.Curve) -> None:
+def test_display_curves_come_back_and_are_odd(curve: Curve) -> None:
     linear = np.linspace(-2.0, 8.0, 500).astype(np.float32)
-    code = sensor_noise.display_encode(linear, curve)
-    assert np.allclose(sensor_noise.display_decode(code, curve), linear, atol=1e-3, rtol=1e-3)
-    assert np.allclose(sensor_noise.display_encode(-linear, curve), -code)
+    code = display_encode(linear, curve)
+    assert np.allclose(display_decode(code, curve), linear, atol=1e-3, rtol=1e-3)
+    assert np.allclose(display_encode(-linear, curve), -code)
 
 
 def test_three_sensors_without_a_mosaic_have_the_noise_that_is_asked_for() -> None:
@@ -116,9 +105,9 @@ def test_shot_noise_grows_with_light() -> None:
 @pytest.mark.parametrize("is_linear", [False, True])
 def test_a_demosaic_keeps_a_flat_color(phase: int, is_linear: bool) -> None:
     color = np.array([0.7, 0.4, 0.2], dtype=np.float32)
-    mask = sensor_noise._bayer_mask(16, 16, phase)
+    mask = bayer_mask(16, 16, phase)
     raw = (mask * color).sum(axis=2)
-    found = sensor_noise.demosaic(raw, mask, is_linear=is_linear)
+    found = demosaic(raw, mask, is_linear=is_linear)
     assert np.allclose(found[4:-4, 4:-4], color, atol=1e-5)
 
 
@@ -127,16 +116,6 @@ def test_highlights_past_white_survive_a_sensor() -> None:
     sensor = Sensor(shot=1e-4, read=1e-3, gains=(2.0, 1.5), crosstalk=0.5)
     found = sensor_noise.add_sensor_noise(bright, sensor, np.random.default_rng(3))
     assert float(found.mean()) == pytest.approx(6.0, rel=0.01)
-
-
-def test_clean_is_clean() -> None:
-    clip = moving_clip() * 8.0
-    (pair,) = sensor_noise.degrade_clip(clip, "clean", np.random.default_rng(0))
-    assert np.array_equal(pair.degraded, pair.clean)
-
-
-def test_the_shares_of_the_mix_sum_to_one() -> None:
-    assert sum(CASES.values()) == pytest.approx(1.0)
 
 
 def test_no_picture_is_in_two_splits() -> None:
