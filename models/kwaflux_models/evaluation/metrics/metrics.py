@@ -66,8 +66,7 @@ class Scores:
 
 def shown(linear: Array) -> Array:
     """Return scene-linear Rec.709 values as an sRGB display shows them, 0..1."""
-    code = display_encode(np.clip(linear, 0.0, 1.0), "srgb")
-    return np.asarray(np.clip(code, 0.0, 1.0), dtype=np.float32)
+    return np.clip(display_encode(linear, "srgb"), 0.0, 1.0)
 
 
 def luma(picture: Array) -> Array:
