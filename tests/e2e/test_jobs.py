@@ -12,6 +12,7 @@ from kwaflux_core import read_image, write_image
 from kwaflux_core.errors import FrameMissing, ImageError, KwafluxError, RequestError, Unavailable
 from kwaflux_core.images.io import TEMPORARY_PREFIX
 from kwaflux_core.protocol.messages import JobEvent, Submit
+from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_server.worker.embedded import EmbeddedJob
 from kwaflux_server.worker.process import WorkerOptions
 from kwaflux_testing.pictures import plate, same_bits
@@ -47,7 +48,8 @@ def _run(
     server: RunningServer, source: str, target: str, *, flow: str = "soften", **how: str
 ) -> tuple[list[JobEvent], tuple[int, int, int, int]]:
     with server.client() as client:
-        job = client.submit(source, target, flow=flow, timeout_s=60, **how)  # type: ignore[arg-type]
+        options = RenderOptions(**how)  # type: ignore[arg-type]
+        job = client.submit(source, target, flow=flow, options=options, timeout_s=60)
         events = list(job.events(timeout_s=60))
         done = job.result(timeout_s=1)
     return events, (done.done, done.skipped, done.failed, done.cancelled)

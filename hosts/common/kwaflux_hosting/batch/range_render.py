@@ -1,9 +1,12 @@
-"""One enhancement of a frame range, followed from a thread of its own.
+"""Render a frame range through the server, in a thread of its own.
 
-work = Work(Order(flow="denoise"), source="hop/plate.%04d.exr", target="out/clean.%04d.exr",
-            frames=range(1001, 1051))
-work.start()
-while not work.snapshot().is_over: ...
+The transport is by path where server and host see the same disk, which is asked; else by bytes. A
+host polls ``snapshot`` from whatever thread draws its interface.
+
+    work = RangeRender(RenderRequest(flow="denoise"), source="exchange/plate.%04d.exr",
+                       target="out/clean.%04d.exr", frames=range(1001, 1051))
+    work.start()
+    while not work.snapshot().is_over: ...
 """
 
 from __future__ import annotations
