@@ -1,30 +1,32 @@
-"""The one tree of errors, on both ends of the wire.
+"""The tree of errors, the same on both ends of the wire.
 
-KwafluxError
-+-- ProtocolError            bytes that are no message, or a message out of place
-+-- RequestError             the request cannot be carried out as asked
-|   +-- FlowError            a flow that cannot be read; knows the column
-|   |   +-- UnknownEffect    no such effect
-|   |   +-- ParamError       no such param, or a value out of its range
-|   +-- UnknownColorspace    a name the OCIO config does not have
-|   +-- PathNotAllowed       a path outside the roots the server was given
-|   +-- FrameTooLarge        more pixels than the server accepts
-|   +-- SettingsError        a setting that is misspelt or out of range
-+-- ImageError               a file or picture that cannot be read or written as asked
-|   +-- FrameMissing         a frame of the range is not there
-|   +-- ImageUnreadable      truncated, damaged or not a picture
-|   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, interlaced)
-|   +-- ImageWriteFailed     the target cannot be written (disk full, no permission)
-+-- ModelError               weights or a network that cannot be used
-|   +-- WeightsInvalid       weights that are truncated, altered or of another network
-+-- ResourceError            not enough of something
-|   +-- OutOfMemory          memory; says how much was needed
-|   +-- TooManyRequests      a client's limit of work in flight
-+-- WorkerError              a worker died or broke while it held the request
-+-- Unavailable              no server there, or it went away
-+-- DeadlineExceeded         no answer in time
-+-- Cancelled                the caller cancelled it
-+-- HostError                Nuke or Resolve refused a call
+Each class has a stable code, and fields that cross the wire with it::
+
+    KwafluxError
+    +-- ProtocolError            bytes that are no message, or a message out of place
+    +-- RequestError             the request cannot be carried out as asked
+    |   +-- FlowError            a flow that cannot be read; knows the column
+    |   |   +-- UnknownEffect    no such effect
+    |   |   +-- ParamError       no such param, or a value out of its range
+    |   +-- UnknownColorspace    a name the OCIO config does not have
+    |   +-- PathNotAllowed       a path outside the roots the server was given
+    |   +-- FrameTooLarge        more pixels than the server accepts
+    |   +-- SettingsError        a setting that is misspelt or out of range
+    +-- ImageError               a file or picture that cannot be read or written as asked
+    |   +-- FrameMissing         a frame of the range is not there
+    |   +-- ImageUnreadable      truncated, damaged or not a picture
+    |   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, interlaced)
+    |   +-- ImageWriteFailed     the target cannot be written (disk full, no permission)
+    +-- ModelError               weights or a network that cannot be used
+    |   +-- WeightsInvalid       weights that are truncated, altered or of another network
+    +-- ResourceError            not enough of something
+    |   +-- OutOfMemory          memory; says how much was needed
+    |   +-- TooManyRequests      a client's limit of work in flight
+    +-- WorkerError              a worker died or broke while it held the request
+    +-- Unavailable              no server there, or it went away
+    +-- DeadlineExceeded         no answer in time
+    +-- Cancelled                the caller cancelled it
+    +-- HostError                Nuke or Resolve refused a call
 """
 
 from __future__ import annotations

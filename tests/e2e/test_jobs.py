@@ -45,11 +45,17 @@ def _names(folder: Path) -> set[str]:
 
 
 def _run(
-    server: RunningServer, source: str, target: str, *, flow: str = "soften", **how: str
+    server: RunningServer,
+    source: str,
+    target: str,
+    *,
+    flow: str = "soften",
+    frames: str = "",
+    **how: str,
 ) -> tuple[list[JobEvent], tuple[int, int, int, int]]:
     with server.client() as client:
         options = RenderOptions(**how)  # type: ignore[arg-type]
-        job = client.submit(source, target, flow=flow, options=options, timeout_s=60)
+        job = client.submit(source, target, flow=flow, frames=frames, options=options, timeout_s=60)
         events = list(job.events(timeout_s=60))
         done = job.result(timeout_s=1)
     return events, (done.done, done.skipped, done.failed, done.cancelled)
