@@ -1,6 +1,9 @@
 """Kwaflux for Python: read a plate, have it rendered by the server, write it.
 
-from kwaflux_core import Client, Flow, read_image, write_image
+Public names are imported when somebody asks for them (PEP 562): importing this package costs
+nothing, and a host's Python without numpy can use what needs none::
+
+    from kwaflux_core import Client, Flow, read_image, write_image
 """
 
 from __future__ import annotations

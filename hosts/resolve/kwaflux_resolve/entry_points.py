@@ -1,6 +1,8 @@
-"""What a person can have done in Resolve, and the ways to ask: the menu, its console, a shell.
+"""The entry points in Resolve: its menu, its console, and a shell.
 
-python -m kwaflux_resolve.entry_points --flow "denoise(strength=0.6)" --mode take
+From a shell::
+
+    python -m kwaflux_resolve.entry_points --flow "denoise(strength=0.6)" --mode take
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The user's own models folder: which effects and LoRAs lie in it, and how things get in and out.
+"""The user's own models: effects and LoRAs in the models folder, added and removed whole.
 
-<models_dir>/effects/<id>/       card.json, weights; run by kwaflux_models.effects.external
-<models_dir>/loras/<effect>/     <name>.safetensors
-<models_dir>/downloads/          what is being fetched
+The folder holds::
+
+    <models_dir>/effects/<id>/       card.json, weights; run by kwaflux_models.effects.external
+    <models_dir>/loras/<effect>/     <name>.safetensors
+    <models_dir>/downloads/          what is being fetched
 """
 
 from __future__ import annotations

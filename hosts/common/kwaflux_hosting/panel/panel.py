@@ -1,7 +1,9 @@
-"""What a person can set in a host, as data: effects, named flows, and their controls.
+"""A panel: an effect's or a preset's controls, made from cards, stored as JSON, read back as a flow.
 
-panel = Panel.from_server(client)
-text = panel.flow_text("denoise", {"strength": 0.6})     # denoise(strength=0.6, ...)
+A host makes knobs or widgets of each ``Control`` and hands their values to ``flow_text``::
+
+    panel = Panel.from_server(client)
+    text = panel.flow_text("denoise", {"strength": 0.6})     # denoise(strength=0.6, ...)
 """
 
 from __future__ import annotations
