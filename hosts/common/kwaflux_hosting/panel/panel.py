@@ -1,4 +1,4 @@
-"""A panel: an effect's or a preset's controls, made from cards, stored as JSON, read back as a flow.
+"""A panel: controls of an effect or preset, made from cards, stored as JSON, read back as a flow.
 
 A host makes knobs or widgets of each ``Control`` and hands their values to ``flow_text``::
 
