@@ -2,7 +2,7 @@
 
 Owns which task waits, which worker holds which task, and whose turn is next. Must not know
 sockets, pixels, threads or clocks: the gateway reports what happened and when, and carries out
-what comes back. The words are in ``vocabulary``, the rules in ``policy``.
+what comes back. The words are in ``events``, the rules in ``policy``.
 
 The life of a task::
 
