@@ -18,6 +18,7 @@ from kwaflux_core.frames.sequence import temporal_window
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering.effect_api import SAMPLE_PX
 from kwaflux_models.rendering.measure_samples import sample_places
+from kwaflux_models.rendering.motion_compensation import MARGIN_PX
 
 __all__ = ["FlowPlan", "MeasureTask", "PlateTask", "RenderTask", "Task"]
 
@@ -144,7 +145,13 @@ class _Builder:
         needed = _needed(region, card=bound.card, inside=whole)
         frames, center = self._temporal_window(bound.card, frame)
         inputs = tuple(
-            self.render(step - 1, neighbor, needed, is_sample=is_sample) for neighbor in frames
+            self.render(
+                step - 1,
+                neighbor,
+                needed if neighbor == frame else _reached(needed, bound.card, inside=whole),
+                is_sample=is_sample,
+            )
+            for neighbor in frames
         )
         measure = self._measure(step, frame, inputs[center]) if bound.card.measures else None
         readers = self._readers(step)
@@ -250,6 +257,13 @@ def _needed(region: Box, *, card: Card, inside: Box) -> Box:
     x1 = inside.x0 - (inside.x0 - grown.x1) // align * align
     y1 = inside.y0 - (inside.y0 - grown.y1) // align * align
     return Box(x0, y0, x1, y1).intersection(inside) or inside
+
+
+def _reached(needed: Box, card: Card, *, inside: Box) -> Box:
+    """Return what a step reads of a neighbor whose pixels may have moved."""
+    if not card.motion_px:
+        return needed
+    return needed.expanded(card.motion_px + MARGIN_PX).intersection(inside) or inside
 
 
 def _in_words(task: Task) -> str:

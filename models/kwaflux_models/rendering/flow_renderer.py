@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ from kwaflux_models.rendering.flow_plan import FlowPlan, MeasureTask, PlateTask,
 from kwaflux_models.rendering.image_contract import Domain
 from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.measure_samples import sample_tensor, source_place
+from kwaflux_models.rendering.motion_field import MotionField
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.render_context import RenderContext
 from kwaflux_models.rendering.step_cache import CachedStep, Sources
@@ -219,6 +221,7 @@ class FlowRenderer:
                 ) from error
             return
         context.cache.clear()
+        context.motion.clear()
         if self.tile_px <= _SMALLEST_TILE_PX:
             plate = self._plates[self._frame]
             raise OutOfMemory(
@@ -244,7 +247,12 @@ class FlowRenderer:
                 step,
                 loaded=loaded,
                 source=TemporalInput(
-                    tuple(each.plate for each in inputs), task.frames, task.center, task.whole
+                    tuple(each.plate for each in inputs),
+                    task.frames,
+                    task.center,
+                    task.whole,
+                    task.whole.width // self._plates[task.frame].window.width,
+                    partial(self._motions, task) if step.card.motion_px else None,
                 ),
                 measured=self._measured.get((task.step, task.frame)),
                 device=context.device,
@@ -262,6 +270,18 @@ class FlowRenderer:
                 result = _copied(result, task.region, allocate)
         beyond = max(result.beyond_trained, *(each.beyond_trained for each in inputs))
         return replace(result, beyond_trained=beyond)
+
+    def _motions(self, task: RenderTask) -> tuple[MotionField | None, ...]:
+        """Return the motion from the frame to each of its neighbors, found on their plates."""
+        frame = self._plates[task.frame]
+        return tuple(
+            None if neighbor == task.frame else self._motion(frame, self._plates[neighbor])
+            for neighbor in task.frames
+        )
+
+    def _motion(self, frame: Plate, neighbor: Plate) -> MotionField:
+        self._checkpoint()
+        return self._context.motion.between(frame, neighbor)
 
     def _measure(self, task: MeasureTask) -> Measured:
         context, step = self._context, self._steps[task.step - 1]

@@ -18,6 +18,7 @@ from kwaflux_models.rendering.device import Device, Precision
 from kwaflux_models.rendering.flow_plan import FlowPlan
 from kwaflux_models.rendering.flow_renderer import Checkpoint, FlowRenderer
 from kwaflux_models.rendering.lora_stacks import LoraStack
+from kwaflux_models.rendering.motion_field import MotionCache
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.range_receipt import range_receipt
 from kwaflux_models.rendering.render_context import LendEffect, RenderContext
@@ -80,7 +81,9 @@ class FrameRenderer:
     def __init__(
         self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = 512
     ) -> None:
-        self.context = RenderContext(lend, device, config, tile_px, StepCache())
+        self.context = RenderContext(
+            lend, device, config, tile_px, StepCache(), MotionCache(config)
+        )
 
     def render(
         self,

@@ -1,4 +1,4 @@
-"""Run the denoiser on a tile: neighbors brought into place, told how strong the noise is."""
+"""Run the denoiser on a tile: neighbors merged in, the rest cleaned, levels kept."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kwaflux_core.color.luma import REC709_LUMA
-from kwaflux_models.effects.degradation_level import judged, judgment_of, levels
-from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, align
-from kwaflux_models.effects.denoise.network import ABSENT, DenoiseNetwork
+from kwaflux_models.effects.degradation_level import judged, judgment_of
+from kwaflux_models.effects.denoise.merge import merge
+from kwaflux_models.effects.denoise.network import DenoiseNetwork
+from kwaflux_models.effects.level_keeping import keep_levels
 from kwaflux_models.effects.restorer_network import load_weights
 from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 
@@ -23,14 +23,12 @@ _NOTHING, _PLENTY = 0.002, 0.010
 """Standard deviations of the noise, working curve, that are beyond doubt. Of most clean and lightly
 compressed pictures nothing is; of those with a sensor's noise under a codec mostly 0.008 and more.
 Gravel, lawn and the like are taken for noise all the same."""
-_NETWORK_HALO_PX = -(-DenoiseNetwork.RADIUS_PX // ALIGN_PX) * ALIGN_PX
-_MOTION_HALO_PX = -(-RADIUS_PX // ALIGN_PX) * ALIGN_PX
+_EQUIVALENT = 1.0
+"""The level at which the network does best on a sensor's noise, as a part of its deviation."""
 
 
 class Denoise:
     """Remove noise: the picture plus ``strength`` times the network's residual."""
-
-    HALO_PX = _NETWORK_HALO_PX + _MOTION_HALO_PX
 
     def build(self, weights: tuple[Path, ...]) -> nn.Module:
         """Return the network with its weights, ready to infer."""
@@ -54,49 +52,30 @@ class Denoise:
         if found.share == 0.0 or strengths == (0.0, 0.0):
             return None
         picture = pictures.picture
-        planes = _neighbors(pictures) if values["temporal"] else None
-        margin = _margin(picture)
-        told = levels(found, values, like=picture)
-        change = cast(DenoiseNetwork, network)(
-            _inner(picture, margin), told, None if planes is None else _inner(planes, margin)
-        )
-        change = _split(change, *strengths) * (float(values["strength"]) * found.share)
-        return F.pad(change, (margin,) * 4)
+        sigma = picture.new_full((1, 1, *picture.shape[2:]), found.level)
+        neighbors = _neighbors(pictures) if values["temporal"] else None
+        merged, left = picture, sigma
+        if neighbors is not None:
+            both = merge(picture, neighbors, sigma)
+            merged, left = both.picture, both.noise.to(sigma.dtype) * sigma
+        cleaned = merged + cast(DenoiseNetwork, network)(merged, _EQUIVALENT * left)
+        change = keep_levels(picture, cleaned) - picture
+        return _split(change, *strengths) * (float(values["strength"]) * found.share)
 
 
 def _neighbors(pictures: TileInput) -> Tensor | None:
-    """Return the planes the network is given of its neighbors, or None if there are none.
+    """Return the neighbors' tiles, (N, 3, H, W), or None if there are none.
 
     A frame that stands in for one that is not there, mirrored at a clip's end, tells nothing new
-    and is given as absent.
+    and is left out.
     """
-    picture, seen = pictures.picture, {pictures.frame}
-    places: dict[int, Tensor] = {}
-    for index, (number, tile) in enumerate(zip(pictures.frames, pictures.tiles, strict=True)):
+    seen = {pictures.frame}
+    found = []
+    for index, number in enumerate(pictures.frames):
         if index != pictures.center and number not in seen:
             seen.add(number)
-            places[index] = tile
-    if not places:
-        return None
-    aligned = align(picture, torch.cat(list(places.values())))
-    found = torch.cat([aligned.picture - picture, aligned.mismatch], dim=1)
-    planes = [torch.cat([torch.zeros_like(picture), torch.full_like(picture[:, :1], ABSENT)], 1)]
-    planes *= len(pictures.tiles)
-    for at, index in enumerate(places):
-        planes[index] = found[at : at + 1]
-    return torch.cat(planes[: pictures.center] + planes[pictures.center + 1 :], dim=1)
-
-
-def _margin(picture: Tensor) -> int:
-    """Return how much of a tile only the motion search needs; 0 for one without a halo."""
-    smallest = min(picture.shape[2:])
-    return _MOTION_HALO_PX if smallest > 2 * Denoise.HALO_PX else 0
-
-
-def _inner(tensor: Tensor, margin: int) -> Tensor:
-    if not margin:
-        return tensor
-    return tensor[..., margin:-margin, margin:-margin]
+            found.append(pictures.tiles[index])
+    return torch.cat(found) if found else None
 
 
 def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
