@@ -28,7 +28,7 @@ from torch import Tensor
 
 from kwaflux_core.flows.card import Curve
 
-__all__ = ["STEEPNESS", "decode", "encode"]
+__all__ = ["STEEPNESS", "decode", "decode_slope", "encode"]
 
 STEEPNESS = 64.0
 """Slope against the asymptote: the curve is nearly straight below 1/64, logarithmic above."""
@@ -80,3 +80,19 @@ def decode(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
     bent = ((c.clamp_min(_BREAK_CODE) + 0.055) / 1.055) ** 2.4
     above = torch.where(c <= _BREAK_CODE, c / 12.92, bent)
     return torch.where(c < 0.0, c / _SLOPE_BELOW, above)
+
+
+def decode_slope(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
+    """Return the derivative of `decode` at working-curve values, above 0.
+
+    Args:
+        c: Any shape, floating point, working curve.
+        curve: Which; ``none`` gives 1.
+    """
+    if curve == "none":
+        return torch.ones_like(c)
+    if curve == "signed_log1p":
+        return torch.exp(c.abs() * _SCALE) * (_SCALE / STEEPNESS)
+    bent = (2.4 / 1.055) * ((c.clamp_min(_BREAK_CODE) + 0.055) / 1.055) ** 1.4
+    above = torch.where(c <= _BREAK_CODE, torch.full_like(c, 1.0 / 12.92), bent)
+    return torch.where(c < 0.0, torch.full_like(c, 1.0 / _SLOPE_BELOW), above)

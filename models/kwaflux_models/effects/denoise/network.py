@@ -19,9 +19,14 @@ __all__ = ["DenoiseNetwork"]
 
 _BRIGHTEST = 3.3
 """Display code of light of 16, where the effect has faded out."""
-_DIM, _BRIGHT = 0.98, 1.04
-"""From no pixel brighter than the first to some brighter than the second the one way turns into the
-other."""
+_DIM, _BRIGHT = 1.002, 1.06
+"""Where nothing in reach is brighter than the first, in the mean of 5 x 5 pixels, a picture is
+cleaned as it is; from the second on divided; between them both ways are blended."""
+_MEAN_PX = 5
+_MOST_DIM = 1.2
+"""Single bright pixels of a dim place are held to this: they are noise."""
+_REACH_PX = 2 * DEPTH + 1
+"""The receptive field's radius."""
 
 
 class DenoiseNetwork(nn.Module):
@@ -29,13 +34,11 @@ class DenoiseNetwork(nn.Module):
 
     Attributes:
         ALIGN_PX: Height and width of the input must be multiples of this.
-        RADIUS_PX: The receptive field's radius in input pixels.
-        REACH_PX: The same with the pixels that decide which way a pixel is cleaned.
+        RADIUS_PX: Farthest pixel, along a row or column, that can change a pixel of the result.
     """
 
     ALIGN_PX = 2
-    RADIUS_PX = 2 * DEPTH + 1
-    REACH_PX = RADIUS_PX
+    RADIUS_PX = _REACH_PX + _MEAN_PX // 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,18 +55,24 @@ class DenoiseNetwork(nn.Module):
             noise: (N, 1, H, W): the standard deviation of white noise that it is to take away, in
                 the working curve, 0..0.3.
         """
-        brightest = picture.amax(dim=1, keepdim=True)
-        if float(brightest.max()) <= _DIM:
+        if float(picture.amax()) <= _DIM:
             return self._cleaned(picture, noise) - picture
-        side = 2 * self.RADIUS_PX + 1
-        around = F.max_pool2d(brightest.float(), (side, 1), 1, (self.RADIUS_PX, 0))
-        around = F.max_pool2d(around, (1, side), 1, (0, self.RADIUS_PX))
+        means = F.avg_pool2d(
+            picture.float(), _MEAN_PX, 1, _MEAN_PX // 2, count_include_pad=False
+        ).amax(dim=1, keepdim=True)
+        side = 2 * _REACH_PX + 1
+        around = F.max_pool2d(means, (side, 1), 1, (_REACH_PX, 0))
+        around = F.max_pool2d(around, (1, side), 1, (0, _REACH_PX))
         share = ((around - _DIM) / (_BRIGHT - _DIM)).clamp(0.0, 1.0)
-        bright = self._cleaned(picture / _BRIGHTEST, noise / _BRIGHTEST) * _BRIGHTEST
-        if float(share.min()) < 1.0:
-            dim = self._cleaned(picture.clamp(max=_BRIGHT), noise)
-            bright = torch.lerp(dim, bright, share.to(dim.dtype))
-        return bright - picture
+        is_dim, is_bright = float(share.min()) < 1.0, float(share.max()) > 0.0
+        dim = bright = picture
+        if is_dim:
+            dim = self._cleaned(picture.clamp(max=_MOST_DIM), noise)
+        if is_bright:
+            bright = self._cleaned(picture / _BRIGHTEST, noise / _BRIGHTEST) * _BRIGHTEST
+        if is_dim and is_bright:
+            return torch.lerp(dim, bright, share.to(dim.dtype)) - picture
+        return (dim if is_dim else bright) - picture
 
     def _cleaned(self, picture: Tensor, noise: Tensor) -> Tensor:
         folded = torch.cat([F.pixel_unshuffle(picture, 2), F.avg_pool2d(noise, 2)], dim=1)
