@@ -54,9 +54,9 @@ FACTORY: dict[str, FactoryCommand] = {
         "Fetch the pictures that training starts from; print each source's licence and split.",
     ),
     "degrade": FactoryCommand(
-        "kwaflux_models.training.degradations.contact_sheet",
-        ("numpy", "PIL", "av", "scipy", "skimage"),
-        "Draw a contact sheet of what each degradation does (--sheet --out FILE --seed N).",
+        "kwaflux_models.training.contact_sheet",
+        ("torch", "safetensors", "PIL", "av", "scipy", "skimage"),
+        "Draw clean and degraded samples of the training (--effect NAME --out FILE --seed N).",
     ),
     "train": FactoryCommand(
         "kwaflux_models.training.train",

@@ -19,9 +19,9 @@ from kwaflux_models.effects.denoise.network import ABSENT, NEIGHBORS, PLANES, De
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
-from kwaflux_models.training.degradations.codec_draws import draw_encode
+from kwaflux_models.training.degradations.codec_draws import FOOTAGE, LIGHT_FOOTAGE, draw_codec
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import round_trip
+from kwaflux_models.training.degradations.video_codecs import round_trip_linear
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.sources import Picture
 
@@ -92,8 +92,9 @@ def _analog(clip: Array, rng: np.random.Generator) -> _Noisy:
 def _coded(noisy: _Noisy, rng: np.random.Generator, *, is_noisy: bool = True) -> _Noisy:
     """Encode for a display, round-trip through a codec, decode; clip the clean alike."""
     curve = _CURVES[int(rng.choice(4, p=[0.4, 0.3, 0.1, 0.2]))]
-    how = draw_encode(rng, is_light=not is_noisy and rng.random() < 0.5)
-    decoded = display_decode(round_trip(display_encode(noisy.clip, curve), how), curve)
+    is_light = not is_noisy and rng.random() < 0.5
+    how = draw_codec(rng, LIGHT_FOOTAGE if is_light else FOOTAGE)
+    decoded = round_trip_linear(noisy.clip, how, curve)
     peak = LOG_PEAK if curve == "log" else 1.0
     return _Noisy(decoded, np.clip(noisy.clean, 0.0, peak), is_noisy)
 
