@@ -18,7 +18,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
-from kwaflux_core.flows.preset import Preset
+from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_core.protocol.codec import Envelope, WirePart
 from kwaflux_core.protocol.messages import Failed, JobAccepted, JobEvent, Message, Welcome
 from kwaflux_core.transport.ring_pool import RingPool
@@ -177,7 +177,8 @@ class Session:
         """
         scale = self._scales.get(flow)
         if scale is None:
-            bound = Flow.parse(flow).bind(self.cards or {}, self.presets)
+            named = named_flows(self.presets.values())
+            bound = Flow.parse(flow).bind(self.cards or {}, named=named)
             scale = self._scales[flow] = bound.scale
         return scale
 

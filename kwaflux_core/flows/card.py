@@ -187,6 +187,20 @@ class Card:
         param = self.param(self.scale.param)
         return int(param.check(values.get(param.name, param.default)))
 
+    @property
+    def loras_param(self) -> Param | None:
+        """The param that names LoRAs; None where the effect takes none."""
+        return next((param for param in self.params if param.type == "loras"), None)
+
+    def loras_of(self, values: Mapping[str, Value]) -> str:
+        """Return the text that names LoRAs; empty where there are none.
+
+        Args:
+            values: Params under their names; what is left out has its default.
+        """
+        param = self.loras_param
+        return "" if param is None else str(values.get(param.name, param.default))
+
     def allows(self, precision: Precision) -> bool:
         """Tell whether the effect may run in this precision: its error is within tolerance."""
         error = self.precisions.get(precision)
@@ -261,6 +275,8 @@ def _check_clips_and_params(card: Card) -> None:
     ):
         if len(set(names)) != len(names):
             raise broken_card(key, "must have different names")
+    if sum(param.type == "loras" for param in card.params) > 1:
+        raise broken_card("params", "must hold one of the type 'loras' at most")
     if Clip("Source") not in card.clips:
         raise broken_card("clips", "must hold a 'Source' that is not optional")
     if isinstance(card.scale, ParamRef):

@@ -18,6 +18,7 @@ _WIDGETS = {
     "boolean": ("CheckBox", "Checked", {}),
     "choice": ("ComboBox", "CurrentIndex", {}),
     "string": ("LineEdit", "Text", {}),
+    "loras": ("LineEdit", "Text", {}),
 }
 
 

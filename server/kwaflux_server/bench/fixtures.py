@@ -86,7 +86,7 @@ class LocalRenderer:
 
     def bind(self, flow: str) -> BoundFlow:
         """Return a flow's text, bound."""
-        return Flow.parse(flow).bind(self.registry.cards, self.registry.presets)
+        return Flow.parse(flow).bind(self.registry.cards, named=self.registry.named_flows)
 
     def render(
         self,

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from kwaflux_core.errors import ProtocolError, Unavailable
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
-from kwaflux_core.flows.preset import Preset
+from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     Beat,
@@ -90,6 +90,7 @@ class Gateway:
         self._settings = settings
         self._cards = cards
         self._presets = presets
+        self._named = named_flows(presets.values())
         self._supervisor = supervisor
         self._rings = rings
         self._host_id = host_id
@@ -240,7 +241,7 @@ class Gateway:
             raise Unavailable("the server is shutting down", hint="start it again: kwaflux start")
 
     def _bound(self, text: str) -> BoundFlow:
-        return Flow.parse(text).bind(self._cards, self._presets)
+        return Flow.parse(text).bind(self._cards, named=self._named)
 
     def _status(self) -> ServerStatus:
         counts = self._dispatcher.snapshot()

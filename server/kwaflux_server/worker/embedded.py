@@ -51,7 +51,7 @@ class EmbeddedJob:
 
     def __init__(self, submit: Submit, *, options: WorkerOptions, frames_in_flight: int) -> None:
         registry = Registry.discover()
-        flow = Flow.parse(submit.flow).bind(registry.cards, registry.presets)
+        flow = Flow.parse(submit.flow).bind(registry.cards, named=registry.named_flows)
         self._jobs = OpenJobs(window=frames_in_flight)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._accepted = self._jobs.open(submit, flow, _planned(submit, options))

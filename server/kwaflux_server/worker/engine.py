@@ -24,7 +24,6 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import Cancelled, KwafluxError, OutOfMemory, WorkerError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
-from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.failures import failed
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
@@ -44,7 +43,7 @@ Answer: TypeAlias = Callable[[int, "Rendered | Failed | Started", tuple[memoryvi
 """Take an answer to a task: its id, the message, the parts. Called from any of the threads."""
 
 _ORDER: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
-_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
+_NO_NAMES: Mapping[str, Flow] = MappingProxyType({})
 _READERS = 2
 _WRITERS = 2
 
@@ -75,7 +74,7 @@ class Engine:
         renderer: Computes frames; used by the thread that calls ``run`` alone.
         frames: Fetches and delivers pixels.
         cards: The installed effects.
-        presets: The flows that have a name.
+        named: The flows of presets under their ids.
         answer: Takes the answers.
         version: Of Kwaflux, for the provenance.
         own: The user's models, among them the LoRAs that flows name.
@@ -92,7 +91,7 @@ class Engine:
         cards: Mapping[str, Card],
         answer: Answer,
         version: str,
-        presets: Mapping[str, Preset] = _NO_PRESETS,
+        named: Mapping[str, Flow] = _NO_NAMES,
         own: OwnModels | None = None,
     ) -> None:
         self._renderer = renderer
@@ -108,7 +107,7 @@ class Engine:
         self._is_stopping = False
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards, presets))
+        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards, named=named))
 
     @property
     def device(self) -> Device:

@@ -202,7 +202,7 @@ def make_engine(
         frames=frames,
         pool=pool,
         cards=registry.cards,
-        presets=registry.presets,
+        named=registry.named_flows,
         answer=put,
         version=__version__,
         own=registry.own,

@@ -39,7 +39,7 @@ MINIMAL: Raw = {
         {"name": "passes", "type": "int", "label": "Passes", "hint": "x", "default": 1,
          "range": [1, 8]},
         {"name": "fast", "type": "boolean", "label": "Fast", "hint": "x", "default": False},
-        {"name": "lora", "type": "string", "label": "Lora", "hint": "x", "default": ""},
+        {"name": "lora", "type": "loras", "label": "Lora", "hint": "x", "default": ""},
     ],
     "clips": [{"name": "Source"}, {"name": "Mask", "optional": True}],
     "identity_when": {"mix": 0, "fast": False},

@@ -108,8 +108,8 @@ def test_the_panel_of_every_installed_effect_survives_and_makes_a_flow_that_bind
     assert Panel.from_json(panel.to_json()) == panel
     for choice in panel.choices[:-1]:
         text = panel.flow_text(choice.id, {})
-        bound = Flow.parse(text).bind(registry.cards, registry.presets)
-        assert bound == Flow.parse(choice.id).bind(registry.cards, registry.presets)
+        bound = Flow.parse(text).bind(registry.cards, named=registry.named_flows)
+        assert bound == Flow.parse(choice.id).bind(registry.cards, named=registry.named_flows)
         around = panel.frames_around(text)
         assert around == (bound.frames_before, bound.frames_after), choice.id
 

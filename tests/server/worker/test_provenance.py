@@ -13,7 +13,6 @@ from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
-from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import (
     PathPixels,
@@ -150,18 +149,9 @@ def test_the_hashes_of_neighbors_may_be_given_under_their_numbers() -> None:
 def test_a_flow_that_names_a_preset_leaves_the_hash_and_the_record_of_the_flow_spelled_out() -> (
     None
 ):
-    presets = {
-        "named": Preset(
-            id="named",
-            label="L",
-            help="h",
-            for_what="f",
-            not_for="n",
-            flow=Flow.parse("soft(strength=0.5) | soft"),
-        )
-    }
+    flows = {"named": Flow.parse("soft(strength=0.5) | soft")}
     written = _provenance("soft(strength=0.5) | soft")
-    named = replace(written, flow=Flow.parse("named").bind(CARDS, presets))
+    named = replace(written, flow=Flow.parse("named").bind(CARDS, named=flows))
     assert named.result_hash("d") == written.result_hash("d")
     assert named.record(_frame(), "d")["flow"] == "soft(strength=0.5) | soft(strength=1.0)"
 

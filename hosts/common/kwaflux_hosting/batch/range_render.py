@@ -293,10 +293,10 @@ def _check(source: str, target: str, frames: tuple[int, ...]) -> None:
 def _bound(client: Client, flow: str) -> BoundFlow:
     """Return the flow with the server's effects; a flow that it cannot do is refused here, once."""
     from kwaflux_core.flows.flow import Flow
+    from kwaflux_core.flows.preset import named_flows
 
     cards = {card.id: card for card in client.effects()}
-    presets = {preset.id: preset for preset in client.presets()}
-    return Flow.parse(flow).bind(cards, presets)
+    return Flow.parse(flow).bind(cards, named=named_flows(client.presets()))
 
 
 def _effects_key(flow: BoundFlow) -> str:

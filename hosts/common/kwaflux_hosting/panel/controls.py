@@ -21,7 +21,7 @@ class Control:
 
     Args:
         name: As it is written in a flow.
-        kind: Which knob it is: double, int, boolean, choice or string.
+        kind: Which knob it is: double, int, boolean, choice, string or loras (a text).
         label: What stands beside it.
         help: Its tooltip.
         default: Its value at first.
