@@ -8,7 +8,8 @@ import torch
 
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering import working_curves
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes
+from kwaflux_models.rendering.local_renderer import LocalRenderer
+from kwaflux_server.bench.fixtures import noisy_planes
 from kwaflux_server.bench.rows import Row
 
 __all__ = ["exactness"]

@@ -6,8 +6,9 @@ import copy
 
 import torch
 
+from kwaflux_models.rendering.local_renderer import LocalRenderer
 from kwaflux_models.rendering.measure_samples import lone_tile_input
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes
+from kwaflux_server.bench.fixtures import noisy_planes
 from kwaflux_server.bench.rows import Row, medians
 
 __all__ = ["precisions"]

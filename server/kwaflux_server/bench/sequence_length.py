@@ -15,7 +15,8 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import read_image, write_image
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image
+from kwaflux_models.rendering.local_renderer import LocalRenderer
+from kwaflux_server.bench.fixtures import noisy_planes, plate_image
 from kwaflux_server.bench.rows import Row
 
 __all__ = ["memory", "pipelining"]

@@ -14,9 +14,10 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.images.image import SCENE_LINEAR
 from kwaflux_core.tiling import plan_tiles
 from kwaflux_models.rendering.image_contract import Domain
+from kwaflux_models.rendering.local_renderer import LocalRenderer, plate_of
 from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_models.rendering.step_renderer import gather
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image, plate_of
+from kwaflux_server.bench.fixtures import noisy_planes, plate_image
 from kwaflux_server.bench.rows import Row, medians
 
 __all__ = ["four_k_by_shm", "server_share", "small_round_trip"]

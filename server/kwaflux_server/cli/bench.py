@@ -32,8 +32,9 @@ def bench(
     """Measure speed, memory and exactness. Ratios within one run; takes some minutes."""
     # Torch is imported here and not before: other commands must not pay for it.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
+    from kwaflux_models.rendering.local_renderer import LocalRenderer
     from kwaflux_server.bench.exactness import exactness
-    from kwaflux_server.bench.fixtures import LocalRenderer, private_server
+    from kwaflux_server.bench.fixtures import private_server
     from kwaflux_server.bench.precision import precisions
     from kwaflux_server.bench.sequence_length import memory, pipelining
     from kwaflux_server.bench.transport import four_k_by_shm, server_share, small_round_trip

@@ -35,8 +35,8 @@ from kwaflux_models.rendering.effect_api import (
     Value,
     no_network,
 )
+from kwaflux_models.rendering.local_renderer import LocalRenderer
 from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
-from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["regrain"]
 CPU = torch.device("cpu")
