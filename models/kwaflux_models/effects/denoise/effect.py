@@ -1,67 +1,44 @@
-"""Run the denoiser on a tile: neighbors brought into place, told how strong the noise is."""
+"""The denoiser on a tile with its aligned neighbors, guided by how strong the noise is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kwaflux_core.color.luma import REC709_LUMA
-from kwaflux_models.effects.degradation_level import judged, judgment_of, levels
 from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, align
 from kwaflux_models.effects.denoise.network import ABSENT, DenoiseNetwork
-from kwaflux_models.effects.restorer_network import load_weights
-from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
+from kwaflux_models.effects.level_guided_effect import LevelGuidedEffect
+from kwaflux_models.effects.restorer_network import Restorer
+from kwaflux_models.rendering.effect_api import TileInput, Value
 
 __all__ = ["EFFECT", "Denoise"]
 
-_NOTHING, _PLENTY = 0.002, 0.010
-"""Standard deviations of the noise, working curve, that are beyond doubt. Of most clean and lightly
-compressed pictures nothing is; of those with a sensor's noise under a codec mostly 0.008 and more.
-Gravel, lawn and the like are taken for noise all the same."""
 _NETWORK_HALO_PX = -(-DenoiseNetwork.RADIUS_PX // ALIGN_PX) * ALIGN_PX
 _MOTION_HALO_PX = -(-RADIUS_PX // ALIGN_PX) * ALIGN_PX
+_HALO_PX = _NETWORK_HALO_PX + _MOTION_HALO_PX
 
 
-class Denoise:
-    """Remove noise: the picture plus ``strength`` times the network's residual."""
+class Denoise(LevelGuidedEffect):
+    """Remove noise: the picture plus ``strength`` times the network's correction."""
 
-    HALO_PX = _NETWORK_HALO_PX + _MOTION_HALO_PX
-
-    def build(self, weights: tuple[Path, ...]) -> nn.Module:
-        """Return the network with its weights, ready to infer."""
-        return load_weights(DenoiseNetwork(), weights[0])
-
-    def measure(
-        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
-    ) -> Measured:
-        """Judge the noise of the frame, unless the person said it."""
-        if float(values["noise"]) > 0.0:
-            return Measured()
-        found = judged(cast(DenoiseNetwork, network), samples, nothing=_NOTHING, plenty=_PLENTY)
-        return Measured({"noise": round(found.level, 4)}, data=found)
-
-    def residual(
-        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
+    def correction(
+        self, network: Restorer, pictures: TileInput, levels: Tensor, values: Mapping[str, Value]
     ) -> Tensor | None:
-        """Return the correction in the working curve, (1, 3, H, W); None if there is no noise."""
-        found = judgment_of(pictures.measured, float(values["noise"]))
+        """Return the correction of luma and chroma, each by its own strength."""
         strengths = (float(values["luma"]), float(values["chroma"]))
-        if found.share == 0.0 or strengths == (0.0, 0.0):
+        if strengths == (0.0, 0.0):
             return None
         picture = pictures.picture
         planes = _neighbors(pictures) if values["temporal"] else None
         margin = _margin(picture)
-        told = levels(found, values, like=picture)
-        change = cast(DenoiseNetwork, network)(
-            _inner(picture, margin), told, None if planes is None else _inner(planes, margin)
+        change = network(
+            _inner(picture, margin), levels, None if planes is None else _inner(planes, margin)
         )
-        change = _split(change, *strengths) * (float(values["strength"]) * found.share)
-        return F.pad(change, (margin,) * 4)
+        return F.pad(_split(change, *strengths), (margin,) * 4)
 
 
 def _neighbors(pictures: TileInput) -> Tensor | None:
@@ -90,7 +67,7 @@ def _neighbors(pictures: TileInput) -> Tensor | None:
 def _margin(picture: Tensor) -> int:
     """Return how much of a tile only the motion search needs; 0 for one without a halo."""
     smallest = min(picture.shape[2:])
-    return _MOTION_HALO_PX if smallest > 2 * Denoise.HALO_PX else 0
+    return _MOTION_HALO_PX if smallest > 2 * _HALO_PX else 0
 
 
 def _inner(tensor: Tensor, margin: int) -> Tensor:
@@ -108,4 +85,7 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
     return chroma * change + (luma - chroma) * gray
 
 
-EFFECT = Denoise()
+# Standard deviations of the noise, working curve. The confident level of most clean and lightly
+# compressed pictures is 0; of those with a sensor's noise under a codec it is mostly 0.008 and
+# more. Gravel, lawn and the like are taken for noise all the same.
+EFFECT = Denoise(new_network=DenoiseNetwork, level_param="noise", fade_from=0.002, fade_to=0.010)
