@@ -17,7 +17,8 @@ from skimage.metrics import structural_similarity
 from kwaflux_core.errors import ImageError
 from kwaflux_core.images.image import Channel, Image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.evaluation.metrics.metrics import psnr_db, shown
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.psnr_ssim import psnr_db
 
 __all__ = [
     "COLOR",

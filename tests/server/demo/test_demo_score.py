@@ -15,7 +15,7 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.io import write_image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.evaluation.metrics.metrics import shown
+from kwaflux_models.evaluation.metrics.display_values import shown
 from kwaflux_server.demo.before_after import Panel, draw_before_after
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
 from kwaflux_server.demo.score import (

@@ -17,7 +17,9 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
 from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
-from kwaflux_models.evaluation.metrics.metrics import Scores, flicker, ghost, score, shown
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.flicker import flicker, ghost
+from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
 from kwaflux_models.evaluation.run.cases import Case, Group
 from kwaflux_models.evaluation.run.testset import Item
 from kwaflux_models.rendering import working_curves
