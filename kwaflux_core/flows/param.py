@@ -1,4 +1,4 @@
-"""One param of an effect: what it is called, what it may be, and the check of a value."""
+"""One param of an effect: its name, type and range, and the check of a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which effects are installed, and where their cards, code and weights lie.
+"""The registry of installed effects: their cards, code and weights.
 
 An effect is a folder with ``card.json`` and ``effect.py``. Every such folder beside this file is an
 effect; one from another distribution is named by an entry point of the group ``kwaflux.effects``

@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself, read without torch.
+"""The header of a safetensors file, read without torch.
 
 Source: the format's page in the safetensors repository: eight bytes with the header's length
 (little endian), the header as JSON, then the tensors' bytes, each tensor from its first offset to

@@ -1,4 +1,4 @@
-"""Render one frame through a flow: what a caller asks for and gets."""
+"""Render one frame through a flow; the request and the result."""
 
 from __future__ import annotations
 
