@@ -1,8 +1,7 @@
 """Chains of degradations: what happened to a clip between the scene and the file.
 
 Works on numpy arrays and a given random generator; must not know files, processes or networks. A
-chain with a codec runs encoders: `kwaflux_models.training.pictures.subprocess_guard` runs it in a
-child process.
+chain with a codec runs encoders: run it with `kwaflux_models.child_call.call_in_child`.
 
 The order: the lens (its steps in any order), the sensor, a display curve, then what was done to the
 coded picture (its steps in any order), and one or two generations of codecs, between which the

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.errors import ImageError, ImageWriteFailed, KwafluxError
+from kwaflux_models.child_call import call_in_child
 from kwaflux_models.training.commands import end_of, say_line
 from kwaflux_models.training.degradations.camera_motion import Path as Motion
 from kwaflux_models.training.degradations.camera_motion import film
@@ -26,7 +27,6 @@ from kwaflux_models.training.pictures.sources import (
     load,
     scikit_picture,
 )
-from kwaflux_models.training.pictures.subprocess_guard import run_guarded
 
 __all__ = ["CELL_PX", "main", "make_sheet"]
 
@@ -75,7 +75,7 @@ def make_sheet(clips: list[Array], *, seed: int = 0, limit_s: float = _LIMIT_S) 
         DeadlineExceeded: it took longer.
         WorkerError: an encoder ended its process.
     """
-    cells = run_guarded(limit_s, _degrade_all, clips, seed)
+    cells = call_in_child(limit_s, _degrade_all, clips, seed)
     plan = rows(np.random.default_rng(seed))
     pitch = CELL_PX + _LABEL_PX
     sheet = Image.new("RGB", (4 * (CELL_PX + 8) + 8, len(plan) * pitch + 8), (24, 24, 26))
