@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
-from kwaflux_models.training.degradations.analog_video import Composite, Fields
+from kwaflux_models.training.degradations.analog_video import Composite
 from kwaflux_models.training.degradations.chain_sampling import (
     Mix,
     draw_codec,
@@ -53,20 +53,12 @@ class Conditions:
         step: Quantizer step of the codecs in 8-bit code values, generations added as squares; 0
             for none.
         scale: Smallest size on the way / full size.
-        generations: Codecs.
-        chroma_delay_px: How far color lags behind luma.
-        is_analog: True where it went through composite video.
-        has_mixed_fields: True where two moments share a picture.
     """
 
     noise: float = 0.0
     blur_px: float = 0.0
     step: float = 0.0
     scale: float = 1.0
-    generations: int = 0
-    chroma_delay_px: float = 0.0
-    is_analog: bool = False
-    has_mixed_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +67,11 @@ class Degraded:
 
     Attributes:
         degraded: What came out.
-        focused: What is there to be recovered by any effect: the clip, clipped where the chain
-            clipped.
-        clean: The same through the chain's lens alone: what there is to be recovered without
-            deblurring.
+        clean: The clip through the chain's lens alone, clipped where the chain clipped: what there
+            is to be recovered without deblurring.
     """
 
     degraded: Array
-    focused: Array
     clean: Array
 
 
@@ -110,18 +99,14 @@ class Chain:
             if isinstance(step, Sensor)
         ]
         noises += [step.sigma for step in self.coded if isinstance(step, Grain)]
-        signals = [step for step in self.coded if isinstance(step, Composite)]
+        noises += [step.noise for step in self.coded if isinstance(step, Composite)]
         codecs = [step.step for step in self.coded if isinstance(step, Encode)]
         blurs = [step.sigma_px for step in self.linear if not isinstance(step, Sensor)]
         return Conditions(
-            noise=_rooted([*noises, *(signal.noise for signal in signals)]),
+            noise=_rooted(noises),
             blur_px=_rooted(blurs),
             step=_rooted(codecs),
             scale=min([s.scale for s in self.coded if isinstance(s, Shrink)], default=1.0),
-            generations=len(codecs),
-            chroma_delay_px=sum(signal.delay_px for signal in signals),
-            is_analog=bool(signals),
-            has_mixed_fields=any(isinstance(step, Fields) for step in self.coded),
         )
 
     @property
@@ -158,11 +143,9 @@ class Chain:
                 own = np.random.default_rng([seed, 1, number])
                 code = apply_coded(later, code, own, size_px)
             made = display_decode(np.asarray(code, dtype=np.float32), self.curve)
-        focused, bounded = (np.clip(part, floor, self.peak) for part in (clip, clean))
         return Degraded(
             np.ascontiguousarray(made, dtype=np.float32),
-            np.asarray(focused, dtype=np.float32),
-            np.asarray(bounded, dtype=np.float32),
+            np.asarray(np.clip(clean, floor, self.peak), dtype=np.float32),
         )
 
 

@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_chain_and_the_same_bits(seed: int) -> None
     first, second = (
         chain.apply(moving_clip(), np.random.default_rng([seed, 1])) for chain in chains
     )
-    for name in ("degraded", "focused", "clean"):
+    for name in ("degraded", "clean"):
         one, other = getattr(first, name), getattr(second, name)
         assert np.array_equal(one, other)
         assert one.shape == (5, 96, 96, 3)
@@ -65,7 +65,8 @@ def test_every_step_and_codec_is_drawn_and_orders_differ() -> None:
     assert kinds == {*get_args(LinearStep), *get_args(CodedStep)}
     codecs = {s.codec for chain in chains for s in chain.coded if isinstance(s, Encode)}
     assert codecs == set(CODECS)
-    assert {chain.conditions.generations for chain in chains} == {0, 1, 2}
+    generations = {sum(isinstance(s, Encode) for s in chain.coded) for chain in chains}
+    assert generations == {0, 1, 2}
     orders = {
         tuple(type(step).__name__ for step in chain.coded if isinstance(step, Grain | Quantize))
         for chain in chains
@@ -97,7 +98,7 @@ def test_no_steps_change_no_bit() -> None:
     clip = moving_clip()
     done = Chain().apply(clip, np.random.default_rng(0))
     assert np.array_equal(done.degraded, clip)
-    assert np.array_equal(done.focused, clip)
+    assert np.array_equal(done.clean, clip)
     assert Chain().conditions.step == 0.0
 
 
@@ -119,9 +120,7 @@ def test_conditions_say_what_the_chain_does() -> None:
     assert told.noise == pytest.approx(np.sqrt(sensor**2 + 0.03**2 + 0.04**2))
     assert told.blur_px == pytest.approx(np.hypot(1.5, 2.0))
     assert told.step == pytest.approx(np.hypot(Encode("h264", 28).step, 12.0))
-    assert (told.scale, told.generations, told.chroma_delay_px) == (0.5, 2, 1.5)
-    assert told.is_analog
-    assert told.has_mixed_fields
+    assert told.scale == 0.5
 
 
 def test_what_is_to_be_recovered_is_clipped_where_the_chain_clipped_and_blurred_by_its_lens() -> (
@@ -130,12 +129,11 @@ def test_what_is_to_be_recovered_is_clipped_where_the_chain_clipped_and_blurred_
     clip = moving_clip()
     rng = np.random.default_rng(0)
     open_end = Chain(linear=(Defocus(2.0),)).apply(clip, rng)
-    assert float(open_end.focused.max()) == 5.0
     assert np.array_equal(open_end.clean, open_end.degraded)
     coded = Chain(linear=(Defocus(2.0),), coded=(Quantize(8),)).apply(clip, rng)
-    assert float(coded.focused.max()) == 1.0
+    assert float(coded.clean.max()) == 1.0
     assert np.abs(coded.degraded - coded.clean).max() < 0.006
-    assert np.abs(coded.degraded - coded.focused).max() > 0.1
+    assert np.abs(coded.degraded - np.clip(clip, 0.0, 1.0)).max() > 0.1
     log = Chain(curve="log", coded=(Quantize(8),))
     assert float(log.apply(clip, rng).clean.max()) == 5.0
     low = Sensor(shot=1e-4, read=1e-3, saturation=1.0)
@@ -172,7 +170,7 @@ def test_each_step_of_the_sheet_is_felt_and_harms_more_as_it_grows(row: Row) -> 
     errors = []
     for chain in row.chains:
         done = chain.apply(clip, np.random.default_rng(4))
-        errors.append(float(np.square(done.degraded - done.focused).mean()))
+        errors.append(float(np.square(done.degraded - np.minimum(clip, chain.peak)).mean()))
     assert min(errors) > 0.0
     if row.name not in NOT_BY_STRENGTH:
         assert errors[0] < errors[1] < errors[2]
