@@ -54,7 +54,7 @@ from kwaflux_server.scheduler.events import (
     WorkerJoined,
     WorkerLost,
 )
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Dispatcher"]
 

@@ -47,7 +47,7 @@ from kwaflux_server.jobs.open_jobs import OpenJobs
 from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.path_guard import check_names
 from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Gateway"]
 
