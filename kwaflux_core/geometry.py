@@ -1,4 +1,4 @@
-"""Boxes of pixels, and the only converters between the worlds that count them differently."""
+"""Boxes of pixels, and the only converters to and from the windows of OpenEXR."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import ImageError
 
-__all__ = ["Box", "box_from_exr_inclusive", "box_from_y_up", "box_to_exr_inclusive", "box_to_y_up"]
+__all__ = ["Box", "box_from_exr_inclusive", "box_to_exr_inclusive"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,16 +90,3 @@ def box_from_exr_inclusive(x_min: int, y_min: int, x_max: int, y_max: int) -> Bo
 def box_to_exr_inclusive(box: Box) -> tuple[int, int, int, int]:
     """Return ``(x_min, y_min, x_max, y_max)`` as OpenEXR counts: maxima inclusive."""
     return (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
-
-
-def box_from_y_up(x0: int, y0: int, x1: int, y1: int, *, display_height: int) -> Box:
-    """Return the box of a half-open rectangle whose y runs up from the display window's bottom.
-
-    Nuke's bbox and OpenFX's region of definition are such rectangles.
-    """
-    return Box(x0, display_height - y1, x1, display_height - y0)
-
-
-def box_to_y_up(box: Box, *, display_height: int) -> tuple[int, int, int, int]:
-    """Return ``(x0, y0, x1, y1)``, half-open with y up, as Nuke and OpenFX count."""
-    return (box.x0, display_height - box.y1, box.x1, display_height - box.y0)

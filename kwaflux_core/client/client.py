@@ -60,9 +60,8 @@ __all__ = [
     "Transport",
 ]
 
-Transport: TypeAlias = Literal["auto", "path", "shm", "inline", "exr"]
-"""How the pixels of ``render`` travel: ``auto`` (and ``path``, for these are in memory) is shared
-memory where there is some, else inline."""
+Transport: TypeAlias = Literal["auto", "shm", "inline", "exr"]
+"""How pixels of ``render`` travel; ``auto``: in shared memory where there is some, else inline."""
 
 
 _CONNECT_S, _PING_S = 5.0, 5.0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import PathNotAllowed, RequestError
-from kwaflux_core.images.io import same_file
+from kwaflux_core.images.atomic_write import same_file
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, ShmPixels, ShmTarget
 from kwaflux_core.transport.shared_memory import check_ring_name
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from kwaflux_core.errors import ResourceError, SettingsError
+from kwaflux_core.child_process import run_command
+from kwaflux_core.errors import KwafluxError, ResourceError, SettingsError
 from kwaflux_core.protocol.codec import CodecLimits
 from kwaflux_core.settings.settings import ServerSettings, runtime_dir
 from kwaflux_core.transport.shared_memory import RingDir, host_id, ram_backed_dir
@@ -29,7 +29,7 @@ from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.gateway.gateway import Gateway
 from kwaflux_server.gateway.router_sockets import RouterSockets
 from kwaflux_server.gateway.supervisor import Supervisor
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 
 __all__ = ["serve"]
 
@@ -99,19 +99,14 @@ def _devices(wanted: tuple[str, ...]) -> tuple[str, ...]:
         return wanted
     ask = "from kwaflux_models.rendering.device import Device; print(*Device.available())"
     try:
-        found = subprocess.run(
-            [sys.executable, "-c", ask],
-            capture_output=True,
-            text=True,
-            timeout=_DEVICES_S,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
+        found = run_command([sys.executable, "-c", ask], limit_s=_DEVICES_S)
+        found.raise_for_status()
+    except KwafluxError as error:
         raise SettingsError(
-            f"torch could not be asked for its devices: {error}",
+            f"torch could not be asked for its devices: {error.message}",
             hint="install kwaflux[server], or name the devices",
         ) from error
-    return tuple(found.stdout.split())
+    return tuple(found.output.split())
 
 
 def _tag(endpoint: str) -> str:

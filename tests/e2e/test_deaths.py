@@ -14,7 +14,7 @@ import pytest
 
 from kwaflux_core import write_image
 from kwaflux_core.errors import DeadlineExceeded, ModelError, Unavailable, WorkerError
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_core.protocol.messages import WorkerInfo
 from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import Place, RunningServer, StartServer, wait_until

@@ -10,7 +10,7 @@ import pytest
 
 from kwaflux_core import read_image, write_image
 from kwaflux_core.errors import FrameMissing, ImageError, KwafluxError, RequestError, Unavailable
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_core.protocol.messages import JobEvent, Submit
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_server.worker.embedded import EmbeddedJob

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from kwaflux_hosting.panel.panel import Control, Panel
+from kwaflux_hosting.panel.controls import Control
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.dialog_model import DialogModel
 from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 

@@ -15,8 +15,8 @@ import OpenEXR
 import OpenImageIO
 
 from kwaflux_core.errors import ImageUnsupported, ImageWriteFailed, RequestError
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.images.image import SCENE_LINEAR, Image, Layer, Part
-from kwaflux_core.images.io import atomic_path
 from kwaflux_core.images.raster.color_tags import CICP_OF_INTEROP_ID, INTEROP_ID_OF_NAME, SRGB
 
 __all__ = ["write_raster"]

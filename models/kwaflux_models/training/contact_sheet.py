@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from kwaflux_core.color.display_curves import display_encode
 from kwaflux_core.errors import ImageWriteFailed, KwafluxError
+from kwaflux_models.child_call import call_in_child
 from kwaflux_models.training.commands import end_of, say_line
 from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.loop.sample_pool import shard_seed
@@ -25,7 +26,6 @@ from kwaflux_models.training.pictures.sources import (
     load,
     scikit_picture,
 )
-from kwaflux_models.training.pictures.subprocess_guard import run_guarded
 from kwaflux_models.training.tasks import find_task, trainable_effects
 
 __all__ = ["main", "make_section"]
@@ -77,7 +77,7 @@ def make_section(effect: str, cache: Path, movie: Path | None, *, seed: int, cou
     """Draw the samples of one effect's task, ordered by case and level.
 
     The samples are those of the first shard of a training pool with this seed. The task runs
-    encoders: call it through `run_guarded`.
+    encoders: call it through `call_in_child`.
 
     Args:
         effect: A name of `trainable_effects`.
@@ -135,7 +135,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], *, say: Callable[[str]
     cache = wanted.cache or cache_folder(environ, Path.home())
     chosen = [wanted.effect] if wanted.effect else effects
     sections = [
-        run_guarded(
+        call_in_child(
             _LIMIT_S,
             make_section,
             effect,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ from typing import Annotated, Final
 
 import typer
 
-from kwaflux_core.errors import HostError, from_wire
+from kwaflux_core.errors import HostError, KwafluxError, from_wire
 from kwaflux_hosting.install_layout import INSTALL_FILE
 from kwaflux_hosting.roundtrip_check.main import PREFIX
-from kwaflux_hosting.server_link.local_server import clean_environ
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.install import HostName, host_named
 from kwaflux_server.cli.options import AsJson
 from kwaflux_server.install.host_locations import Host, Machine
+from kwaflux_server.install.host_python import run_code
 from kwaflux_server.install.install_plan import shape_of
 
 __all__ = ["check"]
@@ -90,23 +89,15 @@ def _installed_pythons(root: Path, host: Host) -> list[_Python]:
 
 def _checked(python: _Python, host: Host, *, root: Path, folder: Path, as_json: bool) -> int:
     """Run the check in one Python; tell what it says; return its exit status."""
-    command = [python.path, "-I", "-c", _PROGRAM, str(root), host, str(folder.absolute())]
+    again = f"install again: kwaflux install {host}"
+    arguments = (str(root), host, str(folder.absolute()))
     try:
-        done = subprocess.run(
-            command,
-            env=clean_environ(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
+        done = run_code(
+            Path(python.path), _PROGRAM, *arguments, environ=os.environ, limit_s=_TIMEOUT_S
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(
-            f"{python.path} does not run: {error}", hint=f"install again: kwaflux install {host}"
-        ) from error
-    for event in _events(done.stdout):
+    except KwafluxError as error:
+        raise HostError(error.message, hint=again) from error
+    for event in _events(done.output):
         kind = event.pop("event")
         if as_json:
             say_json(str(kind), python=python.tag, **event)
@@ -116,13 +107,9 @@ def _checked(python: _Python, host: Host, *, root: Path, folder: Path, as_json: 
             OUT.print(event["text"], markup=False)
         if kind == "error":
             raise from_wire(event)
-    if done.returncode not in (0, 1):
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise HostError(
-            f"the check broke in {python.path}: {last}",
-            hint=f"install again: kwaflux install {host}",
-        )
-    return done.returncode
+    if done.status not in (0, 1):
+        raise HostError(f"the check broke in {python.path}: {done.reason}", hint=again)
+    return done.status
 
 
 def _events(output: str) -> Iterator[dict[str, object]]:

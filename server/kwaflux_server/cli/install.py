@@ -14,7 +14,7 @@ from kwaflux_core.errors import HostError, RequestError
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
 from kwaflux_server.install.host_locations import Host, HostProgram, Machine
-from kwaflux_server.install.host_python import HostPython, asked
+from kwaflux_server.install.host_python import HostPython, inspect_python
 from kwaflux_server.install.install_plan import Shape, shape_of
 from kwaflux_server.install.installer import Installation, uninstall
 from kwaflux_server.install.installer import install as run_install
@@ -100,7 +100,7 @@ def host_pythons(
     found: dict[str, HostPython] = {}
     for program in programs:
         try:
-            python = asked(program.python, os.environ)
+            python = inspect_python(program.python, os.environ)
         except HostError as error:
             say(f"{program.label}: {error}")
             continue

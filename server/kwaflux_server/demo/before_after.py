@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_models.evaluation.metrics.display_values import shown
 
 __all__ = ["Panel", "draw_before_after"]

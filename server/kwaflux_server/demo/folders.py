@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwaflux_core.errors import ImageWriteFailed
-from kwaflux_core.images.io import write_failed
+from kwaflux_core.images.atomic_write import write_failed
 
 __all__ = ["FIRST_FRAME", "Folders", "Sequence"]
 

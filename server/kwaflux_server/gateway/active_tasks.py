@@ -14,7 +14,7 @@ from kwaflux_core.errors import ProtocolError
 from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.protocol.messages import Failed, InlinePixels, Render, Rendered, ShmPixels
 from kwaflux_server.gateway.router_sockets import Parts
-from kwaflux_server.jobs.planner import PendingPlan
+from kwaflux_server.jobs.plan_processes import PendingPlan
 from kwaflux_server.scheduler.events import Task
 
 __all__ = ["ActiveJob", "ActivePlan", "ActiveTask", "ActiveTasks", "models_of"]

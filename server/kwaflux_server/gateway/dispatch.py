@@ -30,7 +30,7 @@ from kwaflux_server.gateway.router_sockets import Parts, RouterSockets
 from kwaflux_server.gateway.session import Session, Sessions
 from kwaflux_server.gateway.supervisor import Supervisor
 from kwaflux_server.jobs.open_jobs import OpenJobs
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.scheduler.events import (
     Action,
     Assign,
@@ -54,7 +54,7 @@ from kwaflux_server.scheduler.events import (
     WorkerJoined,
     WorkerLost,
 )
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Dispatcher"]
 

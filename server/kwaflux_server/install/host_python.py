@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.child_process import CommandResult, run_command
+from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.install_layout import python_tag
 from kwaflux_hosting.server_link.local_server import clean_environ
 
-__all__ = ["OLDEST", "HostPython", "asked", "said_by"]
+__all__ = ["OLDEST", "HostPython", "inspect_python", "printed_by", "run_code"]
 
 OLDEST: Final = (3, 10)
 """The oldest Python that the adapters read in: Nuke 15's."""
@@ -100,13 +100,13 @@ class HostPython:
         )
 
 
-def asked(python: Path, environ: Mapping[str, str]) -> HostPython:
+def inspect_python(python: Path, environ: Mapping[str, str]) -> HostPython:
     """Run a Python, and return what it says it is.
 
     Raises:
         HostError: It does not run, or is no CPython.
     """
-    said = said_by(python, _QUESTION, environ=environ)
+    said = printed_by(python, _QUESTION, environ=environ)
     lines = [line for line in said.splitlines() if line.startswith("kwaflux:")]
     try:
         raw = json.loads(lines[-1].removeprefix("kwaflux:"))
@@ -133,28 +133,33 @@ def asked(python: Path, environ: Mapping[str, str]) -> HostPython:
     return found
 
 
-def said_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]) -> str:
+def printed_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]) -> str:
     """Run code in a Python that sees nothing of ours; return what it printed.
 
     Raises:
         HostError: It does not run, or ended badly; the message holds its last line.
     """
-    # -B: what it imports lies in a folder that is not yet where it will be.
-    command = [str(python), "-I", "-B", "-c", code, *arguments]
     try:
-        done = subprocess.run(
-            command,
-            env=clean_environ(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(f"{python} does not run: {error}", hint="name another: --python") from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise HostError(f"{python}: {last}", hint="name another: --python", path=str(python))
-    return done.stdout
+        result = run_code(python, code, *arguments, environ=environ)
+        result.raise_for_status()
+    except KwafluxError as error:
+        raise HostError(error.message, hint="name another: --python", path=str(python)) from error
+    return result.output
+
+
+def run_code(
+    python: Path,
+    code: str,
+    *arguments: str,
+    environ: Mapping[str, str],
+    limit_s: float = _TIMEOUT_S,
+) -> CommandResult:
+    """Run code in a Python that sees nothing of ours.
+
+    Raises:
+        WorkerError: It does not run.
+        DeadlineExceeded: It took too long.
+    """
+    # -B: what it imports may lie in a folder that is not yet where it will be.
+    command = [str(python), "-I", "-B", "-c", code, *arguments]
+    return run_command(command, environ=clean_environ(environ), limit_s=limit_s)

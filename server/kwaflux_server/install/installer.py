@@ -15,7 +15,7 @@ from typing import Final
 
 import kwaflux_core
 from kwaflux_core.errors import HostError, ImageWriteFailed, KwafluxError
-from kwaflux_core.images.io import atomic_path, write_failed
+from kwaflux_core.images.atomic_write import atomic_path, write_failed
 from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS
 from kwaflux_server.install.host_python import HostPython
 from kwaflux_server.install.install_plan import Shape, package_folder

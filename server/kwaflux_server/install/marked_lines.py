@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 
 __all__ = ["has_block", "put_block", "remove_block"]
 

@@ -1,21 +1,22 @@
 """pyzmq and msgpack as wheels that fit a host's Python, put into a folder of their own.
 
 pip runs in *this* Python and is told what the other one is, so that a host's Python needs no pip
-and its own packages are never touched.
+and its own packages are never touched. ``pip --python`` would run our pip in the host's Python: it
+has to be one that this pip supports, with every module of the standard library that pip imports.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.child_process import run_command
+from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.server_link.local_server import clean_environ
-from kwaflux_server.install.host_python import HostPython, said_by
+from kwaflux_server.install.host_python import HostPython, printed_by
 
 __all__ = ["WANTED", "put_wheels"]
 
@@ -53,22 +54,17 @@ def put_wheels(
     command = [sys.executable, "-m", "pip", "install", "--target", str(into), *_how(python)]
     command += ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
     try:
-        done = subprocess.run(
+        done = run_command(
             [*command, *WANTED],
-            env={**clean_environ(environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
+            environ={**clean_environ(environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            limit_s=_TIMEOUT_S,
         )
-    except subprocess.TimeoutExpired as error:
-        raise _no_wheels(python, f"pip was not done within {_TIMEOUT_S:.0f} s") from error
-    if done.returncode != 0:
-        raise _no_wheels(python, _reason(done.stderr))
+    except KwafluxError as error:
+        raise _no_wheels(python, error.message) from error
+    if done.status != 0:
+        raise _no_wheels(python, _reason(done.errors))
     try:
-        return said_by(python.path, _PROOF, str(into), environ=environ).strip()
+        return printed_by(python.path, _PROOF, str(into), environ=environ).strip()
     except HostError as error:
         raise HostError(
             f"the wheels for {python.text} do not import in it: {error.message}",

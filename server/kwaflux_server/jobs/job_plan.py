@@ -1,6 +1,6 @@
 """Plan a job: which frames its source has, which of them are wanted, where results go.
 
-``plan_job`` reads the disk and runs in a process of its own (``plan_process``), so that a share
+``plan_job`` reads the disk and runs in a process of its own (``plan_child``), so that a share
 that does not answer stops nobody else. Its result is small: frame numbers as runs, no paths.
 """
 

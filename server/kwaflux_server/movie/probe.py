@@ -1,7 +1,7 @@
 """Count a movie's frames and read what its tags say of color, before a job begins.
 
 Decodes the first frame that can be decoded, with a library that a damaged file can crash: call it
-in a process that may die (``jobs.plan_process``).
+in a process that may die (``jobs.plan_child``).
 """
 
 from __future__ import annotations

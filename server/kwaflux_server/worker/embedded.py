@@ -24,7 +24,7 @@ from kwaflux_core.protocol.messages import (
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.jobs.job_plan import JobPlan, plan_job
 from kwaflux_server.jobs.open_jobs import OpenJobs
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.process import WorkerOptions, make_engine
 from kwaflux_server.worker.rings import AttachedRings

@@ -19,9 +19,9 @@ import pytest
 from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.atomic_write import write_failed
 from kwaflux_core.images.exr.read import read_exr, write_exr
 from kwaflux_core.images.image import Image
-from kwaflux_core.images.io import write_failed
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.range_render import OpenClient, Progress, RangeRender, RenderRequest
 from kwaflux_hosting.batch.results_index import ResultsIndex

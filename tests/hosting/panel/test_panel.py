@@ -11,7 +11,9 @@ from kwaflux_core.errors import FlowError, HostError, ParamError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
-from kwaflux_hosting.panel.panel import FREE_TEXT, Control, Panel
+from kwaflux_hosting.panel.controls import Control
+from kwaflux_hosting.panel.controls_from_cards import FREE_TEXT
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_testing.servers import RunningServer
 

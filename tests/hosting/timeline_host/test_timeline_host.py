@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import FlowError, HostError, ParamError
-from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.panel.controls import Control, EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.command_line import run_command
 from kwaflux_hosting.timeline_host.dialog_model import DialogModel

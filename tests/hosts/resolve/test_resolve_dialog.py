@@ -11,7 +11,8 @@ import pytest
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flows.card import Card
-from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
+from kwaflux_hosting.panel.controls_from_cards import FREE_TEXT
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog

@@ -45,7 +45,7 @@ def draw_sheet(out: Path, *arguments: str) -> None:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        contact_sheet, "run_guarded", lambda limit_s, work, *args, **named: work(*args, **named)
+        contact_sheet, "call_in_child", lambda limit_s, work, *args, **named: work(*args, **named)
     )
 
 
@@ -75,7 +75,7 @@ def test_without_a_name_every_effect_is_on_the_sheet(
         drawn.append(effect)
         return np.zeros((4, 4 + len(drawn), 3), np.float32)
 
-    monkeypatch.setattr(contact_sheet, "run_guarded", note)
+    monkeypatch.setattr(contact_sheet, "call_in_child", note)
     draw_sheet(tmp_path / "sheet.png", "--cache", str(tmp_path))
     assert drawn == trainable_effects()
 

@@ -13,7 +13,7 @@ import pytest
 
 from kwaflux_core import read_image, write_image
 from kwaflux_core.errors import Unavailable
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_testing.pictures import plate, same_bits
 from kwaflux_testing.servers import Place, RunningServer, StartServer, wait_until
 

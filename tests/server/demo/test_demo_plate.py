@@ -14,7 +14,6 @@ from kwaflux_core.errors import ImageWriteFailed, RequestError, WorkerError
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.read import read_exr
 from kwaflux_core.images.io import read_image
-from kwaflux_server.demo import h264_roundtrip
 from kwaflux_server.demo.camera_shot import (
     DATA_WINDOW,
     DISPLAY_WINDOW,
@@ -121,10 +120,9 @@ def test_an_odd_side_is_refused_before_the_encoder_sees_it(tmp_path: Path) -> No
 
 def test_an_encoder_that_ends_its_process_is_an_error_and_not_our_end(tmp_path: Path) -> None:
     clip = np.zeros((2, 32, 64, 3), np.float32)
-    with pytest.raises(WorkerError, match="ended with status"):
+    with pytest.raises(WorkerError):
         record(clip, tmp_path / "no_such_folder" / "x.mp4", crf=20, fps=FPS)
     assert not multiprocessing.active_children()
-    assert h264_roundtrip.__all__ == sorted(h264_roundtrip.__all__)
 
 
 def test_the_same_seed_makes_the_same_plate_and_more_noise_a_worse_one(tmp_path: Path) -> None:

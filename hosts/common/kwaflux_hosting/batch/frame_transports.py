@@ -20,7 +20,7 @@ from kwaflux_core.errors import (
     Unavailable,
 )
 from kwaflux_core.frames.neighbors import neighbor_frames
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.protocol.messages import JobEvent, Urgency
 from kwaflux_hosting.batch.file_patterns import format_frames, frame_path
 from kwaflux_hosting.batch.results_index import RenderRequest

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["FrameRecord", "FrameStatus", "RenderRequest", "ResultsIndex", "file_key"]

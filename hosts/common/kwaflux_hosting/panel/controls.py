@@ -1,4 +1,7 @@
-"""Controls of a panel's entries, and their JSON in a host's script."""
+"""What a control and an entry of a panel are, and their JSON in a host's script.
+
+``controls_from_cards`` makes them.
+"""
 
 from __future__ import annotations
 

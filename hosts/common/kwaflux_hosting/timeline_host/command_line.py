@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_hosting.panel.panel import Control
+from kwaflux_hosting.panel.controls import Control
 from kwaflux_hosting.timeline_host.step_generators import drained
 from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.panel.controls import Control, EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.task_runner import TaskRunner
 from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 

@@ -18,7 +18,8 @@ from kwaflux_hosting.batch.file_patterns import format_frames, posix_path
 from kwaflux_hosting.batch.range_render import RangeRender
 from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
-from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.panel.controls import EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.server_link import local_server
 from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.child_process import run_command
+from kwaflux_core.errors import HostError, KwafluxError
 
 __all__ = ["external_app"]
 
@@ -59,9 +59,10 @@ def external_app(
 
 def _try_in_child(name: str, *, folder: str, misfit: str) -> None:
     code = f"import sys; sys.path.append({folder!r}); import {name}"
-    child = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=_CHILD_S, check=False
-    )
-    if child.returncode != 0:
+    try:
+        run_command([sys.executable, "-c", code], limit_s=_CHILD_S).raise_for_status()
+    except KwafluxError as error:
         version = ".".join(map(str, sys.version_info[:2]))
-        raise HostError(f"{name} does not load into this Python ({version})", hint=misfit)
+        raise HostError(
+            f"{name} does not load into this Python ({version}): {error.message}", hint=misfit
+        ) from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
-from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.panel.controls import EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 
 __all__ = ["TimelineHost"]

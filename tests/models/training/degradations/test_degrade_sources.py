@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +10,16 @@ import pytest
 from PIL import Image
 
 from kwaflux_core.errors import (
-    DeadlineExceeded,
     FrameMissing,
     ImageError,
     ImageUnreadable,
-    RequestError,
-    WorkerError,
 )
 from kwaflux_models.training.pictures import download, sources
 
 av = pytest.importorskip("av")
 
 from kwaflux_models.training.commands import end_of  # noqa: E402
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip  # noqa: E402
 from kwaflux_models.training.pictures.read_movie import read_clip  # noqa: E402
-from kwaflux_models.training.pictures.subprocess_guard import run_guarded  # noqa: E402
 
 
 def write_movie(path: Path, frames: int = 6, side: int = 64) -> None:
@@ -128,23 +122,6 @@ def test_a_damaged_picture_is_a_typed_error(
     kept.write_bytes(kept.read_bytes()[:1000])
     with pytest.raises(ImageUnreadable, match="is damaged"):
         sources.load(tmp_path, "valid")
-
-
-def test_a_child_returns_its_array_and_its_typed_error() -> None:
-    clip = np.full((2, 32, 32, 3), 0.5, dtype=np.float32)
-    how = Encode("mpeg2", 2)
-    assert np.array_equal(run_guarded(60.0, round_trip, clip, how), round_trip(clip, how))
-    with pytest.raises(RequestError, match="no codec named 'h266'"):
-        run_guarded(60.0, round_trip, clip, Encode("h266", 3))
-
-
-def test_a_child_that_dies_or_hangs_is_a_typed_error() -> None:
-    with pytest.raises(WorkerError, match="the process of abort ended with -6"):
-        run_guarded(60.0, os.abort)
-    start = time.monotonic()
-    with pytest.raises(DeadlineExceeded, match=r"sleep took longer than 0\.5 seconds"):
-        run_guarded(0.5, time.sleep, 60)  # type: ignore[arg-type]
-    assert time.monotonic() - start < 20.0
 
 
 def test_an_error_of_a_command_is_two_lines_and_status_2(

@@ -2,7 +2,8 @@
 
 Owns the processes and their deadlines. A process that answered is used again; one that broke, or
 does not answer in time, is killed and never waited for: a call into a dead share cannot be
-interrupted.
+interrupted. ``kwaflux_models.child_call`` would make a new process for each plan and wait for it;
+the gateway's one thread must not wait, and starting a process costs more than most plans.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from kwaflux_core.images.io import is_movie
 from kwaflux_core.protocol.codec import encode
 from kwaflux_core.protocol.messages import Submit
 from kwaflux_server.jobs.job_plan import JobPlan
-from kwaflux_server.jobs.plan_process import LENGTH
+from kwaflux_server.jobs.plan_child import LENGTH
 
 __all__ = ["JobPlanner", "PendingPlan"]
 
@@ -48,7 +49,7 @@ class JobPlanner:
         sequence_s: Seconds that planning a sequence may take.
         movie_s: The same of a movie, which may have to be read through.
         clock: Seconds that never run backwards.
-        command: The child process; default: ``plan_process`` in this interpreter.
+        command: The child process; default: ``plan_child`` in this interpreter.
 
     Thread: one.
     """
@@ -63,7 +64,7 @@ class JobPlanner:
         clock: Callable[[], float] = time.monotonic,
         command: Sequence[str] = (),
     ) -> None:
-        default = [sys.executable, "-m", "kwaflux_server.jobs.plan_process"]
+        default = [sys.executable, "-m", "kwaflux_server.jobs.plan_child"]
         default += [str(frame_bytes_max), *roots]
         self._command = list(command) or default
         self._sequence_s = sequence_s
