@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.pure_python import PlainPicture, read_plain, written_plain
 
@@ -88,11 +89,12 @@ def chart_bytes(frame: int) -> bytes:
                 planes[name].append(value)
             planes["depth.Z"].append(1000.0 * y + x)
     mark = f"{_MARK} {frame}".encode()
+    timecode = struct.pack("<II", *Timecode.of_count(frame, per_second=24).to_bits())
     return written_plain(
         {name: tuple(values) for name, values in planes.items()},
         data_window=_DATA,
         display_window=DISPLAY,
-        attributes={"comments": ("string", mark), "timeCode": ("timecode", _time_code(frame))},
+        attributes={"comments": ("string", mark), "timeCode": ("timecode", timecode)},
     )
 
 
@@ -160,14 +162,6 @@ def _at(picture: PlainPicture, channel: str, place: tuple[int, int]) -> float:
     if channel not in picture.planes or not is_inside:
         return math.nan
     return picture.value(channel, *place)
-
-
-def _time_code(frame: int) -> bytes:
-    """Return a time code at 24 frames per second, in SMPTE 12M's binary coded digits."""
-    seconds, frames = divmod(frame, 24)
-    parts = (frames, seconds % 60, seconds // 60 % 60, seconds // 3600 % 24)
-    packed = sum((part // 10 << 4 | part % 10) << 8 * place for place, part in enumerate(parts))
-    return struct.pack("<II", packed, 0)
 
 
 # --- what changed -----------------------------------------------------------------------------
