@@ -168,7 +168,7 @@ class Render:
 class Submit:
     """Render a frame range from files to files; answered by ``JobAccepted``, then events.
 
-    ``frames`` is a range as fileseq reads it (``1001-1100x2``); empty means all frames on disk.
+    ``frames`` is a frame range (``1001-1100x2``); empty means all frames on disk.
     """
 
     kind: ClassVar[str] = "submit"

@@ -26,7 +26,7 @@ _LIGHT = (
     "transport.shared_memory",
     "transport.zeromq",
 )
-_HEAVY = ("numpy", "OpenEXR", "OpenImageIO", "PyOpenColorIO", "fileseq", "torch", "asyncio")
+_HEAVY = ("numpy", "OpenEXR", "OpenImageIO", "PyOpenColorIO", "torch", "asyncio")
 _BLOCK = f"""
 import sys
 class Refuse:

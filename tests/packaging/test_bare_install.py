@@ -32,7 +32,7 @@ FOR_HOSTS = (
     "kwaflux_nuke",
     "kwaflux_resolve",
 )
-_HEAVY = ("numpy", "torch", "OpenEXR", "OpenImageIO", "PyOpenColorIO", "fileseq", "typer", "rich")
+_HEAVY = ("numpy", "torch", "OpenEXR", "OpenImageIO", "PyOpenColorIO", "typer", "rich")
 _PROGRAM = """
 import importlib, json, sys, time
 started_s = time.perf_counter()

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
-from kwaflux_core.frames.timecode import timecode
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.rendered_files import rendered_pattern
 from kwaflux_hosting.timeline_host.step_generators import rendered
@@ -96,7 +96,8 @@ def _fit(timeline: Timeline, source: Source) -> None:
         raise HostError(f"Resolve did not take {name} = {settings[name]} for a temporary timeline")
     source.color.keep_numbers(timeline)
     for is_drop in (False, True):
-        timeline.SetStartTimecode(timecode(media.first, fps=media.fps, is_drop=is_drop))
+        start = Timecode.of_count(media.first, per_second=round(media.fps), is_drop=is_drop)
+        timeline.SetStartTimecode(str(start))
         if timeline.GetStartFrame() == media.first:
             return
     raise HostError(f"Resolve did not start a temporary timeline at frame {media.first}")

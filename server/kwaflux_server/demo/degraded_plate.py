@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import OpenEXR
 
 from kwaflux_core.color.display_curves import display_decode, display_encode
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_core.images.exr.read import write_exr
 from kwaflux_core.images.image import Image, Part
 from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
@@ -39,7 +40,6 @@ Clip: TypeAlias = npt.NDArray[np.float32]
 
 FPS = 24
 _GRAY = 0.18
-_HOUR = 1
 
 # Rec.709 primaries and its white point, as the standard attribute of OpenEXR orders them.
 _REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
@@ -157,17 +157,13 @@ def write_frames(
 
 def _attributes(frame: int) -> Mapping[str, object]:
     """Return a frame's header: its timecode is its number, counted from one hour on."""
-    seconds, rest = divmod(frame, FPS)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    flags = (False,) * 6
-    time_code = OpenEXR.TimeCode(_HOUR + hours, minutes, seconds, rest, *flags, *(0,) * 8)
+    timecode = Timecode.of_count(3600 * FPS + frame, per_second=FPS)
     return MappingProxyType(
         {
             "chromaticities": _REC709,
             "framesPerSecond": Fraction(FPS, 1),
             "reelName": "A001C001",
             "shot": "demo_0010",
-            "timeCode": time_code,
+            "timeCode": to_exr_timecode(timecode),
         }
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import OpenEXR
 
+from kwaflux_core.frames.timecode import Timecode
+from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_server.movie.frame_index import FIRST_FRAME
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MovieHeader", "TimecodeStart"]
 
-_WRITTEN: Final = re.compile(r"(\d{2}):(\d{2}):(\d{2})([:;.])(\d{2})")
 _FRAMES_MAX: Final = 30
 """SMPTE 12M counts no more frames in a second, and OpenEXR's attribute is made by it."""
 
@@ -38,38 +38,20 @@ class TimecodeStart:
 
     @classmethod
     def parse(cls, text: str, *, rate: Fraction) -> TimecodeStart | None:
-        """Read a timecode; None for one that is no time, or of more than 30 frames a second.
-
-        Source: SMPTE ST 12-1; a semicolon or a point before the frames means drop-frame.
-        """
-        found = _WRITTEN.fullmatch(text.strip())
+        """Read a timecode; None for one that is no time, or of more than 30 frames a second."""
         per_second = round(rate)
-        if found is None or not 0 < per_second <= _FRAMES_MAX:
+        if not 0 < per_second <= _FRAMES_MAX:
             return None
-        hours, minutes, seconds, frames = (int(found[group]) for group in (1, 2, 3, 5))
-        is_drop = found[4] != ":" and per_second == _FRAMES_MAX
-        if hours > 23 or minutes > 59 or seconds > 59 or frames >= per_second:
+        found = Timecode.parse(text, per_second=per_second)
+        if found is None:
             return None
-        whole_minutes = hours * 60 + minutes
-        count = (whole_minutes * 60 + seconds) * per_second + frames
-        if is_drop:
-            count -= 2 * (whole_minutes - whole_minutes // 10)
-        return cls(count, per_second, is_drop)
+        return cls(found.count(per_second=per_second), per_second, found.is_drop)
 
     def at(self, frame: int) -> OpenEXR.TimeCode:
-        """Return the timecode of a frame, as OpenEXR's attribute; it begins anew at midnight.
-
-        Source: SMPTE ST 12-1, drop-frame compensation.
-        """
+        """Return the timecode of a frame, as OpenEXR's attribute; it begins anew at midnight."""
         count = self.count + frame - FIRST_FRAME
-        if self.is_drop_frame:
-            tens, rest = divmod(count, 17982)
-            count += 18 * tens + (2 * ((rest - 2) // 1798) if rest >= 2 else 0)
-        seconds, frames = divmod(count, self.per_second)
-        minutes, second = divmod(seconds, 60)
-        hour = minutes // 60 % 24
-        return OpenEXR.TimeCode(
-            hour, minutes % 60, second, frames, self.is_drop_frame, *(False,) * 5, *(0,) * 8
+        return to_exr_timecode(
+            Timecode.of_count(count, per_second=self.per_second, is_drop=self.is_drop_frame)
         )
 
 

@@ -86,6 +86,7 @@ class RangeRender:
 
     Raises:
         HostError: No frame, several frames for one file, or a target that is the source.
+        RequestError: ``source`` or ``target`` is no pattern.
 
     Thread: ``snapshot``, ``cancel`` and ``wait`` from any; ``start`` once.
     """

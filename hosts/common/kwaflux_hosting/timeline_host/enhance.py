@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.frames.frame_range import format_frames
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.batch.file_patterns import format_frames, posix_path
+from kwaflux_hosting.batch.file_patterns import literal_name, posix_path
 from kwaflux_hosting.batch.range_render import RangeRender
 from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
@@ -65,7 +66,8 @@ class ResultFolder:
                 f"{media.name} is itself a result of Kwaflux",
                 hint="show the original take, or revert it, so that nothing is enhanced twice",
             )
-        stem = os.path.splitext(media.name)[0].partition("[")[0].rstrip("._- ") or "clip"
+        name = os.path.splitext(media.name)[0].partition("[")[0]
+        stem = literal_name(name).rstrip("._- ") or "clip"
         home = os.path.join(root or os.path.join(beside, "kwaflux"), stem)
         version = 1
         while os.path.exists(os.path.join(home, f"v{version:03d}", _DONE)):
@@ -229,5 +231,5 @@ def _enhanced(
         )
         done = yield from followed(work, what=what)
     if odd := done.in_state("attention"):
-        host.say(f"{what}: look at {format_frames(odd)}: {done.frames[odd[0]].reason}")
+        host.say(f"{what}: look at {format_frames(sorted(odd))}: {done.frames[odd[0]].reason}")
     return replace(plates, pattern=into.pattern)
