@@ -11,7 +11,6 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import KwafluxError
 from kwaflux_hosting.install_layout import add_wheels
@@ -21,15 +20,13 @@ from kwaflux_hosting.timeline_host.enhance import ClipHost
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_hosting.timeline_host.step_generators import drained
-from kwaflux_hosting.timeline_host.verified_settings import text_of
 from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
 from kwaflux_resolve.dialog import Dialog
+from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.import_results import import_result, markers_in, revert
 from kwaflux_resolve.render_frames import render_composite, render_source
-from kwaflux_resolve.resolve_api import Host, find_host
-
-if TYPE_CHECKING:
-    from kwaflux_resolve.api import Timeline, TimelineItem
+from kwaflux_resolve.resolve_api import Timeline, TimelineItem
+from kwaflux_resolve.verified_settings import text_of
 
 __all__ = ["DIALOG_CONTROLS", "ResolveTimelineHost", "main", "menu"]
 

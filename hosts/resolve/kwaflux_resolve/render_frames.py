@@ -13,19 +13,16 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.frames.timecode import timecode
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.rendered_files import rendered_pattern
 from kwaflux_hosting.timeline_host.step_generators import rendered
-from kwaflux_hosting.timeline_host.verified_settings import rejected_settings, text_of
 from kwaflux_resolve.clips import Shot, Source
-from kwaflux_resolve.resolve_api import Host
-
-if TYPE_CHECKING:
-    from kwaflux_resolve.api import Project, Timeline
+from kwaflux_resolve.host import Host
+from kwaflux_resolve.resolve_api import Project, Timeline
+from kwaflux_resolve.verified_settings import rejected_settings, text_of
 
 __all__ = ["render_composite", "render_source"]
 

@@ -13,8 +13,8 @@ from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, Kwafl
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_resolve.clips import Shot, look
+from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.render_frames import render_composite, render_source
-from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import SIZE_PX, Scene, pixels, scene
 from kwaflux_testing.pictures import same_bits

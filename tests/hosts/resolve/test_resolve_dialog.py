@@ -16,8 +16,8 @@ from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.entry_points import DIALOG_CONTROLS, ResolveTimelineHost
-from kwaflux_resolve.import_results import MODES
-from kwaflux_resolve.resolve_api import Host, find_host
+from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.import_results import PLACEMENTS
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -122,7 +122,7 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
 
 def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
     (mode,) = [control for control in DIALOG_CONTROLS.controls if control.name == "mode"]
-    assert mode.choices == tuple(MODES)
+    assert mode.choices == tuple(PLACEMENTS)
     asked = {control.name for control in DIALOG_CONTROLS.controls}
     assert asked == {field.name for field in fields(ClipRequest)} - {"flow"}
 

@@ -20,8 +20,8 @@ from kwaflux_hosting.timeline_host.enhance import enhance
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve import entry_points
 from kwaflux_resolve.entry_points import ResolveTimelineHost
+from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.import_results import markers_in, revert
-from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -71,7 +71,7 @@ def test_a_clip_goes_out_and_comes_back_bit_for_bit(
         assert path.name == f"plate_v001.{1003 + index}.exr"
         for name, color in pixels(path).items():
             assert same_bits(color, source[name])
-    assert [call for call in found.world.calls if "take back" in call] == []
+    assert [call for call in found.world.calls if "restore" in call] == []
     assert list(tmp_path.rglob(".kwaflux-exchange-*")) == []
 
 

@@ -20,7 +20,6 @@ from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_hosting.exchange_folder import ExchangeFolder
 from kwaflux_hosting.panel.panel import EffectEntry, Panel
 from kwaflux_hosting.server_link import local_server
-from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.media import FrameSpan, MediaInfo
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker, new_job
@@ -90,9 +89,12 @@ class ClipLike(Protocol):
         """What it shows."""
         ...
 
-    @property
-    def color(self) -> ClipColor:
-        """What its numbers mean."""
+    def colorspace(self, request: ClipRequest) -> str:
+        """Return the OCIO name of the frames that are rendered for a request.
+
+        Raises:
+            UnknownColorspace: Neither the request nor the host names it.
+        """
         ...
 
 
@@ -189,10 +191,8 @@ def enhance(
     def one(item: _Item) -> Generator[str, None, ResultMarker]:
         shot = host.look(item)
         name, into = shot.media.name, ResultFolder.next_of(shot.media, root=wish.folder)
-        space = shot.color.of_composite if wish.is_graded else shot.color.of_source
-        order = RenderRequest(
-            flow=wish.flow, options=RenderOptions(colorspace=space(wish.colorspace))
-        )
+        options = RenderOptions(colorspace=shot.colorspace(wish))
+        order = RenderRequest(flow=wish.flow, options=options)
         results = yield from _enhanced(host, shot, wish, order, into=into, open_client=open_client)
         made = host.import_result(shot, wish, job=new_job(), results=results)
         into.set_in_use(made.data)
