@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import HostError
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
+from kwaflux_hosting.timeline_host.enhance import enhance
+from kwaflux_hosting.timeline_host.task_runner import run_task
 from kwaflux_resolve.clips import Shot, chosen, look
+from kwaflux_resolve.entry_points import ResolveTimelineHost
 from kwaflux_resolve.host import find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -174,3 +178,16 @@ def test_no_project_and_no_timeline_are_said(tmp_path: Path) -> None:
     found.world.project = ""
     with pytest.raises(HostError, match="no project is open"):
         find_host(found.names)
+
+
+def test_where_every_clip_is_refused_the_error_names_each_reason(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    retimed = Placed(found.clip, 0, 87000, 4, speed=2.0)
+    backward = Placed(found.clip, 4, 88000, 4, speed=-1.0)
+    found.cut.tracks[0].items += [retimed, backward]
+    found.cut.selected = [retimed, backward]
+    host = find_host(found.names, say=found.world.calls.append)
+    request = ClipRequest(flow="identity", colorspace="scene_linear")
+    with pytest.raises(HostError, match=r"is retimed.*plays in reverse"):
+        run_task(enhance(ResolveTimelineHost(host), request), tick_s=0)
+    assert len(found.world.calls) == 2

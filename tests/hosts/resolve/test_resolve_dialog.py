@@ -226,7 +226,7 @@ def test_the_console_fails_with_a_reason_and_a_status(tmp_path: Path, spoken: li
     assert entry_points.main(["--flow", "denoise"], names=scene(tmp_path).names) == 1
     assert "colorspace is not known" in spoken[-1]
     assert entry_points.main(["--revert"], names=scene(tmp_path / "b").names) == 1
-    assert "nothing of Kwaflux is on this timeline" in spoken[-1]
+    assert "Kwaflux is on this timeline" in spoken[-1]
 
 
 def test_ctrl_c_on_the_console_cancels(
@@ -240,10 +240,10 @@ def test_ctrl_c_on_the_console_cancels(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("kwaflux_hosting.timeline_host.step_generators.time.sleep", interrupted)
+    monkeypatch.setattr("kwaflux_hosting.timeline_host.task_runner.time.sleep", interrupted)
     asked = ["--flow", "denoise", "--colorspace", "scene_linear"]
     assert entry_points.main(asked, names=found.names) == 1
-    assert spoken[-1] == "Cancelled; nothing was brought back"
+    assert spoken[-1] == "Cancelled; nothing was imported"
     assert found.world.rendering == []
     assert [cut.name for cut in found.world.cuts] == ["edit"]
 
