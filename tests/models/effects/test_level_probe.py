@@ -42,9 +42,9 @@ def test_a_picture_in_blocks_of_eight_stands_out() -> None:
 
 
 def test_a_fitted_probe_knows_noise_it_has_not_seen() -> None:
-    samples, levels = noisy_samples(240)
-    order = torch.randperm(240)
-    seen, unseen = order[:180], order[180:]
+    samples, levels = noisy_samples(120)
+    order = torch.randperm(120)
+    seen, unseen = order[:90], order[90:]
     found = statistics(samples)
     probe = fit_probe(found[seen], levels[seen], seed=1, steps=300)
     with torch.inference_mode():
