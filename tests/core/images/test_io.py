@@ -170,7 +170,7 @@ def test_writers_of_one_name_leave_one_whole_picture(tmp_path: Path) -> None:
 def test_a_movie_is_no_picture_and_no_target_but_a_source(suffix: str, tmp_path: Path) -> None:
     assert is_movie(tmp_path / f"shot{suffix}")
     check_source(tmp_path / f"shot{suffix}")
-    with pytest.raises(ImageUnsupported, match=r"read, not written.*image sequence"):
+    with pytest.raises(ImageUnsupported, match="image sequence"):
         check_target(tmp_path / f"shot{suffix}")
     with pytest.raises(ImageUnsupported, match=r"movie.*image sequence"):
         read_image(tmp_path / f"shot{suffix}")
