@@ -1,4 +1,4 @@
-"""What the measurements run on: a server of their own, a renderer of their own, plates."""
+"""Fixtures of the measurements: a server, a renderer and plates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["LocalRenderer", "noisy_planes", "plate_image", "plate_of", "private_
 
 @contextmanager
 def private_server(environ: Mapping[str, str], *arguments: str) -> Iterator[Client]:
-    """Start a server in a directory of its own; yield a client of it; stop it."""
+    """Start a server in its own directory; yield a client of it; stop it."""
     with tempfile.TemporaryDirectory(prefix="kw-") as folder:
         private = {**environ, "KWAFLUX_RUNTIME_DIR": str(Path(folder) / "run")}
         ensure_server(environ=private, arguments=arguments)
@@ -85,7 +85,7 @@ class LocalRenderer:
         return cls(registry, device, warm, ColorConfig.default(), PlanePool())
 
     def bind(self, flow: str) -> BoundFlow:
-        """Return a flow's text, bound."""
+        """Parse a flow and bind it to the cards."""
         return Flow.parse(flow).bind(self.registry.cards, self.registry.presets)
 
     def render(
