@@ -1,4 +1,4 @@
-"""Pictures on disk, read and written by their suffix."""
+"""Reading and writing of pictures by suffix."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ __all__ = [
 ]
 
 MOVIE_SUFFIXES: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mxf")
-"""Suffixes of movies: the source of a job, never its target, and never one picture."""
+"""Suffixes of movies, which can be the source of a job but not its target."""
 
 PICTURE_SUFFIXES: Final = (".dpx", ".exr", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""Suffixes of pictures that are read and written."""
+"""Suffixes of supported pictures."""
 
 
 def is_movie(path: StrPath) -> bool:
-    """Tell whether a file is a movie, by its name alone: many frames in one file."""
+    """Return whether a file is a movie, by its suffix."""
     return _suffix(path) in MOVIE_SUFFIXES
 
 
 def check_source(source: StrPath) -> None:
-    """Refuse a source of a kind that is not read, by its name alone. Movies are read.
+    """Refuse a source with an unsupported suffix. Movies are supported.
 
     Raises:
-        ImageUnsupported: A suffix no reader knows.
+        ImageUnsupported: No reader supports the suffix.
     """
     if not is_movie(source):
         _picture_suffix(source)
 
 
 def check_target(target: StrPath) -> None:
-    """Refuse a target that could not be written, before anything is computed for it.
+    """Refuse a target that cannot be written, before it is rendered.
 
     Raises:
-        ImageUnsupported: A movie, or a suffix no writer knows.
-        ImageWriteFailed: Its folder is not there.
+        ImageUnsupported: It is a movie, or no writer supports the suffix.
+        ImageWriteFailed: Its folder is missing.
     """
     _picture_suffix(target, is_written=True)
     check_folder(target)
 
 
 def picture_bytes(path: StrPath) -> int:
-    """Return the bytes of pixels that a picture unpacks to, as its header says.
+    """Return the size of a picture's decoded pixels in bytes, from its header.
 
-    Nothing but the header is read: it is asked before memory is given to a picture that may be
-    small on disk and huge unpacked.
+    Only the header is read, so that a picture that is small on disk and huge in memory can be
+    refused.
 
     Args:
         path: An EXR, PNG, TIFF, DPX or JPEG.
 
     Raises:
-        FrameMissing: No such file.
-        ImageUnreadable: Truncated or damaged.
-        ImageUnsupported: A movie, deep or subsampled, or a suffix no reader knows.
+        FrameMissing: There is no such file.
+        ImageUnreadable: The file is truncated or damaged.
+        ImageUnsupported: A movie, deep or subsampled, or no reader supports the suffix.
     """
     if _picture_suffix(path) == ".exr":
         from kwaflux_core.images.exr.read import read_exr_header
@@ -82,40 +82,40 @@ def picture_bytes(path: StrPath) -> int:
 
 
 def read_image(path: StrPath, *, colorspace: str = "") -> Image:
-    """Read a picture of any supported kind; its pixels stay in the file's encoding.
+    """Read a picture of any supported kind; its pixels keep the file's encoding.
 
     Args:
         path: An EXR, PNG, TIFF, DPX or JPEG.
-        colorspace: What the numbers mean, as a name the OCIO config knows; empty to go by the
-            file's own tags. An EXR without any is scene-linear.
+        colorspace: OCIO name of the file's colorspace; empty for the file's tags. An EXR without
+            tags is scene-linear.
 
     Returns:
-        The picture; ``Image.colorspace`` says what its color channels' numbers mean.
+        The picture, with its colorspace in ``Image.colorspace``.
 
     Raises:
-        FrameMissing: No such file.
-        ImageUnreadable: Truncated or damaged.
-        ImageUnsupported: A movie, deep or subsampled, or a suffix no reader knows.
-        UnknownColorspace: A name the config does not have, or a file that names none.
+        FrameMissing: There is no such file.
+        ImageUnreadable: The file is truncated or damaged.
+        ImageUnsupported: A movie, deep or subsampled, or no reader supports the suffix.
+        UnknownColorspace: The config does not have the name, or the file names none.
     """
     is_exr = _picture_suffix(path) == ".exr"
     config = _config(os.environ.get("OCIO", ""))
-    said = config.resolve(colorspace) if colorspace else ""
+    name = config.resolve(colorspace) if colorspace else ""
     if is_exr:
         from kwaflux_core.images.exr.read import read_exr
 
         image = read_exr(path)
-        tagged = said or config.colorspace_of_attributes(image.part.attributes)
+        tagged = name or config.colorspace_of_attributes(image.part.attributes)
         return image if tagged is None else replace(image, colorspace=tagged)
     from kwaflux_core.images.raster.read import read_raster
 
-    image = read_raster(path, colorspace=said)
+    image = read_raster(path, colorspace=name)
     return replace(image, colorspace=config.resolve(image.colorspace))
 
 
 @functools.lru_cache(maxsize=2)
 def _config(path: str) -> ColorConfig:
-    """Return the OCIO config, loaded once: it takes as long as reading a frame."""
+    """Return the OCIO config, cached, because loading takes as long as reading a frame."""
     from kwaflux_core.color.config import ColorConfig
 
     return ColorConfig.load(path)
@@ -124,21 +124,22 @@ def _config(path: str) -> ColorConfig:
 def write_image(
     path: StrPath, image: Image, *, compression: str = "", half: bool = False
 ) -> tuple[str, ...]:
-    """Write a picture, whole or not at all, in the format of the suffix.
+    """Write a picture, completely or not at all, in the format of the suffix.
 
     Args:
         path: An EXR, PNG, TIFF, DPX or JPEG.
-        image: What to write; its numbers are not converted.
-        compression: Of an EXR, by name; empty keeps the source's if it is lossless, else ZIP.
-        half: Of an EXR: whether color is stored in 16 bits.
+        image: The picture; its colorspace is not converted.
+        compression: Compression of an EXR; empty keeps the source's if it is lossless, else ZIP.
+        half: Whether an EXR's color is stored in 16 bits.
 
     Returns:
-        What the format could not hold, one sentence each; empty when all is there.
+        One sentence for each loss, such as channels the format cannot store.
 
     Raises:
-        ImageWriteFailed: Disk full, no permission, no such folder; nothing stands under the name.
-        ImageUnsupported: A movie, a suffix no writer knows, or a picture the format cannot hold.
-        RequestError: A compression nobody knows, or ``half`` where it does not apply.
+        ImageWriteFailed: The disk is full, the folder is missing or not writable; no partial file
+            is left.
+        ImageUnsupported: A movie, no writer supports the suffix, or the format cannot store it.
+        RequestError: The compression is unknown, or ``half`` is given for another format.
     """
     suffix = _picture_suffix(path, is_written=True)
     if suffix == ".exr":
@@ -160,14 +161,14 @@ def _picture_suffix(path: StrPath, *, is_written: bool = False) -> str:
     if suffix in MOVIE_SUFFIXES:
         raise ImageUnsupported(
             f"{os.fspath(path)} is a movie; "
-            + ("movies are read, not written" if is_written else "it holds more than one picture"),
+            + ("movies cannot be written" if is_written else "it contains more than one picture"),
             hint="write an image sequence: clean.####.exr"
             if is_written
             else "give it to a job (kwaflux enhance, Client.submit), or make an image sequence",
         )
     if suffix not in PICTURE_SUFFIXES:
         raise ImageUnsupported(
-            f"{os.fspath(path)} has the suffix {suffix!r}, which is no known kind of picture",
-            hint=f"known are {', '.join(PICTURE_SUFFIXES)}",
+            f"{os.fspath(path)} has the suffix {suffix!r}, which is not a supported picture format",
+            hint=f"use one of {', '.join(PICTURE_SUFFIXES)}",
         )
     return suffix

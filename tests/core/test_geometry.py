@@ -34,7 +34,7 @@ def pixels(box: Box) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("edges", [(0, 0, 0, 1), (0, 0, 1, 0), (3, 0, 2, 9), (0, 5, 9, 4)])
 def test_a_box_without_a_pixel_is_refused(edges: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ImageError, match="holds no pixel"):
+    with pytest.raises(ImageError, match="is empty"):
         Box(*edges)
 
 

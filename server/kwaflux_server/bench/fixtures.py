@@ -1,4 +1,4 @@
-"""A server of the bench's own, and the plates that it measures with."""
+"""Fixtures of the measurements: a server and plates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["noisy_planes", "plate_image", "private_server"]
 
 @contextmanager
 def private_server(environ: Mapping[str, str], *arguments: str) -> Iterator[Client]:
-    """Start a server in a directory of its own; yield a client of it; stop it."""
+    """Start a server in its own directory; yield a client of it; stop it."""
     with tempfile.TemporaryDirectory(prefix="kw-") as folder:
         private = {**environ, "KWAFLUX_RUNTIME_DIR": str(Path(folder) / "run")}
         ensure_server(environ=private, arguments=arguments)

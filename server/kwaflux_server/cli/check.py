@@ -1,4 +1,4 @@
-"""``kwaflux check nuke|resolve``: a chart down a host's road, and a bundle for support."""
+"""``kwaflux check nuke|resolve``: send a test chart as the host would, and write a bundle."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def check(
     host: HostName,
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Where charts and bundle go; none: a temporary folder.")
+        Path | None, typer.Option(help="Folder for charts and bundle. Default: a temporary folder.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="The folder that install was given.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder given to install --to.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Send a chart down a host's own road; say which step changed what, and write a bundle.
+    """Send a test chart as the host would, report any step that changed pixels, write a bundle.
 
-    It runs in the host's own Python, with the packages and wheels that were installed for it, and
-    starts the server as the host would. What the host itself does to pixels is checked by the
-    button in the host, which goes the whole way. Attach the bundle to a report.
+    The check runs in the host's Python, with the packages and wheels installed for it, and starts
+    the server as the host would. To include what the host itself does to pixels, use the check
+    button in the host. Attach the bundle to a support request.
 
-    Exit status: 0 nothing changed, 1 something did, 2 the check could not be made.
+    Exit status: 0 nothing changed, 1 a step changed pixels, 2 the check did not run.
     """
     name = host_named(host)
     shape = shape_of(name, Machine.this(os.environ), to=None if to is None else to.absolute())
@@ -75,7 +75,7 @@ def _installed_pythons(root: Path, host: Host) -> list[_Python]:
     """Return the Pythons that the installation has wheels for.
 
     Raises:
-        HostError: Nothing is installed, or the list of it is damaged.
+        HostError: Nothing is installed, or the list of installed files is damaged.
     """
     again = f"install it: kwaflux install {host}"
     try:

@@ -30,7 +30,7 @@ _CODEC = "h264"
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """Hold what a recorder delivered.
+    """A decoded recording.
 
     Args:
         frames: (T, H, W, 3) display-encoded BT.709, 0..1, as decoded from the file.
@@ -53,8 +53,8 @@ def record(clip: Clip, path: Path, *, crf: int, fps: int, preset: str = "medium"
 
     Raises:
         RequestError: A side is odd.
-        WorkerError: The child process failed, or the movie holds other frames than were put in.
-        DeadlineExceeded: The child process did not end in time.
+        WorkerError: The child process failed, or the movie has another size or number of frames.
+        DeadlineExceeded: The child process did not finish in time.
     """
     if clip.shape[1] % 2 or clip.shape[2] % 2:
         raise RequestError("a clip for a codec needs even sides", hint="crop it by one pixel")
@@ -62,7 +62,7 @@ def record(clip: Clip, path: Path, *, crf: int, fps: int, preset: str = "medium"
         _LIMIT_S, _encode_and_decode, clip, path, crf=crf, fps=fps, preset=preset
     )
     if frames.shape != clip.shape:
-        raise WorkerError(f"the movie holds {frames.shape}, {clip.shape} were put in")
+        raise WorkerError(f"the movie decodes to {frames.shape}, expected {clip.shape}")
     seconds = clip.shape[0] / fps
     return Movie(frames, path.stat().st_size * 8 / 1000 / seconds)
 
@@ -82,7 +82,7 @@ def _encode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> None:
         options = {"crf": str(crf), "preset": preset, "x264-params": params}
         stream = container.add_stream(codec.encoder, rate=fps, options=options)
         if not isinstance(stream, av.VideoStream):
-            raise WorkerError(f"{codec.encoder} is no video encoder")
+            raise WorkerError(f"{codec.encoder} is not a video encoder")
         stream.width, stream.height, stream.pix_fmt = width, height, codec.layout
         # BT.709 in every respect: 1 is the number of ITU-T H.273 for it.
         stream.codec_context.color_primaries = 1

@@ -1,7 +1,7 @@
-"""The gateway: one thread that answers clients and looks after time.
+"""The gateway: one thread that serves clients and keeps the timeouts.
 
-Owns the loop, the sessions' life and the questions that need no worker. Frames go through
-``dispatch``; pixels are never touched. Must not import torch.
+Owns the event loop, the sessions and the requests that need no worker; ``dispatch`` handles frames.
+Must not import torch or touch pixels.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ _NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 
 
 class Gateway:
-    """Serve clients until a client or ``stop`` ends it.
+    """Serve clients until a client or ``stop`` shuts it down.
 
     Args:
         sockets: Both sockets, bound.
-        settings: What the server was started with.
-        cards: The installed effects.
-        presets: The flows that have a name.
+        settings: The server's settings.
+        cards: The cards of the installed effects.
+        presets: The installed presets.
         supervisor: The workers.
-        rings: Where clients put their rings; None where there is no shared memory.
-        host_id: Names this machine, so that a client knows whether it shares its memory.
-        planner: Plans jobs; None: in child processes, with the roots of the settings.
-        clock: Seconds that never run backwards.
+        rings: Directory of the clients' rings; None without shared memory.
+        host_id: Id of this machine, by which a client knows whether it can share memory.
+        planner: Plans jobs; None makes one with the roots of the settings.
+        clock: Monotonic time in seconds.
 
     Thread: one; ``stop`` and ``interrupt`` from any.
     """
@@ -154,7 +154,7 @@ class Gateway:
         self._next_beat_s = now_s + self._settings.beat_s
         self._dispatcher.beat()
         for session in self._sessions.silent(now_s=now_s):
-            self._close_session(session, why="it is gone, or fell silent")
+            self._close_session(session, why="no heartbeat from the client")
 
     def _from_client(self, identity: bytes, envelope: Envelope) -> None:
         message, request_id = envelope.message, envelope.request_id
@@ -170,8 +170,8 @@ class Gateway:
             self._from_session(session, envelope)
         elif not isinstance(message, (Beat, Goodbye)):
             raise Unavailable(
-                "the server does not know this session: it was started again, or heard nothing of "
-                "the client for too long",
+                "the server does not know this session: the server was restarted, or the client "
+                "was silent for too long",
                 hint="connect again",
             )
 
@@ -192,19 +192,19 @@ class Gateway:
             case StatusRequest():
                 tell(session, self._status(), request_id)
             case Goodbye():
-                self._close_session(session, why="it said goodbye")
+                self._close_session(session, why="closed by the client")
             case Shutdown():
                 tell(session, ShuttingDown(), request_id)
                 self.stop()
             case Beat():
                 pass
             case _:
-                raise ProtocolError(f"a client does not send {message.kind!r}")
+                raise ProtocolError(f"a client cannot send {message.kind!r}")
 
     def _open_session(self, identity: bytes, hello: Hello, request_id: int) -> None:
         former = self._sessions.of(identity)
         if former is not None:
-            self._close_session(former, why="its client connected anew")
+            self._close_session(former, why="replaced by a new connection of its client")
         session = self._sessions.open(identity, client=hello.client, now_s=self._clock())
         self._dispatcher.join(session)
         settings = self._settings

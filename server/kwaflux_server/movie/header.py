@@ -1,4 +1,4 @@
-"""What a movie's file says of it beside the pixels: size, rate, shape of a pixel, timecode."""
+"""The header of a movie: size, frame rate, pixel aspect, timecode."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["MovieHeader", "TimecodeStart"]
 
 _FRAMES_MAX: Final = 30
-"""SMPTE 12M counts no more frames in a second, and OpenEXR's attribute is made by it."""
+"""Largest frame rate of SMPTE 12M, which OpenEXR's timecode attribute follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimecodeStart:
-    """Know the timecode of a movie's first frame.
+    """The timecode of a movie's first frame.
 
     Args:
-        count: Frames since 00:00:00:00, those that drop-frame leaves out not counted.
-        per_second: Frames that the timecode counts in a second.
-        is_drop_frame: Whether two numbers a minute are left out, but every tenth minute.
+        count: Frames since 00:00:00:00, without the numbers that drop-frame skips.
+        per_second: Frames per second of the timecode.
+        is_drop_frame: Whether two numbers are skipped each minute except every tenth.
     """
 
     count: int
@@ -57,13 +57,13 @@ class TimecodeStart:
 
 @dataclass(frozen=True, slots=True)
 class MovieHeader:
-    """Hold what a movie's file says of it.
+    """The header of a movie.
 
     Args:
         size_px: Width and height of every frame.
-        rate: Frames a second; 0 where it is not said.
+        rate: Frames per second; 0 if unknown.
         pixel_aspect: Width / height of one pixel.
-        timecode: Of the first frame, or None.
+        timecode: Timecode of the first frame, or None.
     """
 
     size_px: tuple[int, int]
@@ -78,19 +78,19 @@ class MovieHeader:
         aspect = float(stream.sample_aspect_ratio or 0)
         streams = (stream, *container.streams.data)
         spoken = (*(place.metadata for place in streams), container.metadata)
-        said = next((words["timecode"] for words in spoken if "timecode" in words), "")
+        timecode = next((words["timecode"] for words in spoken if "timecode" in words), "")
         return cls(
             (stream.codec_context.width, stream.codec_context.height),
             rate,
             aspect if 1e-3 < aspect < 1e3 else 1.0,
-            TimecodeStart.parse(said, rate=rate) if said else None,
+            TimecodeStart.parse(timecode, rate=rate) if timecode else None,
         )
 
     def attributes(self, frame: int) -> dict[str, object]:
-        """Return the header attributes of a frame, as an EXR holds them."""
-        found: dict[str, object] = {}
+        """Return the header attributes of a frame, as in an EXR."""
+        attributes: dict[str, object] = {}
         if 0 < self.rate < 1000:
-            found["framesPerSecond"] = self.rate.limit_denominator(1001)
+            attributes["framesPerSecond"] = self.rate.limit_denominator(1001)
         if self.timecode is not None:
-            found["timeCode"] = self.timecode.at(frame)
-        return found
+            attributes["timeCode"] = self.timecode.at(frame)
+        return attributes

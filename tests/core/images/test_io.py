@@ -30,7 +30,7 @@ from kwaflux_testing.pictures import RawAttribute, noise, plate, raw_exr
 def test_a_movie_is_no_picture_and_no_target_but_a_source(suffix: str, tmp_path: Path) -> None:
     assert is_movie(tmp_path / f"shot{suffix}")
     check_source(tmp_path / f"shot{suffix}")
-    with pytest.raises(ImageUnsupported, match=r"read, not written.*image sequence"):
+    with pytest.raises(ImageUnsupported, match="image sequence"):
         check_target(tmp_path / f"shot{suffix}")
     with pytest.raises(ImageUnsupported, match=r"movie.*image sequence"):
         read_image(tmp_path / f"shot{suffix}")

@@ -269,7 +269,7 @@ def test_a_server_that_dies_is_reported_and_what_is_done_stays_done(
     os.killpg(running.process.pid, signal.SIGKILL)
     progress = work.wait(_END_S)
     assert progress.state == "failed"
-    assert "went away" in progress.message
+    assert "lost the connection" in progress.message
     assert "kwaflux start" in progress.hint
     good = progress.in_state("good")
     assert 3 <= len(good) < 30

@@ -90,12 +90,12 @@ def test_effects_from_outside_are_listed_by_the_command_line_and_by_the_client(
     assert listed.returncode == 0
     for name in cards:
         assert name in listed.stdout
-    assert "left out: kw_test_effects.damaged" in listed.stdout
+    assert "skipped: kw_test_effects.damaged" in listed.stdout
     as_json = json.loads(server.place.command("effects", "--json").stdout)
     assert {entry["id"] for entry in as_json if "flow" not in entry} == set(cards)
     one = json.loads(server.place.command("effects", "soften", "--json").stdout)
     assert one["params"][0]["name"] == "strength"
-    assert "left out" in server.log().lower()
+    assert "skipped" in server.log().lower()
 
 
 def test_an_effect_that_is_not_there_is_status_2_and_names_those_that_are(

@@ -157,7 +157,7 @@ def test_a_crop_beyond_a_panel_is_refused(tmp_path: Path) -> None:
 
 
 def filled(tmp_path: Path, frames: int) -> Folders:
-    folders = Folders.claimed(tmp_path / "demo", passing="again")
+    folders = Folders.claimed(tmp_path / "demo", temporary="again")
     for frame in range(FIRST_FRAME, FIRST_FRAME + frames):
         write_image(folders.plate.file(frame), picture(0.4))
         write_image(folders.enhanced.file(frame), picture(0.5))

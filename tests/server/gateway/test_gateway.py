@@ -371,7 +371,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(house: MakeHouse, tmp_path:
     worker.finish(*worker.task())
     assert job.result(timeout_s=20).done == 1
     assert not hung.done()
-    with pytest.raises(DeadlineExceeded, match="looking at"):
+    with pytest.raises(DeadlineExceeded):
         hung.result(20)
     planner.close()
 

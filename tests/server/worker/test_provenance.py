@@ -28,7 +28,7 @@ from kwaflux_server.worker.provenance import (
     file_digest,
     header_attributes,
     pixel_digest,
-    standing_record,
+    valid_record,
 )
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import hard_floats, noise, plate
@@ -181,11 +181,11 @@ def _written(path: Path, image: Image, said: str = "h", *, half: bool = False) -
 def test_a_file_that_holds_what_it_names_stands_good(tmp_path: Path, *, half: bool) -> None:
     path = tmp_path / "a.exr"
     _written(path, plate(), half=half)
-    said = standing_record(str(path), "h")
+    said = valid_record(str(path), "h")
     assert said is not None
     assert said["hash"] == "h"
     assert set(said) == {"hash", "pixels"}
-    assert standing_record(str(path), "other") is None
+    assert valid_record(str(path), "other") is None
 
 
 def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> No
     hard = hard_floats(np.float32, shape=(8, 8))
     image = Image.from_channels({"R": hard, "G": hard, "B": hard, "id": ids})
     _written(path, image)
-    assert standing_record(str(path), "h") is not None
+    assert valid_record(str(path), "h") is not None
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "unsigned", "missing", "garbage", "channel"])
@@ -219,7 +219,7 @@ def test_a_file_that_is_not_what_was_written_does_not_stand_good(
         path.unlink()
     else:
         path.write_bytes(b"no picture")
-    assert standing_record(str(path), "h") is None
+    assert valid_record(str(path), "h") is None
 
 
 def test_the_digest_of_pixels_sees_names_values_and_types_and_no_order() -> None:
