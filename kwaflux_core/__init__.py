@@ -1,7 +1,7 @@
-"""Kwaflux for Python: read a plate, have it rendered by the server, write it.
+"""Kwaflux for Python: read a plate, render it on the server, write it.
 
-Public names are imported when somebody asks for them (PEP 562): importing this package costs
-nothing, and a host's Python without numpy can use what needs none::
+Public names are imported on first access (PEP 562): importing this package is fast, and a host's
+Python without numpy can use everything that does not need it::
 
     from kwaflux_core import Client, Flow, read_image, write_image
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # typing's own takes longer to import than all the rest here
+TYPE_CHECKING = False  # typing.TYPE_CHECKING takes longer to import than the rest of this module
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client, FileResult, Job, RenderResult
     from kwaflux_core.errors import KwafluxError
@@ -53,12 +53,12 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name from the module it lives in."""
+    """Import and return a public name."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"kwaflux_core.{_MODULE_OF[name]}"), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(import_module(f"kwaflux_core.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

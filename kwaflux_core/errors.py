@@ -3,27 +3,27 @@
 Each class has a stable code, and fields that cross the wire with it::
 
     KwafluxError
-    +-- ProtocolError            bytes that are no message, or a message out of place
-    +-- RequestError             the request cannot be carried out as asked
-    |   +-- FlowError            a flow that cannot be read; knows the column
+    +-- ProtocolError            an invalid message, or a message out of order
+    +-- RequestError             the request is invalid or impossible
+    |   +-- FlowError            a flow that cannot be parsed; has the column
     |   |   +-- UnknownEffect    no such effect
     |   |   +-- ParamError       no such param, or a value out of its range
     |   +-- UnknownColorspace    a name the OCIO config does not have
-    |   +-- PathNotAllowed       a path outside the roots the server was given
+    |   +-- PathNotAllowed       a path outside the server's roots
     |   +-- FrameTooLarge        more pixels than the server accepts
     |   +-- SettingsError        a setting that is misspelt or out of range
-    +-- ImageError               a file or picture that cannot be read or written as asked
-    |   +-- FrameMissing         a frame of the range is not there
+    +-- ImageError               a file or picture that cannot be read or written
+    |   +-- FrameMissing         a frame of the range does not exist
     |   +-- ImageUnreadable      truncated, damaged or not a picture
     |   +-- ImageUnsupported     a kind of picture Kwaflux refuses (deep, subsampled, interlaced)
     |   +-- ImageWriteFailed     the target cannot be written (disk full, no permission)
-    +-- ModelError               weights or a network that cannot be used
+    +-- ModelError               an effect, network or weights that cannot be used
     |   +-- WeightsInvalid       weights that are truncated, altered or of another network
-    +-- ResourceError            not enough of something
-    |   +-- OutOfMemory          memory; says how much was needed
+    +-- ResourceError            memory, disk space or a similar resource is exhausted
+    |   +-- OutOfMemory          out of memory; has the bytes needed
     |   +-- TooManyRequests      a client's limit of work in flight
-    +-- WorkerError              a worker died or broke while it held the request
-    +-- Unavailable              no server there, or it went away
+    +-- WorkerError              a worker crashed or failed during the request
+    +-- Unavailable              no server, or the connection was lost
     +-- DeadlineExceeded         no answer in time
     +-- Cancelled                the caller cancelled it
     +-- HostError                Nuke or Resolve refused a call
@@ -71,16 +71,16 @@ WireError: TypeAlias = "dict[str, str | bool | dict[str, Field]]"
 
 
 class KwafluxError(Exception):
-    """Carry what happened, to what, and what to do.
+    """The base class: a message, a hint and fields.
 
     Args:
-        message: What happened and to what, one sentence without a final stop.
-        hint: What the user can do about it; empty when there is nothing.
-        **fields: Details a program can read (numbers, names, paths); they cross the wire.
+        message: The problem and its object, one sentence without a final stop.
+        hint: The remedy for the user; empty if there is none.
+        **fields: Details for programs (numbers, names, paths); they are sent to the client.
 
     Attributes:
         code: A stable name for programs; never changes once released.
-        retryable: True where the same request may succeed when sent again.
+        retryable: Whether the same request may succeed when sent again.
     """
 
     code: ClassVar[str] = "error"
@@ -100,37 +100,37 @@ class KwafluxError(Exception):
 
 
 class ProtocolError(KwafluxError):
-    """Bytes that are no message, or a message out of place."""
+    """Bytes that are not a message, or a message out of order."""
 
     code = "protocol"
 
 
 class RequestError(KwafluxError):
-    """The request cannot be carried out as it was asked."""
+    """The request is invalid or impossible."""
 
     code = "request"
 
 
 class FlowError(RequestError):
-    """A flow that cannot be read; ``column`` (from 1) says where."""
+    """A flow that cannot be parsed; ``column`` (from 1) is the position."""
 
     code = "flow"
 
     @property
     def column(self) -> int:
-        """Column of the first character that is wrong, counted from 1."""
+        """Column of the first invalid character, counted from 1."""
         column = self.fields.get("column", 1)
         return column if isinstance(column, int) else 1
 
 
 class UnknownEffect(FlowError):
-    """No effect of that name is installed."""
+    """No effect with that name is installed."""
 
     code = "unknown_effect"
 
 
 class ParamError(FlowError):
-    """No such param, or a value that is not in its range."""
+    """No such param, or a value out of its range."""
 
     code = "param"
 
@@ -142,7 +142,7 @@ class UnknownColorspace(RequestError):
 
 
 class PathNotAllowed(RequestError):
-    """A path outside the roots that the server was given."""
+    """A path outside the server's roots."""
 
     code = "path_not_allowed"
 
@@ -160,7 +160,7 @@ class SettingsError(RequestError):
 
 
 class ImageError(KwafluxError):
-    """A file or picture that cannot be read or written as asked."""
+    """A file or picture that cannot be read or written."""
 
     code = "image"
 
@@ -178,13 +178,13 @@ class ImageUnreadable(ImageError):
 
 
 class ImageUnsupported(ImageError):
-    """A kind of picture that Kwaflux refuses rather than changes."""
+    """A kind of picture that Kwaflux does not support, such as deep or interlaced."""
 
     code = "image_unsupported"
 
 
 class ImageWriteFailed(ImageError):
-    """A target that cannot be written; nothing stands under the target's name."""
+    """A target that cannot be written; no partial file is left."""
 
     code = "image_write_failed"
 
@@ -202,40 +202,40 @@ class WeightsInvalid(ModelError):
 
 
 class ResourceError(KwafluxError):
-    """Not enough of something."""
+    """Memory, disk space or a similar resource is exhausted."""
 
     code = "resource"
     retryable = True
 
 
 class OutOfMemory(ResourceError):
-    """Memory ran out; ``needed_bytes`` says how much was wanted, where it is known."""
+    """Out of memory; ``needed_bytes`` is the amount needed, if known."""
 
     code = "out_of_memory"
 
 
 class TooManyRequests(ResourceError):
-    """A client has more work in flight than the server allows it."""
+    """A client has more work in flight than the server allows."""
 
     code = "too_many_requests"
 
 
 class WorkerError(KwafluxError):
-    """A worker died or broke while it held the request."""
+    """A worker crashed or failed while it held the request."""
 
     code = "worker"
     retryable = True
 
 
 class Unavailable(KwafluxError):
-    """No server is there, or it went away."""
+    """No server is running, or the connection to it was lost."""
 
     code = "unavailable"
     retryable = True
 
 
 class DeadlineExceeded(KwafluxError):
-    """No answer came in time."""
+    """No answer arrived in time."""
 
     code = "deadline_exceeded"
     retryable = True
@@ -248,27 +248,27 @@ class Cancelled(KwafluxError):
 
 
 class HostError(KwafluxError):
-    """Nuke or Resolve refused a call, or is not what the adapter needs."""
+    """Nuke or Resolve refused a call, or does not meet the adapter's requirements."""
 
     code = "host"
 
 
 def all_errors() -> dict[str, type[KwafluxError]]:
-    """Return every error class of the tree under its code."""
-    found: dict[str, type[KwafluxError]] = {}
+    """Return every error class of the tree by its code."""
+    classes: dict[str, type[KwafluxError]] = {}
     pending: list[type[KwafluxError]] = [KwafluxError]
     while pending:
         cls = pending.pop()
-        found[cls.code] = cls
+        classes[cls.code] = cls
         pending.extend(cls.__subclasses__())
-    return found
+    return classes
 
 
 _BY_CODE = all_errors()
 
 
 def to_wire(error: KwafluxError) -> WireError:
-    """Return the form of an error that crosses the wire: plain maps and strings."""
+    """Return an error as plain maps and strings for a message."""
     return {
         "code": error.code,
         "message": error.message,
@@ -279,16 +279,16 @@ def to_wire(error: KwafluxError) -> WireError:
 
 
 def from_wire(wire: Mapping[str, object]) -> KwafluxError:
-    """Rebuild the error class that was raised on the other side.
+    """Return the error of a message, as the class that the peer raised.
 
-    A code of a newer peer becomes a plain ``KwafluxError`` with the code among its fields.
+    An unknown code of a newer peer becomes a plain ``KwafluxError`` with the code among its fields.
 
     Raises:
-        ProtocolError: The map has no text under ``code`` and ``message``.
+        ProtocolError: ``code`` or ``message`` is missing or not text.
     """
     code, message = wire.get("code"), wire.get("message")
     if not isinstance(code, str) or not isinstance(message, str):
-        raise ProtocolError("an error without a code or a message came over the wire")
+        raise ProtocolError("received an error without a code or a message")
     raw_hint, raw_fields = wire.get("hint", ""), wire.get("fields", {})
     hint = raw_hint if isinstance(raw_hint, str) else ""
     fields: dict[str, Field] = {}

@@ -1,4 +1,4 @@
-"""Boxes of pixels, and the only converters between the worlds that count them differently."""
+"""Boxes of pixels, and the only converters from and to OpenEXR's windows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import ImageError
 
-__all__ = ["Box", "box_from_exr_inclusive", "box_from_y_up", "box_to_exr_inclusive", "box_to_y_up"]
+__all__ = ["Box", "box_from_exr_inclusive", "box_to_exr_inclusive"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Box:
-    """Hold a rectangle of pixels: ``x0 <= x < x1`` and ``y0 <= y < y1``, y down.
+    """A rectangle of pixels: ``x0 <= x < x1`` and ``y0 <= y < y1``, y down.
 
-    Coordinates may be negative (a data window with overscan is). An empty box is refused.
+    Coordinates may be negative, as in a data window with overscan. An empty box is refused.
 
     Raises:
-        ImageError: The box holds no pixel.
+        ImageError: The box is empty.
     """
 
     x0: int
@@ -26,7 +26,7 @@ class Box:
 
     def __post_init__(self) -> None:
         if self.x1 <= self.x0 or self.y1 <= self.y0:
-            raise ImageError(f"the box {self.x0},{self.y0} to {self.x1},{self.y1} holds no pixel")
+            raise ImageError(f"the box {self.x0},{self.y0} to {self.x1},{self.y1} is empty")
 
     @classmethod
     def from_size(cls, width: int, height: int, *, x0: int = 0, y0: int = 0) -> Box:
@@ -49,7 +49,7 @@ class Box:
         return self.width * self.height
 
     def contains(self, other: Box) -> bool:
-        """Tell whether every pixel of ``other`` lies in this box."""
+        """Return whether every pixel of ``other`` is in this box."""
         return (
             self.x0 <= other.x0
             and self.y0 <= other.y0
@@ -58,7 +58,7 @@ class Box:
         )
 
     def intersection(self, other: Box) -> Box | None:
-        """Return the pixels both boxes hold, or None when there are none."""
+        """Return the intersection of both boxes, or None if it is empty."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
         return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
@@ -74,7 +74,7 @@ class Box:
         return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
 
     def scaled(self, scale: int) -> Box:
-        """Return the box at ``scale`` times the size: every edge is multiplied exactly."""
+        """Return the box with every edge multiplied by ``scale``."""
         return Box(self.x0 * scale, self.y0 * scale, self.x1 * scale, self.y1 * scale)
 
     def as_tuple(self) -> tuple[int, int, int, int]:
@@ -83,23 +83,10 @@ class Box:
 
 
 def box_from_exr_inclusive(x_min: int, y_min: int, x_max: int, y_max: int) -> Box:
-    """Return the box of an OpenEXR window, whose maxima are the last pixel itself."""
+    """Return the box of an OpenEXR window, whose maxima are inclusive."""
     return Box(x_min, y_min, x_max + 1, y_max + 1)
 
 
 def box_to_exr_inclusive(box: Box) -> tuple[int, int, int, int]:
-    """Return ``(x_min, y_min, x_max, y_max)`` as OpenEXR counts: maxima inclusive."""
+    """Return ``(x_min, y_min, x_max, y_max)`` of an OpenEXR window: maxima inclusive."""
     return (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
-
-
-def box_from_y_up(x0: int, y0: int, x1: int, y1: int, *, display_height: int) -> Box:
-    """Return the box of a half-open rectangle whose y runs up from the display window's bottom.
-
-    Nuke's bbox and OpenFX's region of definition are such rectangles.
-    """
-    return Box(x0, display_height - y1, x1, display_height - y0)
-
-
-def box_to_y_up(box: Box, *, display_height: int) -> tuple[int, int, int, int]:
-    """Return ``(x0, y0, x1, y1)``, half-open with y up, as Nuke and OpenFX count."""
-    return (box.x0, display_height - box.y1, box.x1, display_height - box.y0)

@@ -1,8 +1,8 @@
-"""Plans of tiles: which pixels are computed together, and which are read for it.
+"""Tile plans: the pixels of each tile, and the pixels read to compute them.
 
-Alignment is always counted from the frame's own origin, never from a region's or a tile's: a
-network that halves its picture sees the same pixels in the same phase whichever way the frame is
-cut, so that a region equals the same crop of the whole.
+Alignment is counted from the frame's origin, never from a region's or a tile's: a network that
+halves its input sees the same pixels in the same phase for any split of the frame, so that a region
+equals the crop of the whole.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["Tile", "mirrored_indices", "plan_tiles"]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Hold what one run of the network computes.
+    """The pixels of one run of the network.
 
     Args:
-        core: The pixels that are kept.
-        read: The pixels that are given to the network. They may lie outside the frame, where the
-            reader mirrors (``mirrored_indices``).
+        core: The output pixels.
+        read: The input pixels. They may be outside the frame, where the reader mirrors
+            (``mirrored_indices``).
     """
 
     core: Box
@@ -40,11 +40,11 @@ def plan_tiles(
     the halo on all sides, grown outwards until its edges lie on such multiples too.
 
     Args:
-        region: The pixels that are wanted; inside the frame.
-        frame: All pixels there are (the data window).
-        tile_px: About how large a core is, at least 1.
+        region: The pixels to compute; inside the frame.
+        frame: The data window.
+        tile_px: Approximate size of a core, at least 1.
         halo_px: Context around a core, at least the network's radius.
-        align_px: What the network's input must be a multiple of.
+        align_px: Alignment of the network's input.
 
     Raises:
         ImageError: The region reaches outside the frame.
@@ -54,12 +54,12 @@ def plan_tiles(
         raise SettingsError(
             f"tiles of {tile_px} px with a halo of {halo_px} px and an alignment of {align_px} px "
             "cannot be planned",
-            hint="sizes are 1 or more, a halo is 0 or more",
+            hint="give sizes of at least 1 and a halo of at least 0",
         )
     if not frame.contains(region):
         raise ImageError(
-            f"the region {region.as_tuple()} reaches outside the frame {frame.as_tuple()}",
-            hint="ask for pixels of the data window",
+            f"the region {region.as_tuple()} extends outside the frame {frame.as_tuple()}",
+            hint="request a region inside the data window",
         )
     columns = _spans(region.x0, region.x1, origin=frame.x0, tile_px=tile_px, align_px=align_px)
     rows = _spans(region.y0, region.y1, origin=frame.y0, tile_px=tile_px, align_px=align_px)
@@ -73,22 +73,21 @@ def plan_tiles(
 
 
 def mirrored_indices(start: int, stop: int, size: int) -> list[int]:
-    """Return which of ``size`` samples stand at ``start``, ``start + 1``, ... below ``stop``.
+    """Return the indices of the samples at ``start``, ``start + 1``, ... below ``stop``.
 
     Outside 0..size-1 the samples are mirrored at the first and at the last one, which are not
-    repeated (numpy calls it ``reflect``), over and over: the period is ``2 * (size - 1)``. A
-    single sample stands everywhere.
+    repeated (numpy's ``reflect``), with the period ``2 * (size - 1)``. A single sample is repeated.
 
     Args:
         start: The first index; may be negative.
-        stop: One behind the last; may exceed ``size``.
-        size: How many samples there are, at least 1.
+        stop: The end of the range; may exceed ``size``.
+        size: Number of samples, at least 1.
 
     Raises:
         ImageError: There is no sample.
     """
     if size < 1:
-        raise ImageError(f"{size} samples cannot be mirrored", hint="give 1 or more")
+        raise ImageError(f"{size} samples cannot be mirrored", hint="give at least 1")
     last = size - 1
     if last == 0:
         return [0] * max(0, stop - start)
@@ -98,7 +97,7 @@ def mirrored_indices(start: int, stop: int, size: int) -> list[int]:
 def _spans(
     start: int, stop: int, *, origin: int, tile_px: int, align_px: int
 ) -> list[tuple[int, int]]:
-    """Cut ``start..stop`` near-evenly; edges that fall together on one multiple count once."""
+    """Cut ``start..stop`` near-evenly; edges on the same multiple count once."""
     size = stop - start
     pieces = -(-size // tile_px)
     edges = [start]

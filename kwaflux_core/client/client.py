@@ -1,8 +1,7 @@
-"""The client: ask a server to render, from any thread, in a few lines.
+"""The client: sends requests to a server, from any thread.
 
-The thread that owns the socket is in ``_client_loop``, the pixels' roads are in ``_client_pixels``,
-what comes back in ``_client_results`` and ``_client_jobs``. Imports without numpy: ``render_file``,
-``render_exr`` and ``submit`` need none.
+``io_thread`` owns the socket, ``pixel_transfers`` moves the pixels, ``results`` and ``jobs`` define
+the results. Imports without numpy: ``render_file``, ``render_exr`` and ``submit`` do not need it.
 
     with Client.connect() as client:
         result = client.render(plate, Flow.parse("denoise(strength=0.6)"), frame=1001)
@@ -60,21 +59,20 @@ __all__ = [
     "Transport",
 ]
 
-Transport: TypeAlias = Literal["auto", "path", "shm", "inline", "exr"]
-"""How the pixels of ``render`` travel: ``auto`` (and ``path``, for these are in memory) is shared
-memory where there is some, else inline."""
+Transport: TypeAlias = Literal["auto", "shm", "inline", "exr"]
+"""How pixels of ``render`` travel; ``auto``: in shared memory where there is some, else inline."""
 
 
 _CONNECT_S, _PING_S = 5.0, 5.0
 
 
 class Client:
-    """Hold a connection to a server; made by ``connect``.
+    """A connection to a server; made by ``connect``.
 
-    When the server goes away, calls under way raise ``Unavailable``; the next call connects to the
-    server that is there then, with a session of its own.
+    If the connection is lost, active calls raise ``Unavailable``; the next call connects again and
+    opens a new session.
 
-    Thread: any, any number at once. Not across a fork: connect in the child.
+    Thread: any, also concurrently. Not across a fork: connect in the child.
     """
 
     def __init__(self, wire: Connection, *, settings: ClientSettings) -> None:
@@ -98,19 +96,20 @@ class Client:
         """Connect to a server and open a session.
 
         Args:
-            endpoint: Where it listens; None: what the settings say, or this user's own server.
-            timeout_s: How long to wait for its answer.
-            transport: How the pixels of ``render`` travel; None: what the settings say (auto).
-            name: What this client is; it stands in the server's log.
-            waits_for_server: Whether to go on while nobody listens there, for a server that is
-                being started. Otherwise that is an error at once.
-            silence_s: A server that says nothing for longer, while a call waits, is taken for gone.
-            environ: Where settings are read from, with the settings file that it names.
+            endpoint: Address of the server; None uses the settings, or this user's own server.
+            timeout_s: Longest wait for the server's answer.
+            transport: Transport of the pixels of ``render``; None uses the settings (auto).
+            name: Name of this client in the server's log.
+            waits_for_server: Whether to retry while the server is not listening yet, because it is
+                being started. Otherwise this is an error at once.
+            silence_s: Seconds of silence, while a call waits, after which the server counts as
+                gone.
+            environ: The environment, which may set settings and name the settings file.
 
         Raises:
-            Unavailable: No server is there, it does not answer, or it does not accept our key.
-            ProtocolError: The server speaks another version of the protocol.
-            SettingsError: A setting or an endpoint that is wrong.
+            Unavailable: No server listens, it does not answer, or it does not accept our key.
+            ProtocolError: The server has another version of the protocol.
+            SettingsError: A setting or the endpoint is invalid.
         """
         settings = load_client_settings(
             environ=environ,
@@ -127,13 +126,13 @@ class Client:
 
     @property
     def endpoint(self) -> str:
-        """Where the server listens."""
+        """Address of the server."""
         return self._connection.endpoint
 
     def close(self) -> None:
-        """Say goodbye; calls under way in other threads raise ``Unavailable``.
+        """Close the session; active calls in other threads raise ``Unavailable``.
 
-        Results that lie in shared memory keep their pixels.
+        Results in shared memory keep their pixels.
         """
         self._end()
 
@@ -148,28 +147,28 @@ class Client:
     ) -> None:
         self.close()
 
-    # --- questions about the server ---------------------------------------------------------
+    # --- information about the server -------------------------------------------------------
 
     def ping(self, *, timeout_s: float = _PING_S) -> float:
-        """Return the seconds that a question and its answer took."""
+        """Return the round-trip time of a message, in seconds."""
         start_s = self._clock()
         self._requester.call(Ping(), Pong, self._requester.deadline(timeout_s))
         return self._clock() - start_s
 
     def effects(self, *, timeout_s: float | None = None) -> tuple[Card, ...]:
-        """Return the cards of the effects the server has.
+        """Return the cards of the server's effects.
 
         Raises:
-            ModelError: A card that this version cannot read.
+            ModelError: This version cannot read a card.
         """
         deadline = self._requester.deadline(timeout_s)
         return tuple(self._requester.cards(self._requester.session(deadline), deadline).values())
 
     def presets(self, *, timeout_s: float | None = None) -> tuple[Preset, ...]:
-        """Return the presets the server has: flows whose name may stand in a flow.
+        """Return the server's presets: flows whose name can be used in a flow.
 
         Raises:
-            ModelError: A card or preset that this version cannot read.
+            ModelError: This version cannot read a card or preset.
         """
         deadline = self._requester.deadline(timeout_s)
         session = self._requester.session(deadline)
@@ -177,13 +176,13 @@ class Client:
         return tuple(session.presets.values())
 
     def status(self, *, timeout_s: float = _PING_S) -> ServerStatus:
-        """Return how the server is."""
+        """Return the status of the server."""
         return self._requester.call(
             StatusRequest(), ServerStatus, self._requester.deadline(timeout_s)
         )[0]
 
     def shutdown(self, *, timeout_s: float = _PING_S) -> None:
-        """Stop the server once its running frames are done."""
+        """Stop the server after its running frames are done."""
         self._requester.call(Shutdown(), ShuttingDown, self._requester.deadline(timeout_s))
 
     # --- rendering --------------------------------------------------------------------------
@@ -203,28 +202,30 @@ class Client:
         timeout_s: float | None = None,
         cancel: threading.Event | None = None,
     ) -> RenderResult:
-        """Render one frame that is in memory.
+        """Render one frame in memory.
 
-        Only the layer's color and alpha are sent; everything else of the plate comes back as it is.
+        Only the layer's color and alpha are sent; everything else of the plate is returned
+        unchanged.
 
         Args:
             plate: The frame.
-            flow: What to do with it.
-            frame: Its absolute number.
-            neighbors: Other frames that the flow may read, under their numbers.
-            layer: Which layer's color; empty: the base layer.
-            region: The part of the data window that is wanted; the result then holds that part's
-                color and alpha alone.
-            out: A picture whose color planes (float32, of the result's size) take the result. The
-                result then owns no shared memory, and its color is ``out``'s.
+            flow: The flow to render.
+            frame: The absolute frame number.
+            neighbors: Other frames that the flow may read, by frame number.
+            layer: The layer to render; empty for the base layer.
+            region: The part of the data window to render; the result then has only that part's
+                color and alpha.
+            out: A picture whose color planes (float32, of the result's size) receive the result.
+                The result then uses no shared memory.
             urgency: ``interactive`` comes before ``sequence`` before ``batch``.
-            node: Who asks; a newer interactive request of the same node replaces an older one.
-            timeout_s: How long to wait; None: what the settings say.
-            cancel: Set by another thread to give up.
+            node: Name of the requesting node; a newer interactive request of a node replaces older
+                ones.
+            timeout_s: Longest wait; None uses the settings.
+            cancel: Set by another thread to cancel the request.
 
         Raises:
-            KwafluxError: Typed: what the server could not do, ``DeadlineExceeded``, ``Cancelled``,
-                or ``Unavailable``.
+            KwafluxError: The server's error, ``DeadlineExceeded``, ``Cancelled`` or
+                ``Unavailable``.
         """
         from kwaflux_core.client.pixel_transfers import Plate
 
@@ -259,8 +260,8 @@ class Client:
             on_end=transfer.release,
         )
         color = transfer.read_result(rendered.pixels, parts)
-        found = plate.find_layer(layer)
-        return merge_color(plate, found, color, region=region, out=out, rendered=rendered)
+        color_layer = plate.find_layer(layer)
+        return merge_color(plate, color_layer, color, region=region, out=out, rendered=rendered)
 
     def render_file(
         self,
@@ -276,22 +277,22 @@ class Client:
         timeout_s: float | None = None,
         cancel: threading.Event | None = None,
     ) -> FileResult:
-        """Render one frame from a file to a file; both ends must see them. Needs no numpy.
+        """Render one frame from file to file; client and server must see the files. Needs no numpy.
 
         Args:
             source: The picture; relative paths are relative to this process.
-            target: What is written, whole or not at all.
-            flow: What to do with it.
-            frame: Its absolute number.
+            target: The file to write, complete or not at all.
+            flow: The flow to render.
+            frame: The absolute frame number.
             neighbors: Files of other frames that the flow may read.
-            options: Colorspace, layer, alpha, and how the file is written.
+            options: Colorspace, layer, alpha, and how to write the file.
             urgency: As in ``render``.
             node: As in ``render``.
-            timeout_s: How long to wait; None: what the settings say.
-            cancel: Set by another thread to give up.
+            timeout_s: Longest wait; None uses the settings.
+            cancel: Set by another thread to cancel the request.
 
         Raises:
-            KwafluxError: As ``render`` raises.
+            KwafluxError: As in ``render``.
         """
         files = {frame: source, **{n: p for n, p in (neighbors or {}).items() if n != frame}}
         request = Render(
@@ -317,10 +318,10 @@ class Client:
     ) -> ExrResult:
         """Render one frame from the bytes of an EXR to the bytes of an EXR. Needs no numpy.
 
-        For a host whose server is on another machine, with no disk that both see.
+        For a host whose server is on another machine without a shared disk.
 
         Raises:
-            KwafluxError: As ``render`` raises.
+            KwafluxError: As in ``render``.
         """
         message, parts = request.on_wire()
         deadline = self._requester.deadline(timeout_s, cancel)
@@ -337,19 +338,19 @@ class Client:
         urgency: Urgency = "sequence",
         timeout_s: float | None = None,
     ) -> Job:
-        """Let the server render a frame range from files to files; return when it has accepted.
+        """Submit a frame range to render from files to files; return when the job is accepted.
 
         Args:
-            source: A sequence (``plate.####.exr``, ``plate.%04d.exr``) or a picture.
-            target: The same for what is written.
-            flow: What to do.
-            frames: A range (``1001-1100x2``); empty: all that are on disk.
-            options: Colorspace, layer, alpha, and how the files are written.
-            urgency: Which requests come first.
-            timeout_s: How long to wait for the server to accept the job.
+            source: A sequence (``plate.####.exr``, ``plate.%04d.exr``), a picture or a movie.
+            target: A sequence or a picture.
+            flow: The flow to render.
+            frames: A range (``1001-1100x2``); empty for all frames on disk.
+            options: Colorspace, layer, alpha, and how to write the files.
+            urgency: As in ``render``.
+            timeout_s: Longest wait for the server to accept the job.
 
         Raises:
-            KwafluxError: As ``render`` raises.
+            KwafluxError: As in ``render``.
         """
         request = Submit(
             absolute(source),

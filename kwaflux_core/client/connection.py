@@ -1,6 +1,6 @@
-"""The client's way to a server, for callers of any thread.
+"""The client's connection to a server, usable from any thread.
 
-The socket is ``_client_loop``'s.
+``io_thread`` owns the socket.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _CLOSE_S = 2.0
 
 
 class Connection:
-    """Ask a server, from any thread.
+    """Send requests to a server, from any thread.
 
     Args:
-        endpoint: Where the server listens.
-        hello: How this client introduces itself.
-        curve: Keys; needed beyond loopback.
-        silence_s: A server that is silent for longer while something is asked is taken for gone.
+        endpoint: Address of the server.
+        hello: The message that opens a session.
+        curve: CURVE keys; required beyond loopback.
+        silence_s: Seconds of silence, while a call waits, after which the server counts as gone.
         waits_for_server: Whether opening a session waits for a server that is still starting.
-        clock: Seconds that never run backwards.
+        clock: Monotonic time in seconds.
 
     Thread: any, for all methods; not across a fork.
     """
@@ -66,13 +66,12 @@ class Connection:
         self._thread.start()
 
     def open(self, *, timeout_s: float) -> Session:
-        """Return the session, opened now if there is none.
+        """Return the session; open one if needed.
 
         Raises:
-            Unavailable: Nobody is there or answers, the key is not accepted, or the client is
-                closed.
-            ProtocolError: The server speaks another version.
-            DeadlineExceeded: Another thread took all the time to open one.
+            Unavailable: No server answers, the key is not accepted, or the client is closed.
+            ProtocolError: The server has another version of the protocol.
+            DeadlineExceeded: Another thread is still opening one after the timeout.
         """
         deadline_s = self._clock() + timeout_s
         session = self._loop.session
@@ -86,10 +85,10 @@ class Connection:
             self._opening.release()
 
     def ask(self, session: Session, message: Message, *, parts: tuple[WirePart, ...] = ()) -> Call:
-        """Send a question in a session; the answers come through the call.
+        """Send a request in a session; the returned call receives the answers.
 
         Raises:
-            ProtocolError: The message cannot be carried by the wire.
+            ProtocolError: The message cannot be encoded.
             Unavailable: The client is closed.
         """
         call = self._new_call()
@@ -98,23 +97,23 @@ class Connection:
         return call
 
     def cancel(self, call: Call) -> None:
-        """Ask the server to cancel a call whose answers are still awaited."""
+        """Request the cancellation of a call; its answers are still awaited."""
         frames = encode(Cancel(call.request_id), request_id=0)
         self._loop.post(lambda: self._loop.send_about(call, frames))
 
     def abandon(self, call: Call, *, on_end: Callable[[], None]) -> None:
-        """Cancel a call that nobody waits for any more.
+        """Cancel a call whose answers are no longer awaited.
 
         Args:
             call: The call.
-            on_end: Called once when the server will not touch what the request named any more: its
-                last answer is here, or the connection is gone. It must not wait.
+            on_end: Called once when the server no longer uses the files and slabs of the request:
+                after its last answer, or when the connection is lost. It must not wait.
         """
         frames = encode(Cancel(call.request_id), request_id=0)
         self._loop.post(lambda: self._loop.abandon(call, frames, on_end))
 
     def close(self) -> None:
-        """Say goodbye and end the thread; calls under way end with ``Unavailable``."""
+        """Close the session and end the thread; active calls end with ``Unavailable``."""
         if not self._is_closed:
             self._is_closed = True
             self._loop.post(self._loop.stop)
@@ -129,13 +128,13 @@ class Connection:
         except DeadlineExceeded:
             raise Unavailable(
                 f"the server at {self.endpoint} did not answer within {timeout_s:g} s",
-                hint="see how it is: kwaflux status",
+                hint="check its state with kwaflux status",
             ) from None
         finally:
             self._loop.post(lambda: self._loop.end_opening(opener))
         session = self._loop.session
         if session is None:
-            raise Unavailable(f"the server at {self.endpoint} went away")
+            raise Unavailable(f"lost the connection to the server at {self.endpoint}")
         return session
 
     def _new_call(self) -> Call:
@@ -147,12 +146,14 @@ class Connection:
 def wire_to(
     settings: ClientSettings, *, name: str, waits_for_server: bool, silence_s: float
 ) -> Connection:
-    """Return the way to the server that the settings name; nothing is sent yet.
+    """Return a connection to the server that the settings name, without sending anything.
 
     Raises:
         SettingsError: The keys cannot be read.
     """
-    from kwaflux_core.version import __version__  # reads the distribution's metadata: not at import
+    from kwaflux_core.version import (
+        __version__,
+    )  # imported late, because it reads the distribution's metadata
 
     keys = None
     if settings.uses_curve:

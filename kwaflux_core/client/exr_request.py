@@ -1,6 +1,6 @@
-"""Frames as the bytes of EXRs, both ways: for a host without numpy and a server without its disk.
+"""Requests and results as the bytes of EXR files.
 
-Reads no pixel.
+For a host without numpy whose server does not see its disk. No pixel is decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ExrRequest", "ExrResult", "exr_result"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExrRequest:
-    """Ask for one frame that is the bytes of an EXR."""
+    """A request for one frame as the bytes of an EXR."""
 
     data: bytes
     flow: str
@@ -54,11 +54,11 @@ class ExrRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExrResult:
-    """Hold the result of an ``ExrRequest``.
+    """The result of an ``ExrRequest``.
 
     Args:
-        data: The bytes of the result; its header says under ``kwaflux/`` how it was made.
-        report: What the render says of the frame.
+        data: The bytes of the result; header attributes under ``kwaflux/`` give its provenance.
+        report: The report of the render.
     """
 
     data: bytes
@@ -66,12 +66,12 @@ class ExrResult:
 
 
 def exr_result(rendered: Rendered, parts: Sequence[WirePart]) -> ExrResult:
-    """Return the EXR that came with an answer, and what is said of it.
+    """Return the EXR and the report of an answer.
 
     Raises:
-        ProtocolError: None came.
+        ProtocolError: The answer contains no EXR.
     """
     pixels = rendered.pixels
     if not isinstance(pixels, ExrPixels) or not 0 <= pixels.part < len(parts):
-        raise ProtocolError("the result came without the bytes of an EXR")
+        raise ProtocolError("the result contains no EXR")
     return ExrResult(bytes(parts[pixels.part]), rendered.report)

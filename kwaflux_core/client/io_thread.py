@@ -1,11 +1,11 @@
-"""The client's one thread, which owns its socket.
+"""The client's IO thread, which owns its socket.
 
-Owns the connection to a server, the session's life, beats, and which answer belongs to which call.
-Must not know pixels or what a message asks for.
+Owns the connection to a server, the session, heartbeats, and the match of answers to calls. Must
+not know pixels or the meaning of requests.
 
-Callers put commands into a queue and wake the thread through a pair of sockets; it hands answers
-back through one queue per call. A connection that breaks ends every call that is under way with
-``Unavailable``; the next call opens a new session with whatever server is there then.
+Callers put commands into a queue and wake the thread through a pair of sockets; it returns answers
+through one queue per call. A lost connection ends every active call with ``Unavailable``; the next
+call connects again and opens a new session.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _Command: TypeAlias = "Callable[[], None]"
 class IoThread:
     """Run the client's socket; the arguments are those of ``Connection``.
 
-    Thread: ``post``, ``session`` and ``has_ended`` from any; all else is the loop's own, to be
-    posted as a command.
+    Thread: ``post``, ``session`` and ``has_ended`` from any; everything else runs in the loop, as a
+    posted command.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class IoThread:
         self._is_stopping = False
 
     def post(self, command: Callable[[], None]) -> None:
-        """Let the loop run a command soon."""
+        """Queue a command for the loop."""
         self._commands.append(command)
         # A full pair already holds enough to wake the thread; a closed one means it has ended.
         with contextlib.suppress(OSError):
@@ -106,16 +106,18 @@ class IoThread:
                 if self._watch is not None and self._watch.socket in ready:
                     self._read_watch()
                 self._look_at_clock()
-        except Exception as error:  # noqa: BLE001 - callers would wait for their deadlines
-            _LOG.exception("the client's thread broke")
-            self._drop(KwafluxError(f"the client broke: {type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - or callers would wait for their deadlines
+            _LOG.exception("unexpected error in the client's IO thread")
+            self._drop(
+                KwafluxError(f"unexpected error in the client: {type(error).__name__}: {error}")
+            )
         finally:
             self._finish()
 
     # --- commands ---------------------------------------------------------------------------
 
     def connect(self, opener: Call) -> None:
-        """Open a connection and a session; the answer comes through ``opener``."""
+        """Open a connection and a session; ``opener`` receives the answer."""
         if self._is_stopping:
             opener.put(_closed())
             return
@@ -135,12 +137,12 @@ class IoThread:
         self._outbox.append(encode(self._hello, request_id=opener.request_id))
 
     def end_opening(self, opener: Call) -> None:
-        """Close the connection if the session is not open by now."""
+        """Close the connection if the session is not open yet."""
         if self._opener is opener:
             self._drop(_closed())
 
     def send(self, session: Session, call: Call, frames: list[WirePart]) -> None:
-        """Send a question, if its session still stands."""
+        """Send a request, if its session is still open."""
         if session is not self.session:
             call.put(self._went_away())
             return
@@ -150,7 +152,7 @@ class IoThread:
         self._outbox.append(frames)
 
     def send_about(self, call: Call, frames: list[WirePart]) -> None:
-        """Send something about a call, if it is still under way."""
+        """Send a message about a call, if the call is still active."""
         if call.request_id in self._pending:
             self._outbox.append(frames)
 
@@ -177,7 +179,7 @@ class IoThread:
             command()
 
     def _flush(self) -> None:
-        """Send what waits, as far as the socket takes it."""
+        """Send queued messages until the socket would block."""
         if self._socket is None:
             return
         while self._outbox:
@@ -212,7 +214,7 @@ class IoThread:
     def _on_garbage(self, error: ProtocolError) -> None:
         call = self._pending.pop(cast(int, error.fields.get("request", 0)), self._opener)
         if call is None:
-            _LOG.warning("the server sent what cannot be read: %s", error)
+            _LOG.warning("the server sent an invalid message: %s", error)
         elif call is self._opener:
             self._fail_opening(error)
         else:
@@ -243,8 +245,8 @@ class IoThread:
             self._fail_opening(error)
             return
         call.put(error)
-        # The server may have forgotten this session; the next call then opens another. While
-        # something is under way the server still knows it.
+        # The server may have closed this session; the next call then opens another. While a call
+        # is active the session is still open.
         if isinstance(error, Unavailable) and not self._pending:
             self._drop(error)
 
@@ -254,7 +256,7 @@ class IoThread:
                 continue
             error = self._error_of(event)
             if error is not None:
-                self._receive()  # answers that came before the end are good
+                self._receive()  # answers that arrived before the end are valid
                 self._drop(error)
                 return
 
@@ -268,15 +270,17 @@ class IoThread:
             )
         if event is Connection.NOT_ZMTP:
             return Unavailable(
-                f"something that is no Kwaflux server answers at {self._endpoint}",
-                hint="check the endpoint, and whether the server wants keys",
+                f"the server at {self._endpoint} is not a Kwaflux server",
+                hint="check the endpoint, and whether the server requires keys",
             )
         if self.session is None:
-            return Unavailable(f"no server is at {self._endpoint}", hint=_START_HINT)
+            return Unavailable(f"no server is running at {self._endpoint}", hint=_START_HINT)
         return self._went_away()
 
     def _went_away(self) -> Unavailable:
-        return Unavailable(f"the server at {self._endpoint} went away", hint=_START_HINT)
+        return Unavailable(
+            f"lost the connection to the server at {self._endpoint}", hint=_START_HINT
+        )
 
     def _until_next_ms(self) -> int:
         now_s = self._clock()
@@ -301,7 +305,7 @@ class IoThread:
                 Unavailable(
                     f"the server at {self._endpoint} has been silent for "
                     f"{now_s - self._heard_s:.0f} s",
-                    hint="see how it is: kwaflux status",
+                    hint="check its state with kwaflux status",
                 )
             )
         elif now_s - self._sent_s >= session.welcome.beat_s and not self._outbox:
@@ -309,7 +313,7 @@ class IoThread:
             self._flush()
 
     def _drop(self, error: KwafluxError, *, linger_ms: int = 0) -> None:
-        """End the session and everything under way in it."""
+        """End the session and all its calls."""
         session, self.session, self._opener = self.session, None, None
         pending, self._pending = self._pending, {}
         self._outbox.clear()
@@ -317,7 +321,7 @@ class IoThread:
         if session is not None:
             session.close()
         for call in pending.values():
-            call.put(from_wire(to_wire(error)))  # each caller raises an error of its own
+            call.put(from_wire(to_wire(error)))  # a separate instance for each caller to raise
 
     def _close_socket(self, *, linger_ms: int) -> None:
         socket, self._socket = self._socket, None
@@ -330,7 +334,7 @@ class IoThread:
             socket.close(linger=linger_ms)
 
     def _finish(self) -> None:
-        """Send the goodbye, end what is left, and let the socket go."""
+        """Send ``Goodbye``, end the remaining calls, and close the socket."""
         linger_ms = 0
         if self.session is not None and self._socket is not None:
             linger_ms = _GOODBYE_LINGER_MS

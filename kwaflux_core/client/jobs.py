@@ -1,4 +1,4 @@
-"""A job as a client sees it: a frame range that the server renders from files to files."""
+"""The client's view of a job: a frame range that the server renders from files to files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RESULT_TIMEOUT_S = 86400.0
 
 
 class Job:
-    """Hold a job that the server accepted.
+    """A job that the server accepted.
 
     Args:
         accepted: The server's answer.
-        call: Where the events come from.
-        cancel: Asks the server to cancel it.
-        clock: Seconds that never run backwards.
+        call: The call that receives the events.
+        cancel: Requests its cancellation.
+        clock: Monotonic time in seconds.
 
     Attributes:
         id: The server's name for it.
@@ -41,14 +41,15 @@ class Job:
         self._done: JobDone | None = None
 
     def events(self, *, timeout_s: float = _EVENT_TIMEOUT_S) -> Iterator[JobEvent]:
-        """Yield each change of a frame's state once, as it comes; end when the job is done.
+        """Yield each change of a frame's state as it arrives; end when the job is done.
 
         Args:
-            timeout_s: How long to wait for each.
+            timeout_s: Longest wait for each event.
 
         Raises:
-            DeadlineExceeded: Nothing came for so long; the job goes on, and so may the iteration.
-            KwafluxError: What ended the job, or ``Unavailable`` when the server went away.
+            DeadlineExceeded: No event arrived in time; the job continues, and ``events`` may be
+                called again.
+            KwafluxError: The error that ended the job, or ``Unavailable`` for a lost connection.
         """
         while True:
             event = self._next(self._clock() + timeout_s)
@@ -57,13 +58,13 @@ class Job:
             yield event
 
     def result(self, *, timeout_s: float = _RESULT_TIMEOUT_S) -> JobDone:
-        """Wait until the job is done, and return how many frames came to what.
+        """Wait until the job is done, and return the numbers of frames by outcome.
 
-        Events that nobody has read by then are gone.
+        Unread events are discarded.
 
         Raises:
-            DeadlineExceeded: It is not done by then; it goes on.
-            KwafluxError: As ``events`` raises.
+            DeadlineExceeded: The job is not done in time; it continues.
+            KwafluxError: As in ``events``.
         """
         deadline_s = self._clock() + timeout_s
         while self._done is None:
@@ -71,7 +72,7 @@ class Job:
         return self._done
 
     def cancel(self) -> None:
-        """Ask the server to cancel what is left; the events then tell which frames those were."""
+        """Request the cancellation of the remaining frames; each still gets its event."""
         self._cancel(self._call)
 
     def _next(self, deadline_s: float) -> JobEvent | None:
@@ -83,4 +84,4 @@ class Job:
         if isinstance(answer, JobDone):
             self._done = answer
             return None
-        raise ProtocolError(f"the server answered {answer.kind!r} in the middle of a job")
+        raise ProtocolError(f"the server answered {answer.kind!r} during a job")

@@ -1,4 +1,4 @@
-"""How a client's pixels travel: in shared memory, as raw parts, or as an EXR file's bytes."""
+"""Transfers of a client's pixels: by shared memory, as raw parts, or as EXR bytes."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ _FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """Hold what is sent of one frame: red, green, blue (and alpha) over one window.
+    """The planes of one frame that are sent: red, green, blue (and alpha) over one window.
 
-    ``picture`` and ``part`` say what they are from.
+    ``picture`` and ``part`` are their origin.
     """
 
     frame: int
@@ -65,17 +65,19 @@ class Plate:
 
     @classmethod
     def of(cls, image: Image, *, frame: int, layer: str) -> Plate:
-        """Take a layer's color out of a picture, not copied.
+        """Return a layer's color planes of a picture, not copied.
 
         Raises:
-            ImageUnsupported: There is no such layer, or its color is whole numbers.
+            ImageUnsupported: There is no such layer, or its color is of integer type.
         """
-        found = image.find_layer(layer)
-        planes = image.color_planes(found)
-        for name, plane in zip((*found.color, found.alpha), planes, strict=False):
+        color_layer = image.find_layer(layer)
+        planes = image.color_planes(color_layer)
+        for name, plane in zip((*color_layer.color, color_layer.alpha), planes, strict=False):
             if plane.dtype.kind != "f":
-                raise ImageUnsupported(f"channel {name!r} holds whole numbers, no color")
-        return cls(frame, planes, image.parts[found.part].data_window, image, found.part)
+                raise ImageUnsupported(f"channel {name!r} is of integer type and cannot be color")
+        return cls(
+            frame, planes, image.parts[color_layer.part].data_window, image, color_layer.part
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,11 +90,11 @@ class Plate:
         return len(self.planes) * self.window.area_px * _FLOAT_BYTES
 
     def described(self) -> Planes:
-        """Return how the wire describes the planes."""
+        """Return the protocol's description of the planes."""
         return Planes(self.window.as_tuple(), _NAMES[: len(self.planes)])
 
     def alone(self) -> Image:
-        """Return a picture of nothing but the planes, named R, G, B and A."""
+        """Return a picture of only the planes, named R, G, B and A."""
         channels = dict(zip(_NAMES, self.planes, strict=False))
         part = replace(self.picture.parts[self.part], channels=channels, attributes={})
         return replace(self.picture, parts=(part,))
@@ -107,29 +109,29 @@ class Plate:
 
 @dataclass(frozen=True, slots=True)
 class ColorPlanes:
-    """Hold the color that came back: red, green, blue, each (H, W) of ``window``, float32."""
+    """The returned color: red, green, blue, each (H, W) of ``window``, float32."""
 
     window: Box
     planes: tuple[Plane, Plane, Plane]
 
 
 class PixelTransfer(Protocol):
-    """Pixels on their way: loaded for one request, unloaded from its answer."""
+    """A transfer of pixels: sends those of one request, receives those of its answer."""
 
     sources: tuple[Source, ...]
     target: Target
     parts: tuple[WirePart, ...]
 
     def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
-        """Return the color that an answer names; the transfer is then at its end.
+        """Return the color that an answer refers to; this ends the transfer.
 
         Raises:
-            ProtocolError: The answer names pixels that are not where they should be.
+            ProtocolError: The answer refers to other pixels than expected.
         """
         ...
 
     def release(self) -> None:
-        """Give back what was reserved. Never waits; once or more often."""
+        """Release reserved memory. Never waits. Idempotent."""
         ...
 
 
@@ -144,10 +146,10 @@ class SharedMemoryTransfer:
         Args:
             pool: The session's rings.
             plates: The frame itself first.
-            result_bytes: What is reserved for the result.
+            result_bytes: Bytes to reserve for the result.
 
         Raises:
-            ResourceError: No room.
+            ResourceError: The rings have no room.
         """
         lengths = (*(plate.length_bytes for plate in plates), result_bytes)
         self._slabs = pool.allocate(lengths, likely_bytes=result_bytes)
@@ -163,38 +165,38 @@ class SharedMemoryTransfer:
         )
 
     def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
-        """Return views of the slab that the answer names; it is freed with the last of them."""
+        """Return views of the answer's slab, which is freed with the last view."""
         try:
             slab, described = self._answered(pixels)
             color = _color(slab.give_planes(shape=_shape(described)), described)
         except (ProtocolError, ResourceError) as error:
             self.release()
-            raise ProtocolError(f"the result is not where it should be: {error.message}") from error
+            raise ProtocolError(f"the result is not in its slab: {error.message}") from error
         for other in self._slabs:
             if other is not slab:
                 other.release()
         return color
 
     def release(self) -> None:
-        """Give the slabs back."""
+        """Release the slabs."""
         for slab in self._slabs:
             slab.release()
 
     def _answered(self, pixels: PixelRef) -> tuple[Slab, Planes]:
-        """Return the slab an answer names: the result's, or a source's if no pixel was touched."""
+        """Return the answer's slab: the result's, or a source's if no pixel was changed."""
         if not isinstance(pixels, ShmPixels):
-            raise ProtocolError(f"the result came by {pixels.by!r} and not in its slab")
+            raise ProtocolError(f"the result was sent by {pixels.by!r}, not in its slab")
         for slab in self._slabs:
             if (slab.ring.name, slab.offset_bytes) == (pixels.ring, pixels.offset_bytes):
                 return slab, pixels.planes
-        raise ProtocolError(f"the result lies in {pixels.ring!r}, where none was reserved for it")
+        raise ProtocolError(f"the result is in {pixels.ring!r}, where no slab was reserved for it")
 
 
 class InlineTransfer:
-    """Pixels as raw parts of the messages, for a server that shares no memory with us.
+    """Pixels as raw parts of the messages, for a server without shared memory.
 
-    The planes are copied into one part, which libzmq sends from where it lies; the caller may
-    change the planes as soon as the call has begun to wait.
+    The planes are copied into one part, which libzmq sends without another copy; the caller may
+    change the planes once the request is sent.
     """
 
     target: Target = InlineTarget()
@@ -204,10 +206,10 @@ class InlineTransfer:
 
         Args:
             plates: The frame itself first.
-            message_bytes: What the server accepts in one message.
+            message_bytes: Largest message that the server accepts.
 
         Raises:
-            FrameTooLarge: The planes are more than that.
+            FrameTooLarge: The planes exceed ``message_bytes``.
         """
         self.sources = tuple(
             Source(plate.frame, InlinePixels(part, plate.described()))
@@ -217,11 +219,11 @@ class InlineTransfer:
         self.parts = tuple(_stacked(plate) for plate in plates)
 
     def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
-        """Return views of the part that the answer names."""
+        """Return views of the answer's part."""
         return _from_part(pixels, parts)
 
     def release(self) -> None:
-        """Do nothing: nothing is reserved."""
+        """Do nothing, since nothing is reserved."""
 
 
 class ExrTransfer:
@@ -232,12 +234,12 @@ class ExrTransfer:
 
         Args:
             plates: The frame itself first.
-            message_bytes: What the server accepts in one message.
-            is_whole: Whether the whole data window is asked for; a region comes back as raw
-                planes, because a file is written whole.
+            message_bytes: Largest message that the server accepts.
+            is_whole: Whether the whole data window is requested; a region is returned as raw
+                planes.
 
         Raises:
-            FrameTooLarge: The files are more than that.
+            FrameTooLarge: The files exceed ``message_bytes``.
         """
         from kwaflux_core.images.exr.read import exr_to_bytes
 
@@ -251,7 +253,7 @@ class ExrTransfer:
         _check_message(sum(len(part) for part in self.parts), message_bytes)
 
     def read_result(self, pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
-        """Return the color of the file, or of the raw planes, that the answer names."""
+        """Return the color of the answer's file or raw planes."""
         if not isinstance(pixels, ExrPixels):
             return _from_part(pixels, parts)
         import numpy as np
@@ -266,7 +268,7 @@ class ExrTransfer:
         return ColorPlanes(image.parts[layer.part].data_window, (red, green, blue))
 
     def release(self) -> None:
-        """Do nothing: nothing is reserved."""
+        """Do nothing, since nothing is reserved."""
 
 
 def _check_message(length_bytes: int, limit_bytes: int) -> None:
@@ -291,25 +293,25 @@ def _from_part(pixels: PixelRef, parts: Sequence[WirePart]) -> ColorPlanes:
     import numpy as np
 
     if not isinstance(pixels, InlinePixels):
-        raise ProtocolError(f"the result came by {pixels.by!r} and not in a part")
+        raise ProtocolError(f"the result was sent by {pixels.by!r}, not in a part")
     part, shape = _part(parts, pixels.part), _shape(pixels.planes)
     count = shape[0] * shape[1] * shape[2]
     if len(part) != count * _FLOAT_BYTES:
         raise ProtocolError(
-            f"the result's part holds {len(part)} bytes, {count * _FLOAT_BYTES} were due"
+            f"the result's part has {len(part)} bytes, expected {count * _FLOAT_BYTES}"
         )
     return _color(np.frombuffer(part, "<f4").reshape(shape), pixels.planes)
 
 
 def _part(parts: Sequence[WirePart], index: int) -> WirePart:
     if not 0 <= index < len(parts):
-        raise ProtocolError(f"the answer names part {index}, and {len(parts)} came")
+        raise ProtocolError(f"the answer names part {index}, but has {len(parts)} parts")
     return parts[index]
 
 
 def _shape(planes: Planes) -> tuple[int, int, int]:
     if planes.dtype != "f4":
-        raise ProtocolError(f"the result came as {planes.dtype!r}, float32 was due")
+        raise ProtocolError(f"the result is {planes.dtype!r}, expected float32")
     window = _window(planes)
     return (len(planes.channels), window.height, window.width)
 
@@ -318,7 +320,7 @@ def _window(planes: Planes) -> Box:
     try:
         return Box(*planes.window)
     except ImageError as error:
-        raise ProtocolError(f"the result has no pixel: {error}") from error
+        raise ProtocolError(f"the result has no pixels: {error}") from error
 
 
 def _color(stack: npt.NDArray[np.floating], planes: Planes) -> ColorPlanes:
@@ -326,6 +328,6 @@ def _color(stack: npt.NDArray[np.floating], planes: Planes) -> ColorPlanes:
         red, green, blue = (stack[planes.channels.index(name)] for name in _NAMES[:3])
     except ValueError as error:
         raise ProtocolError(
-            f"the result has the channels {', '.join(planes.channels)}, R, G and B were due"
+            f"the result has the channels {', '.join(planes.channels)}, expected R, G and B"
         ) from error
     return ColorPlanes(_window(planes), (red, green, blue))

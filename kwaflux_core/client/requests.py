@@ -1,4 +1,4 @@
-"""Requests: send one, wait for its answer; choose how its pixels travel."""
+"""Requests: send one, wait for its answer, choose the transfer of its pixels."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _M = TypeVar("_M", bound=Message)
 
 
 def _nothing() -> None:
-    """Do nothing: nothing was reserved for the request."""
+    """Do nothing, for a request without reserved memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Say how long a call waits: until a time on the client's clock, or until it is cancelled."""
+    """The end of a call's wait: a time on the client's clock, or an event that cancels it."""
 
     deadline_s: float
     cancel: threading.Event | None = None
@@ -55,12 +55,12 @@ class Requester:
         self._clock = clock
 
     def deadline(self, timeout_s: float | None, cancel: threading.Event | None = None) -> Deadline:
-        """Return how long a call waits that begins now; None: as long as the settings say."""
+        """Return the deadline of a call that starts now; None uses the timeout of the settings."""
         wait_s = self._settings.timeout_s if timeout_s is None else timeout_s
         return Deadline(self._clock() + wait_s, cancel)
 
     def session(self, deadline: Deadline) -> Session:
-        """Return the session, opened now if there is none; raises as ``Connection.open``."""
+        """Return the session, opening one if needed; raises as ``Connection.open``."""
         return self._connection.open(timeout_s=deadline.deadline_s - self._clock())
 
     def call(
@@ -77,12 +77,12 @@ class Requester:
 
         Args:
             message: The request.
-            kind: The answer that is due.
-            deadline: How long to wait.
-            session: The session it belongs to; None: the one that is open, or a new one.
-            parts: What travels with the request.
-            on_end: Called when nobody waits for the answer any more, and it is safe: once the
-                server has let go of the request.
+            kind: The expected kind of answer.
+            deadline: The end of the wait.
+            session: The session to use; None uses the open one, or opens one.
+            parts: Raw parts of the request.
+            on_end: Called if the wait ends early, once the server no longer uses the request's
+                files and slabs.
         """
         try:
             call = self._connection.ask(session or self.session(deadline), message, parts=parts)
@@ -97,9 +97,9 @@ class Requester:
         return self._wait(call, kind, deadline, on_end=_nothing)[0], call
 
     def cards(self, session: Session, deadline: Deadline) -> dict[str, Card]:
-        """Return the effects' cards under their ids, asked for once in a session.
+        """Return the effects' cards by id, requested once per session.
 
-        The session then knows the presets too.
+        This also fills the session's presets.
         """
         if session.cards is None:
             answer, _ = self.call(DescribeEffects(), Effects, deadline, session=session)
@@ -118,12 +118,12 @@ class Requester:
         region: Box | None,
         deadline: Deadline,
     ) -> PixelTransfer:
-        """Put pixels on their way: in shared memory if it can be, else in parts.
+        """Return the transfer of a frame: by shared memory if possible, else in parts.
 
         Raises:
-            FrameTooLarge: More than the server accepts.
-            ResourceError: Only where shared memory was demanded, and there is none.
-            FlowError: The flow does not fit the server's effects.
+            FrameTooLarge: The frame is larger than the server accepts.
+            ResourceError: Shared memory was demanded, and is not available.
+            FlowError: The flow does not match the server's effects.
         """
         from kwaflux_core.client.pixel_transfers import (
             ExrTransfer,
@@ -156,43 +156,43 @@ class Requester:
             return call.expect(
                 kind, deadline_s=deadline.deadline_s, clock=self._clock, cancel=deadline.cancel
             )
-        except BaseException:  # the keyboard's interrupt too
+        except BaseException:  # including KeyboardInterrupt
             self._connection.abandon(call, on_end=on_end)
             raise
 
 
 def flow_text(flow: Flow | str) -> str:
-    """Return a flow as the wire carries it."""
+    """Return a flow as text for a message."""
     return flow if isinstance(flow, str) else flow.to_text()
 
 
 def absolute(path: StrPath) -> str:
-    """Return an absolute path: the server's working directory is not ours.
+    """Return an absolute path, since the server has another working directory.
 
     Raises:
-        RequestError: The path is no Unicode and cannot be sent.
+        RequestError: The path is not valid Unicode and cannot be sent.
     """
-    found = os.path.abspath(os.fspath(path))
+    absolute = os.path.abspath(os.fspath(path))
     try:
-        found.encode()
+        absolute.encode()
     except UnicodeEncodeError as error:
         raise RequestError(
-            f"the path {found!r} is no Unicode text", hint="rename the file or folder"
+            f"the path {absolute!r} is not valid Unicode", hint="rename the file or folder"
         ) from error
-    return found
+    return absolute
 
 
 def _check(plates: Sequence[Plate], region: Box | None, *, frame_bytes: int) -> None:
     if region is not None and not plates[0].window.contains(region):
         raise RequestError(
-            f"the region {region.as_tuple()} does not lie in the data window "
+            f"the region {region.as_tuple()} is outside the data window "
             f"{plates[0].window.as_tuple()}",
-            hint="ask for pixels that the plate has",
+            hint="request a region inside the data window",
         )
     for plate in plates:
         if plate.length_bytes > frame_bytes:
             raise FrameTooLarge(
-                f"frame {plate.frame} holds {plate.length_bytes} bytes of pixels, the server "
+                f"frame {plate.frame} has {plate.length_bytes} bytes of pixels, the server "
                 f"accepts {frame_bytes}",
                 hint="raise frame_bytes_max in the server's settings, or send a part of the frame",
                 frame=plate.frame,

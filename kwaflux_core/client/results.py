@@ -1,4 +1,4 @@
-"""What a render gives back to the caller, and how its color is put into a picture."""
+"""Results of a render, and the picture made from a plate and the returned color."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PREFIX = "kwaflux/"
 
 @dataclass(frozen=True, slots=True)
 class RenderResult:
-    """Hold a rendered frame.
+    """A rendered frame.
 
     Args:
-        image: The plate with new color; its header says under ``kwaflux/`` how it was made. Color
-            is float32, and may lie in shared memory that is freed with its last view.
-        report: What the render says of the frame.
+        image: The plate with new color; header attributes under ``kwaflux/`` give its provenance.
+            Color is float32, and may be in shared memory that is freed with its last view.
+        report: The report of the render.
     """
 
     image: Image
@@ -34,12 +34,12 @@ class RenderResult:
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """Hold the result of rendering a frame from a file to a file.
+    """The result of rendering a frame from file to file.
 
     Args:
         path: The file that was written, or kept.
-        state: ``skipped`` when the file that stood there already was kept.
-        report: What the render says of the frame; of a kept file, what its header says.
+        state: ``skipped`` if an existing file was kept.
+        report: The report of the render, for a kept file the one in its header.
     """
 
     path: str
@@ -51,23 +51,23 @@ def file_result(rendered: Rendered) -> FileResult:
     """Return the result of a rendered file.
 
     Raises:
-        ProtocolError: The answer names no file.
+        ProtocolError: The answer contains no file.
     """
     if not isinstance(rendered.pixels, PathPixels):
-        raise ProtocolError(f"the result came by {rendered.pixels.by!r}, a file was due")
+        raise ProtocolError(f"the result was sent by {rendered.pixels.by!r}, expected a file")
     return FileResult(rendered.pixels.path, rendered.state, rendered.report)
 
 
-def _scale(asked: Box, got: Box) -> int:
+def _scale(requested: Box, returned: Box) -> int:
     """Return output size / input size.
 
     Raises:
-        ProtocolError: The result's window is no whole multiple of what was asked for.
+        ProtocolError: The result's window is not an integer multiple of the requested one.
     """
-    scale = got.width // asked.width
-    if scale < 1 or got != asked.scaled(scale):
+    scale = returned.width // requested.width
+    if scale < 1 or returned != requested.scaled(scale):
         raise ProtocolError(
-            f"the server returned the window {got.as_tuple()} for {asked.as_tuple()}"
+            f"the server returned the window {returned.as_tuple()} for {requested.as_tuple()}"
         )
     return scale
 
@@ -85,14 +85,14 @@ def merge_color(
 
     Args:
         plate: The picture that was sent.
-        layer: Which of its channels were.
-        color: What came back: the region or the whole data window, times the flow's scale.
-        region: The part that was asked for; the result then holds that part's color alone.
-        out: A picture whose color planes the result is copied into.
-        rendered: What the server says of it.
+        layer: The channels that were sent.
+        color: The returned color: the region or the whole data window, times the flow's scale.
+        region: The requested part; the result then has only that part's color.
+        out: A picture whose color planes receive a copy of the result.
+        rendered: The server's answer.
 
     Raises:
-        ProtocolError: The result's window is none that was asked for.
+        ProtocolError: The result's window is not the requested one.
         ImageError: ``out`` is not of the result's size, or not float32.
     """
     whole = plate.parts[layer.part].data_window
@@ -116,7 +116,7 @@ def merge_color(
 
 
 def _cropped(plate: Image, layer: Layer, region: Box) -> tuple[Image, Layer]:
-    """Return a picture of the region's color (and alpha) alone, views of the plate's planes."""
+    """Return a picture of only the region's color (and alpha), as views of the plate's planes."""
     from kwaflux_core.images.image import Layer
 
     part = plate.parts[layer.part]
@@ -143,9 +143,9 @@ def _copied(color: ColorPlanes, out: Image, layer: Layer) -> tuple[Plane, Plane,
     for plane, source in zip(planes, color.planes, strict=True):
         if plane.shape != source.shape or plane.dtype != np.float32 or not plane.flags.writeable:
             raise ImageError(
-                f"the picture for the result holds {plane.dtype} of {plane.shape}, "
+                f"the picture for the result has {plane.dtype} of {plane.shape}, "
                 f"the result is float32 of {source.shape}",
-                hint="give float32 planes of the result's size that can be written",
+                hint="give writable float32 planes of the result's size",
             )
         np.copyto(plane, source)
     return planes

@@ -1,4 +1,4 @@
-"""What a client holds of a server: a session, and the calls under way in it."""
+"""The client's session with a server, and its active calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
-from kwaflux_core.flows.preset import Preset
+from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_core.protocol.codec import Envelope, WirePart
 from kwaflux_core.protocol.messages import Failed, JobAccepted, JobEvent, Message, Welcome
 from kwaflux_core.transport.ring_pool import RingPool
@@ -33,7 +33,7 @@ _CANCEL_POLL_S = 0.02
 
 
 def failure_of(failed: Failed) -> KwafluxError:
-    """Return the error that a message tells of, in the class that was raised on the server."""
+    """Return the error in a message, as the class that the server raised."""
     return from_wire(
         {
             "code": failed.code,
@@ -45,9 +45,9 @@ def failure_of(failed: Failed) -> KwafluxError:
 
 
 class Call:
-    """Hold one question under way, and the answers that came.
+    """An active request and its unread answers.
 
-    Thread: ``next`` and ``expect`` belong to who asked, the rest to the client's thread.
+    Thread: ``next`` and ``expect`` from the caller's, all else from the client's IO thread.
     """
 
     def __init__(self, request_id: int) -> None:
@@ -57,11 +57,11 @@ class Call:
 
     @staticmethod
     def is_last(message: Message) -> bool:
-        """Tell whether no more answers follow this one."""
+        """Return whether an answer is the last one."""
         return not isinstance(message, (JobAccepted, JobEvent))
 
     def put(self, answer: Envelope | KwafluxError) -> None:
-        """Hand an answer over; the last one, or an error, ends the call."""
+        """Add an answer; the last one, or an error, ends the call."""
         self._answers.put(answer)
         if isinstance(answer, KwafluxError) or self.is_last(answer.message):
             on_end, self.on_end = self.on_end, None
@@ -74,14 +74,14 @@ class Call:
         """Wait for the next answer.
 
         Args:
-            deadline_s: When to give up, on ``clock``.
-            clock: Seconds that never run backwards.
-            cancel: Set by another thread to give up earlier.
+            deadline_s: End of the wait, on ``clock``.
+            clock: Monotonic time in seconds.
+            cancel: Set by another thread to end the wait.
 
         Raises:
-            DeadlineExceeded: Nothing came in time.
+            DeadlineExceeded: No answer arrived in time.
             Cancelled: ``cancel`` was set.
-            KwafluxError: What the server answered instead, or ``Unavailable``.
+            KwafluxError: The server's error, or ``Unavailable``.
         """
         while True:
             left_s = deadline_s - clock()
@@ -93,11 +93,12 @@ class Call:
                     raise Cancelled("the caller cancelled the request") from None
                 if left_s <= 0:
                     raise DeadlineExceeded(
-                        "no answer came in time", hint="allow more time, or see: kwaflux status"
+                        "no answer in time",
+                        hint="allow more time, or check the server with kwaflux status",
                     ) from None
                 continue
             if isinstance(answer, KwafluxError):
-                self._answers.put(answer)  # nothing else will come: who asks again gets it again
+                self._answers.put(answer)  # nothing follows, so every later call raises it again
                 raise answer
             return answer
 
@@ -113,18 +114,18 @@ class Call:
 
         Raises:
             ProtocolError: The answer is of another kind.
-            KwafluxError: As ``next`` raises.
+            KwafluxError: As in ``next``.
         """
         envelope = self.next(deadline_s=deadline_s, clock=clock, cancel=cancel)
         if not isinstance(envelope.message, kind):
             raise ProtocolError(
-                f"the server answered {envelope.message.kind!r} where {kind.kind!r} was due"
+                f"the server answered {envelope.message.kind!r}, expected {kind.kind!r}"
             )
         return envelope.message, envelope.parts
 
 
 class Session:
-    """Hold what a server said when it opened the session, and the session's rings.
+    """The server's ``Welcome``, and the session's rings.
 
     Thread: any.
     """
@@ -140,19 +141,19 @@ class Session:
 
     @property
     def is_shared(self) -> bool:
-        """Whether both ends see the same memory, as far as is known."""
+        """Whether client and server can share memory, as far as known."""
         return self._is_shared
 
     def pool(self) -> RingPool:
         """Return the session's rings.
 
         Raises:
-            ResourceError: The server offers none, or is on another machine.
+            ResourceError: The server has no shared memory, or is on another machine.
         """
         with self._lock:
             if not self._is_shared:
                 raise ResourceError(
-                    "client and server share no memory", hint="let the client choose the transport"
+                    "client and server share no memory", hint="use the transport auto"
                 )
             if self._pool is None:
                 self._pool = RingPool(
@@ -163,26 +164,27 @@ class Session:
             return self._pool
 
     def note_no_room(self, needed_bytes: int) -> None:
-        """Remember that not even a first ring could be made, so that it is not tried each time."""
+        """Note that no ring could be made, so that later requests do not try again."""
         with self._lock:
             is_first = self._pool is not None and not self._pool.rings
             if is_first and needed_bytes <= self.welcome.limits.ring_bytes:
                 self._is_shared = False
 
     def scale_of(self, flow: str) -> int:
-        """Return the scale of a flow; ``cards`` and ``presets`` must be known.
+        """Return the scale of a flow; ``cards`` and ``presets`` must be filled.
 
         Raises:
-            FlowError: The flow cannot be read, or does not fit the cards.
+            FlowError: The flow cannot be parsed, or does not match the cards.
         """
         scale = self._scales.get(flow)
         if scale is None:
-            bound = Flow.parse(flow).bind(self.cards or {}, self.presets)
+            named = named_flows(self.presets.values())
+            bound = Flow.parse(flow).bind(self.cards or {}, named=named)
             scale = self._scales[flow] = bound.scale
         return scale
 
     def close(self) -> None:
-        """Remove the rings. Results that are still looked at keep their pixels."""
+        """Remove the rings. Results still in use keep their pixels."""
         with self._lock:
             pool, self._pool, self._is_shared = self._pool, None, False
         if pool is not None:

@@ -1,9 +1,9 @@
 """Colorspaces by name, and conversions between them, by OpenColorIO.
 
-Owns which OCIO config is in force, what a colorspace's name means in it, what a file's header says
-about its color, and the conversion of planes of pixels. Must not know files, networks or hosts.
+Loads the OCIO config, resolves names, finds the colorspace of a file's header attributes, and
+converts planes of pixels.
 
-What was found in OpenColorIO 2.6 and its built-in configs, and what follows from it:
+Findings about OpenColorIO 2.6 and its built-in configs:
 
 - Without ``$OCIO`` the built-in studio config is used under its full name. "Latest" changes with
   the installed library; the pinned one loads in every OpenColorIO from 2.5 on, and converts bit
@@ -12,8 +12,8 @@ What was found in OpenColorIO 2.6 and its built-in configs, and what follows fro
   default view transform. In all built-in configs that is "Un-tone-mapped", plain colorimetry: no
   tone curve is involved. A config that has this transform and another default is set to it.
 - ``sRGB - Display`` and ``SRGB_ENCODED`` (for pictures) therefore decode alike, white 1.0 to
-  scene-linear 1.0. They differ below zero alone: the display mirrors the curve, the picture's
-  space continues its straight toe. Both come back to 1e-6.
+  scene-linear 1.0. They differ only below zero: the display mirrors the curve, the picture's space
+  extends its linear toe. Both round-trip within 1e-6.
 - Linear spaces, LogC3/4, S-Log3, V-Log, Log3G10, BMD Film, DaVinci Intermediate, D-Log, ACEScct
   and the gamma encodings keep negatives and values far above 1 (6e-7 absolute below 1, 5e-6
   relative above). OCIO computes ACEScc, ADX, Apple Log, Canon Log, HLG and PQ from tables: values
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 BUILTIN_CONFIG = "studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
-"""The config without ``$OCIO``: OpenColorIO's studio config, which knows the cameras' spaces."""
+"""The default config without ``$OCIO``: OpenColorIO's studio config, with camera spaces."""
 
 SRGB_ENCODED = "srgb_tx"
 """An untagged 8-bit picture: sRGB curve and primaries. An alias in every built-in config."""
@@ -61,7 +61,7 @@ Matrix = tuple[float, float, float, float, float, float, float, float, float]
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _COLORIMETRIC = "Un-tone-mapped"
 _NAMES_KEPT = 1000
-_COMPARED_CHARACTERS = 64  # names come over the wire, and comparing them is quadratic
+_COMPARED_CHARACTERS = 64  # names come from clients, and comparing them is quadratic
 _LIST_NAMES = (
     'python -c "from kwaflux_core.color.config import ColorConfig; '
     "print(*ColorConfig.load().names(), sep='\\n')\""
@@ -77,7 +77,7 @@ class Converter:
     Args:
         source: Canonical name of the colorspace the pixels are in.
         target: Canonical name of the colorspace they are converted to.
-        is_identity: Whether no number changes.
+        is_identity: Whether no value changes.
         matrix: The whole conversion as a 3x3 matrix without offset, or None when it has a curve,
             a table or an offset. A GPU can do such a conversion by itself.
     """
@@ -91,19 +91,19 @@ class Converter:
     def apply(self, planes: npt.NDArray[np.float32]) -> None:
         """Convert red, green and blue in place.
 
-        Nothing is clamped by Kwaflux, and OCIO computes without its fast approximations. NaN and
-        Inf do no harm, but a matrix spreads them over the three planes: hold them out before.
+        Kwaflux clamps nothing, and OCIO computes without its fast approximations. A matrix spreads
+        NaN and Inf over the three planes: mask them before.
 
         Args:
             planes: (3, H, W), float32, C-contiguous and writable.
 
         Raises:
-            ImageError: An array of another shape, type or layout.
+            ImageError: The array has another shape, type or layout.
         """
         _check_planes(planes)
         if self.is_identity:
             return
-        # Planar took a tenth to two thirds of the time of packing the planes for applyRGB.
+        # Planar took 10 to 67 % of the time of packing the planes for applyRGB.
         height, width = planes.shape[1:]
         red, green, blue = planes
         self._processor.apply(_ocio().PlanarImageDesc(red, green, blue, width, height))
@@ -111,13 +111,13 @@ class Converter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorConfig:
-    """Know the colorspaces of one OCIO config. Make one with ``load``.
+    """The colorspaces of one OCIO config. Make one with ``load``.
 
     Thread: callable from any.
 
     Args:
-        name: The config's own full name (``studio-config-v4.0.0_aces-v2.0_ocio-v2.5``), or the
-            path it came from when it has none.
+        name: The config's full name (``studio-config-v4.0.0_aces-v2.0_ocio-v2.5``), or its path if
+            it has none.
         digest: OCIO's hash of the config and its context; equal configs have equal digests.
     """
 
@@ -135,37 +135,37 @@ class ColorConfig:
 
         Args:
             path: A ``.ocio`` or ``.ocioz`` file, or ``ocio://`` and a built-in config's name;
-                empty for what ``$OCIO`` names, or ``BUILTIN_CONFIG`` where it names nothing.
-            environ: Where ``OCIO`` is looked up; the process's environment when None.
+                empty for ``$OCIO``, or ``BUILTIN_CONFIG`` if that is not set.
+            environ: The environment that may set ``OCIO``; None for the process's.
 
         Raises:
-            SettingsError: The config is not there or cannot be read.
+            SettingsError: The config is missing or cannot be read.
         """
         ocio = _ocio()
-        wanted = path or (os.environ if environ is None else environ).get("OCIO", "")
-        wanted = wanted or f"ocio://{BUILTIN_CONFIG}"
+        location = path or (os.environ if environ is None else environ).get("OCIO", "")
+        location = location or f"ocio://{BUILTIN_CONFIG}"
         try:
-            config = ocio.Config.CreateFromFile(ocio.ResolveConfigPath(wanted))
+            config = ocio.Config.CreateFromFile(ocio.ResolveConfigPath(location))
             digest = str(config.getCacheID())
         except (ocio.Exception, ocio.ExceptionMissingFile) as error:
             raise SettingsError(
-                f"the OCIO config {wanted!r} cannot be loaded: {_one_line(error)}",
+                f"the OCIO config {location!r} cannot be loaded: {_one_line(error)}",
                 hint="set $OCIO to a .ocio file or to ocio://studio-config-latest, or unset it",
-                path=wanted,
+                path=location,
             ) from error
         views = set(config.getViewTransformNames())
         if _COLORIMETRIC in views and config.getDefaultViewTransformName() != _COLORIMETRIC:
             config.setDefaultViewTransformName(_COLORIMETRIC)
         spaces = _spaces(config, is_active_only=False)
         interop_ids = {space.getInteropID(): space.getName() for space in reversed(spaces)}
-        return cls(config.getName() or wanted, digest, config, interop_ids)
+        return cls(config.getName() or location, digest, config, interop_ids)
 
     @classmethod
     def default(cls, *, environ: Mapping[str, str] | None = None) -> ColorConfig:
-        """Return the config in force: what ``load`` returns without a path, loaded once and kept.
+        """Return the current config: ``load`` without a path, cached.
 
         Raises:
-            SettingsError: The config that ``$OCIO`` names is not there or cannot be read.
+            SettingsError: The config that ``$OCIO`` names is missing or cannot be read.
         """
         return _kept((os.environ if environ is None else environ).get("OCIO", ""))
 
@@ -182,7 +182,7 @@ class ColorConfig:
         Raises:
             UnknownColorspace: The config has no such colorspace, or the name is empty.
         """
-        # OCIO takes longer for a look than a small frame takes for all the rest of its way.
+        # A lookup in OCIO takes longer than everything else for a small frame.
         known = self._resolved.get(name)
         if known is not None:
             return known
@@ -195,7 +195,9 @@ class ColorConfig:
         nearest = self._nearest(name)
         hint = f"did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
         what = (
-            f"no colorspace {shortened(name)}" if name else "no colorspace was named; there is none"
+            f"no colorspace {shortened(name)}"
+            if name
+            else "no colorspace was named: '' does not exist"
         )
         raise UnknownColorspace(
             f"{what} in the OCIO config {self.name}",
@@ -207,15 +209,15 @@ class ColorConfig:
     def converter(self, source: str, target: str) -> Converter:
         """Return the conversion between two colorspaces; the same object for the same pair.
 
-        A data space (``Raw``) is not color: OCIO converts from and to it by leaving it alone.
+        A data space (``Raw``) is not color: OCIO's conversions from and to it change nothing.
 
         Args:
-            source: Name, alias or role of what the pixels are in.
-            target: Name, alias or role of what they shall be in.
+            source: Name, alias or role of the pixels' colorspace.
+            target: Name, alias or role of the new colorspace.
 
         Raises:
             UnknownColorspace: The config has no such colorspace.
-            RequestError: The config has both, but one of them is broken (a missing LUT file).
+            RequestError: One of the colorspaces is unusable, for example for a missing LUT file.
         """
         pair = (self.resolve(source), self.resolve(target))
         with self._lock:
@@ -226,14 +228,14 @@ class ColorConfig:
     def colorspace_of_attributes(self, attributes: Mapping[str, object]) -> str | None:
         """Return the canonical colorspace that an EXR header names, or None if it names none.
 
-        ``colorInteropID`` is believed first, then ``chromaticities`` (red, green, blue and white
-        as eight numbers) that are within 1e-3 of a known scene-linear space.
+        ``colorInteropID`` comes first, then ``chromaticities`` (red, green, blue and white as eight
+        numbers) that are within 1e-3 of a known scene-linear space.
 
-        Source: ASWF Color Interop Forum, "An ID for Color Interop" (its ``unknown`` says that
-        nobody knows, so the chromaticities are asked); OpenEXR, Standard Attributes.
+        Source: ASWF Color Interop Forum, "An ID for Color Interop" (for its ``unknown`` the
+        chromaticities decide); OpenEXR, Standard Attributes.
 
         Raises:
-            UnknownColorspace: A ``colorInteropID`` that the config does not have.
+            UnknownColorspace: The config does not have the ``colorInteropID``.
         """
         interop_id = attributes.get("colorInteropID", "unknown")
         if isinstance(interop_id, str) and interop_id not in ("", "unknown"):
@@ -258,7 +260,7 @@ class ColorConfig:
         return Converter(source, target, is_identity, _IDENTITY if is_identity else matrix, cpu)
 
     def _nearest(self, name: str) -> tuple[str, ...]:
-        """Return up to three names as a person would write them, nearest first."""
+        """Return up to three similar names, nearest first."""
         known = {role.lower(): role for role, _ in self._config.getRoles()}
         for space in reversed(_spaces(self._config, is_active_only=False)):
             for spelling in (*space.getAliases(), space.getName()):
@@ -272,10 +274,10 @@ class ColorConfig:
 def colorspace_of_attributes(
     attributes: Mapping[str, object], *, environ: Mapping[str, str] | None = None
 ) -> str | None:
-    """Return what ``ColorConfig.colorspace_of_attributes`` does, by the config in force.
+    """Return ``ColorConfig.colorspace_of_attributes`` of the current config.
 
     Raises:
-        UnknownColorspace: A ``colorInteropID`` that the config does not have.
+        UnknownColorspace: The config does not have the ``colorInteropID``.
         SettingsError: The config cannot be loaded.
     """
     return ColorConfig.default(environ=environ).colorspace_of_attributes(attributes)
@@ -288,10 +290,10 @@ def _kept(path: str) -> ColorConfig:
 
 def _ocio() -> ModuleType:
     try:
-        import PyOpenColorIO  # here, so that importing this module is quick and always works
+        import PyOpenColorIO  # imported here, so that importing this module is fast and never fails
     except ImportError as error:
         raise RequestError(
-            "OpenColorIO is not installed in this Python, so no color can be converted",
+            "OpenColorIO, which converts color, is not installed in this Python",
             hint='install it with: pip install "kwaflux[image]"',
         ) from error
     return PyOpenColorIO  # type: ignore[no-any-return]
@@ -304,7 +306,7 @@ def _spaces(config: Any, *, is_active_only: bool) -> list[Any]:
 
 
 def _matrix_of(processor: Any) -> Matrix | None:
-    """Return the processor as a 3x3 matrix if it is one, and nothing else, and spares alpha."""
+    """Return the processor as a 3x3 matrix, or None if it is more or changes alpha."""
     ocio = _ocio()
     transforms = list(processor.createGroupTransform())
     if not transforms:
@@ -328,7 +330,7 @@ def _check_planes(planes: npt.NDArray[np.float32]) -> None:
         )
     if not planes.flags.c_contiguous or not planes.flags.writeable:
         raise ImageError(
-            "color planes are strided or read-only, and are converted in place",
+            "color planes are converted in place, but are strided or read-only",
             hint="give a copy made with numpy.array(planes, order='C')",
         )
 

@@ -1,4 +1,4 @@
-"""The primaries of scene-linear spaces, as the headers of EXR files give them."""
+"""The primaries of scene-linear spaces, as in the headers of EXR files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PRIMARIES: Mapping[str, tuple[float, ...]] = MappingProxyType(
         ),
     }
 )
-"""Red, green, blue and white as (x, y), with the digits that their makers publish."""
+"""Red, green, blue and white as (x, y), with all published digits."""
 
 
 def space_of_chromaticities(chromaticities: object) -> str:
@@ -54,13 +54,13 @@ def space_of_chromaticities(chromaticities: object) -> str:
         chromaticities: Eight numbers, x and y of red, green, blue and white.
 
     Returns:
-        The nearest space whose every number is within 1e-3; empty when there is none, or when
-        these are not eight numbers.
+        The nearest space with all numbers within 1e-3; empty if there is none, or if these are not
+        eight numbers.
     """
-    wanted = _eight_numbers(chromaticities)
-    if wanted is None:
+    numbers = _eight_numbers(chromaticities)
+    if numbers is None:
         return ""
-    distance, name = min((_distance(wanted, known), name) for name, known in PRIMARIES.items())
+    distance, name = min((_distance(numbers, known), name) for name, known in PRIMARIES.items())
     return name if distance <= _TOLERANCE else ""
 
 

@@ -1,4 +1,4 @@
-"""What an effect says of itself: its card, in OpenFX's words.
+"""The card of an effect: its description in OpenFX's words.
 
 A card is a JSON file, ``card.json``, whose keys are the fields of ``Card``. Unknown keys are
 refused, so that a misspelt one is found by whoever wrote it.
@@ -66,8 +66,8 @@ class Card:
         align_px: Tiles start at, and are as large as, multiples of this.
         frames_before: Earlier frames that are needed.
         frames_after: Later frames that are needed.
-        motion_px: How far a neighbor's pixel may have moved, along each axis, to be brought to where
-            it is in the frame at hand; 0: neighbors are given as they are.
+        motion_px: How far a neighbor's pixel may have moved, along each axis, to be aligned with the
+            frame; 0: neighbors are not aligned.
         measures: Whether it measures a frame before it renders it.
         working: The numbers that the network works on.
         precisions: For each precision it may run in, the greatest absolute error in the working
@@ -190,6 +190,20 @@ class Card:
         param = self.param(self.scale.param)
         return int(param.check(values.get(param.name, param.default)))
 
+    @property
+    def loras_param(self) -> Param | None:
+        """The param that names LoRAs; None where the effect takes none."""
+        return next((param for param in self.params if param.type == "loras"), None)
+
+    def loras_of(self, values: Mapping[str, Value]) -> str:
+        """Return the text that names LoRAs; empty where there are none.
+
+        Args:
+            values: Params under their names; what is left out has its default.
+        """
+        param = self.loras_param
+        return "" if param is None else str(values.get(param.name, param.default))
+
     def allows(self, precision: Precision) -> bool:
         """Tell whether the effect may run in this precision: its error is within tolerance."""
         error = self.precisions.get(precision)
@@ -265,6 +279,8 @@ def _check_clips_and_params(card: Card) -> None:
     ):
         if len(set(names)) != len(names):
             raise broken_card(key, "must have different names")
+    if sum(param.type == "loras" for param in card.params) > 1:
+        raise broken_card("params", "must hold one of the type 'loras' at most")
     if Clip("Source") not in card.clips:
         raise broken_card("clips", "must hold a 'Source' that is not optional")
     if isinstance(card.scale, ParamRef):

@@ -37,30 +37,25 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from kwaflux_core.errors import FlowError, ParamError, UnknownEffect
 from kwaflux_core.flows.card import Card
+from kwaflux_core.flows.flow_error import flow_error
 from kwaflux_core.flows.flow_parser import (
     STEPS_MAX,
     TEXT_MAX,
     WORD_PATTERN,
     check_value,
-    flow_error,
     parse_steps,
 )
 from kwaflux_core.flows.json_reader import JsonObject, Value, parse_json
-from kwaflux_core.flows.lora_spec import LORA_PARAM, parse_loras
 from kwaflux_core.flows.param import NAME_PATTERN
 from kwaflux_core.suggestions import nearest, shortened, suggestion
-
-if TYPE_CHECKING:
-    from kwaflux_core.flows.preset import Preset
 
 __all__ = ["BoundFlow", "BoundStep", "Flow", "Step", "Value"]
 
 _JSON_TEXT_MAX = 8 * TEXT_MAX
-_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
+_NO_NAMES: Mapping[str, Flow] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +184,14 @@ class Flow:
         return json.dumps({"steps": steps})
 
     def bind(
-        self, cards: Mapping[str, Card], presets: Mapping[str, Preset] = _NO_PRESETS
+        self, cards: Mapping[str, Card], *, named: Mapping[str, Flow] = _NO_NAMES
     ) -> BoundFlow:
         """Return the flow with its cards, every param checked and present.
 
         Args:
             cards: The installed effects under their ids.
-            presets: The flows that have a name, under it; a step of that name is replaced by the
-                steps of the preset.
+            named: The flows of presets under their ids; a step of such a name is replaced by the
+                steps of its flow.
 
         Raises:
             FlowError: Too many effects, once the presets are spelled out.
@@ -205,11 +200,11 @@ class Flow:
                 any. Both point at the column.
         """
         flow = self if self.source else Flow.parse(self.to_text())
-        text, names = flow.source, (*cards, *presets)
+        text, names = flow.source, (*cards, *named)
         steps: list[Step] = []
         for step in flow.steps:
-            preset = presets.get(step.effect)
-            steps += [step] if preset is None else _spelled_out(step, preset, text=text)
+            inner = named.get(step.effect)
+            steps += [step] if inner is None else _spelled_out(step, inner, text=text)
         spelled_out = Flow(tuple(steps), source=text)
         return BoundFlow(
             tuple(_bound(step, cards, names=names, text=text) for step in spelled_out.steps)
@@ -272,17 +267,17 @@ class BoundFlow:
         return _joined(_spelled(step.card.id, step.values) for step in self.steps)
 
 
-def _spelled_out(step: Step, preset: Preset, *, text: str) -> list[Step]:
+def _spelled_out(step: Step, flow: Flow, *, text: str) -> list[Step]:
     """Return the steps that a preset's name stands for; errors point at the name."""
     if step.values:
         name = next(iter(step.values))
         raise flow_error(
             ParamError,
-            f"the preset {preset.id!r} takes no params",
+            f"the preset {step.effect!r} takes no params",
             text=text,
             column=step.columns[name],
-            hint=f"write its flow out and change that: {preset.flow.to_text()}",
-            effect=preset.id,
+            hint=f"write its flow out and change that: {flow.to_text()}",
+            effect=step.effect,
             param=name[:60],
         )
     return [
@@ -292,7 +287,7 @@ def _spelled_out(step: Step, preset: Preset, *, text: str) -> list[Step]:
             column=step.column,
             columns=dict.fromkeys(inner.values, step.column),
         )
-        for inner in preset.flow.steps
+        for inner in flow.steps
     ]
 
 
@@ -314,22 +309,20 @@ def _bound(step: Step, cards: Mapping[str, Card], *, names: Iterable[str], text:
 
 
 def _checked(step: Step, name: str, *, card: Card, text: str) -> Value:
-    column = step.columns[name]
     try:
-        value = card.param(name).check(step.values[name])
-        if name == LORA_PARAM and isinstance(value, str):
-            column = _column_of_value(text, column)
-            parse_loras(value)
-        return value
+        return card.param(name).check(step.values[name])
     except ParamError as error:
-        inside = error.fields.get("column", 1)
+        column, inside = step.columns[name], error.fields.get("column")
+        if isinstance(inside, int):
+            column = _column_of_value(text, column) + inside - 1
+        known = {key: value for key, value in error.fields.items() if key != "column"}
         raise flow_error(
             ParamError,
             error.message,
             text=text,
-            column=column + (inside - 1 if isinstance(inside, int) else 0),
+            column=column,
             hint=error.hint.split("\n")[0],
-            **{**{k: v for k, v in error.fields.items() if k != "column"}, "effect": card.id},
+            **{**known, "effect": card.id, "param": name[:60]},
         ) from error
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-from kwaflux_core.errors import Field, FlowError
+from kwaflux_core.errors import FlowError
+from kwaflux_core.flows.flow_error import flow_error
 from kwaflux_core.flows.json_reader import Value
 from kwaflux_core.flows.param import NAME_PATTERN, is_text_safe
 from kwaflux_core.suggestions import shortened
@@ -18,7 +19,6 @@ __all__ = [
     "WORD_PATTERN",
     "ParsedStep",
     "check_value",
-    "flow_error",
     "parse_steps",
 ]
 
@@ -33,11 +33,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INTEGER_DIGITS_MAX = 19
 _INTEGER_LIMIT = 2**63
-_PICTURE_WIDTH = 72
 _EXAMPLE = 'a flow reads like denoise(strength=0.6) | other(mode=soft, name="a text")'
 
 _Kind: TypeAlias = Literal["word", "value", "mark", "end"]
-_ErrorT = TypeVar("_ErrorT", bound=FlowError)
 
 
 @dataclass(slots=True)
@@ -56,22 +54,6 @@ class _Token:
     text: str
     column: int
     value: Value = ""
-
-
-def flow_error(
-    cls: type[_ErrorT], message: str, *, text: str, column: int, hint: str, **fields: Field
-) -> _ErrorT:
-    """Return an error that shows the flow with a caret under the column.
-
-    Args:
-        cls: The class of the error.
-        message: What happened, to what.
-        text: The flow as it was written.
-        column: Where it goes wrong, from 1; one past the end is allowed.
-        hint: What to do; the picture is set behind it.
-        **fields: Further details.
-    """
-    return cls(message, hint=f"{hint}\n{_picture(text, column)}", column=column, **fields)
 
 
 def parse_steps(text: str) -> list[ParsedStep]:
@@ -261,14 +243,3 @@ def _word_value(text: str) -> str | bool:
 def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
     match = pattern.match(text, start)
     return match.end() if match else start
-
-
-def _picture(text: str, column: int) -> str:
-    """Return two lines: the text about the column, and a caret under the column."""
-    first = max(0, min(column - 1 - _PICTURE_WIDTH // 2, len(text) - _PICTURE_WIDTH))
-    shown = text[first : first + _PICTURE_WIDTH]
-    # One character stays one column, and nothing from outside reaches a terminal as a command.
-    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in shown)
-    before = "... " if first > 0 else ""
-    after = " ..." if first + _PICTURE_WIDTH < len(text) else ""
-    return f"  {before}{line}{after}\n  {' ' * (len(before) + column - 1 - first)}^"

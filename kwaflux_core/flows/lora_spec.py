@@ -1,4 +1,4 @@
-"""Which LoRAs a person asks for, as text: ``show:0.8+night:0.3``.
+"""The text that names LoRAs and their weights: ``show:0.8+night:0.3``.
 
 The grammar, in EBNF; spaces may stand between any two symbols::
 
@@ -17,21 +17,18 @@ import re
 from dataclasses import dataclass
 
 from kwaflux_core.errors import ParamError
-from kwaflux_core.flows.flow_parser import flow_error
+from kwaflux_core.flows.flow_error import flow_error
 from kwaflux_core.suggestions import shortened
 
 __all__ = [
     "LORAS_MAX",
     "LORA_NAME",
-    "LORA_PARAM",
     "WEIGHT_MAX",
     "LoraUse",
     "lora_error",
     "parse_loras",
 ]
 
-LORA_PARAM = "lora"
-"""The name of the param by which an effect takes LoRAs."""
 LORAS_MAX = 8
 """LoRAs that one step of a flow may stack."""
 WEIGHT_MAX = 2.0
@@ -89,7 +86,7 @@ def parse_loras(text: str) -> tuple[LoraUse, ...]:
 
 def lora_error(message: str, hint: str, text: str, column: int) -> ParamError:
     """Return an error that shows the text of the param with a caret under the column."""
-    return flow_error(ParamError, message, text=text, column=column, hint=hint, param=LORA_PARAM)
+    return flow_error(ParamError, message, text=text, column=column, hint=hint)
 
 
 def _matched(pattern: re.Pattern[str], text: str, at: int, *, wanted: str) -> str:

@@ -1,4 +1,4 @@
-"""One param of an effect: what it is called, what it may be, and the check of a value."""
+"""One param of an effect: its name, type and range, and the check of a value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Literal, NoReturn, TypeAlias, cast, get_args
 
 from kwaflux_core.errors import Field, ModelError, ParamError
 from kwaflux_core.flows.json_reader import JsonObject, Value
+from kwaflux_core.flows.lora_spec import parse_loras
 from kwaflux_core.suggestions import shortened, suggestion
 
 __all__ = ["NAME_PATTERN", "Param", "ParamType", "is_text_safe"]
 
-ParamType: TypeAlias = Literal["double", "int", "boolean", "choice", "string"]
+ParamType: TypeAlias = Literal["double", "int", "boolean", "choice", "string", "loras"]
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 """What effects and params may be called; a flow is written with these names."""
@@ -28,7 +29,8 @@ class Param:
 
     Args:
         name: As it is written in a flow.
-        type: One of OpenFX's kinds of param.
+        type: One of OpenFX's kinds of param, or ``loras``: a text that names LoRAs and their
+            weights, as ``kwaflux_core.flows.lora_spec`` reads it.
         label: What a host shows; no hyphen, which Nuke reads as something else.
         hint: The tooltip: what the value means, in its unit.
         page: The tab of the host's dialog; empty for the first.
@@ -116,16 +118,23 @@ class Param:
         becomes zero, so that equal settings are spelled alike.
 
         Raises:
-            ParamError: Another type, not finite, out of range, or no such choice.
+            ParamError: Another type, not finite, out of range, no such choice, or no text that
+                names LoRAs; ``column`` is then the first character that is wrong.
         """
         if self.type == "boolean":
             return value if isinstance(value, bool) else self._refuse(value, "true or false")
-        if self.type == "string":
-            is_good = isinstance(value, str) and is_text_safe(value)
-            return cast(str, value) if is_good else self._refuse(value, "a printable text")
+        if self.type in ("string", "loras"):
+            return self._check_text(value)
         if self.type == "choice":
             return self._check_choice(value)
         return self._check_number(value)
+
+    def _check_text(self, value: object) -> str:
+        if not isinstance(value, str) or not is_text_safe(value):
+            self._refuse(value, "a printable text")
+        if self.type == "loras":
+            parse_loras(value)
+        return value
 
     def _check_number(self, value: object) -> float:
         low, high = cast("tuple[float, float]", self.range)

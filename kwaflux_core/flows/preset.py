@@ -7,6 +7,7 @@ a flow is typed; it has no params, so that its name always means the same.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from kwaflux_core.errors import FlowError, ModelError
@@ -14,7 +15,7 @@ from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.json_reader import JsonObject, parse_json
 from kwaflux_core.flows.param import NAME_PATTERN
 
-__all__ = ["Preset"]
+__all__ = ["Preset", "named_flows"]
 
 _TEXTS = ("label", "help", "for_what", "not_for")
 
@@ -81,6 +82,11 @@ class Preset:
         texts = {name: getattr(self, name) for name in ("id", *_TEXTS)}
         raw = {**texts, "flow": self.flow.to_text()}
         return json.dumps(raw, indent=2, ensure_ascii=False) + "\n"
+
+
+def named_flows(presets: Iterable[Preset]) -> dict[str, Flow]:
+    """Return the flows of presets under their ids, as ``Flow.bind`` takes them."""
+    return {preset.id: preset.flow for preset in presets}
 
 
 def _broken(key: str, must: str) -> ModelError:

@@ -4,13 +4,9 @@ A pattern names one file for every frame: ``plate.####.exr`` (each ``#`` is one 
 ``plate.%04d.exr``, ``plate.$F4.exr``, or with its range ``plate.1001-1050####.exr`` and, as Resolve
 shows it, ``plate.[1001-1050].exr``. A name without padding is a single picture.
 
-fileseq gives frame ranges and paddings their meaning. Three of its ways are kept out:
-
-- By its default ``#`` is four digits and ``####`` sixteen; here the hash1 style holds.
-- It takes digits before the padding for a range (``take2####.exr`` becomes frame 2 of ``take``, and
-  ``sh010-####.exr`` an error), a number in a single file's name for padding, and Resolve's spelling
-  for plain text. So names are taken apart here.
-- A range of 8,000 comma-separated frames takes it 18 s, so ``FrameRange`` gives it one by one.
+This is the one reading of patterns, for the server and for hosts, so it imports nothing compiled.
+Digits before the padding are a range only where they begin the name or follow ``.``, ``_`` or a
+space (``take2####.exr`` has none), and a number in a name without padding is part of the name.
 """
 
 from __future__ import annotations
@@ -20,14 +16,15 @@ import os
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from kwaflux_core.errors import FrameMissing, RequestError
-from kwaflux_core.frames.frame_range import MAX_FRAMES, FrameRange
+from kwaflux_core.frames.frame_range import NUMBER, SPAN, FrameRange
 from kwaflux_core.suggestions import shortened
 
 __all__ = [
-    "MAX_FRAMES",
-    "FrameRange",
+    "PADDING",
+    "RESOLVE_RANGE",
     "FrameTask",
     "Sequence",
     "plan",
@@ -39,20 +36,20 @@ _MAX_NAME_CHARACTERS = 1024
 _COMPARED_NAMES = 2000
 _PATTERN_EXAMPLE = "write plate.####.exr (each # is one digit) or plate.%04d.exr"
 
-_NUMBER = r"-?[0-9]{1,10}"
-_SPAN = rf"{_NUMBER}-{_NUMBER}(?:[xy:]{_NUMBER})?"
-_CHUNK = rf"(?:{_SPAN}|{_NUMBER})"
-_RANGE = rf"(?:{_CHUNK}(?:,{_CHUNK})+|{_SPAN})"  # one number alone belongs to the name
-_PADDING = r"#+|@+|%(?:0[0-9]+)?d|\$F[0-9]*"
-_NAME = re.compile(
-    rf"(?P<head>(?:.*?[._ ])??)(?P<range>{_RANGE})(?P<padding>{_PADDING})(?P<tail>.*)"
-)
-_NAME_WITHOUT_RANGE = re.compile(rf"(?P<head>.*?)(?P<range>)(?P<padding>{_PADDING})(?P<tail>.*)")
-_RESOLVE = re.compile(r"\[([0-9]{1,10})-([0-9]{1,10})\]")
+PADDING: Final = re.compile(r"#+|@+|%(?:0(?P<printf>[0-9]+))?d|\$F(?P<houdini>[0-9]*)")
+"""Where the frame's number goes: ``####``, ``@@@@``, ``%04d``, ``%d``, ``$F4`` or ``$F``."""
+
+RESOLVE_RANGE: Final = re.compile(r"\[([0-9]{1,10})-([0-9]{1,10})\]")
+"""Range and padding in one, as Resolve shows a sequence: ``[1001-1050]``."""
+
+_CHUNK = rf"(?:{SPAN}|{NUMBER})"
+_RANGE = rf"{_CHUNK}(?:,{_CHUNK})+|{SPAN}"  # one number alone belongs to the name
+_RANGE_BEFORE = re.compile(rf"(?:^|(?<=[._ ]))({_RANGE})\Z")
 _OTHER_SPELLINGS = re.compile(
     r"\{[a-z]*(?::[0-9]*d)?\}|<UDIM>|%\(UDIM\)d|%[0-9]+d|%[vV](?![A-Za-z])|\*"
 )
-_LAST_NUMBER = re.compile(r"(?:^|[._])(-?[0-9]{1,10})(?=\.[^.]*$|$)")
+_DIGITS = re.compile(r"-?[0-9]{1,40}")
+_LAST_NUMBER = re.compile(rf"(?:^|[._])({NUMBER})(?=\.[^.]*$|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +86,30 @@ class Sequence:
                 f"a file name of {len(name)} characters: {shortened(pattern)}",
                 hint="give a long list of frames apart from the pattern",
             )
-        name = _RESOLVE.sub(_from_resolve, name)
-        match = _NAME.fullmatch(name) or _NAME_WITHOUT_RANGE.fullmatch(name)
-        if match is not None and re.search(_PADDING, match["tail"]):
+        name = RESOLVE_RANGE.sub(lambda m: f"{m[1]}-{m[2]}%0{len(m[1])}d", name)
+        paddings = list(PADDING.finditer(name))
+        if len(paddings) > 1:
             raise RequestError(
                 f"{shortened(pattern)} has more than one padding",
                 hint="a frame has one number; " + _PATTERN_EXAMPLE,
             )
-        around = name if match is None else f"{match['head']}\0{match['tail']}"
-        strange = _OTHER_SPELLINGS.search(around)
+        head, tail = (
+            (name[: paddings[0].start()], name[paddings[0].end() :]) if paddings else (name, "")
+        )
+        strange = _OTHER_SPELLINGS.search(f"{head}\0{tail}")
         if strange is not None:
             raise RequestError(
                 f"{strange[0]!r} in {shortened(pattern)} is no frame padding",
                 hint=_PATTERN_EXAMPLE,
             )
-        if match is None:
+        if not paddings:
             return cls(folder, name)
-        width = _width_of(match["padding"], pattern=pattern)
-        default = _written_range(match["range"], width=width, pattern=pattern)
-        return cls(folder, match["head"], match["tail"], width, default)
+        width = _width_of(paddings[0], pattern=pattern)
+        written = _RANGE_BEFORE.search(head)
+        if written is None:
+            return cls(folder, head, tail, width)
+        default = _written_range(written[1], width=width, pattern=pattern)
+        return cls(folder, head[: written.start()], tail, width, default)
 
     @property
     def is_single(self) -> bool:
@@ -123,6 +125,18 @@ class Sequence:
         """Return the path of a frame's file; of a single file, whatever the frame."""
         return os.path.join(self.folder, self._name(frame))
 
+    def digits_in(self, name: str) -> str | None:
+        """Return what stands for the frame's number in a file's name, whatever its padding.
+
+        Empty where the name is that of this single file; None where it is another file's.
+        """
+        if self.is_single:
+            return "" if name == self.head else None
+        if not (name.startswith(self.head) and name.endswith(self.tail)):
+            return None
+        digits = name[len(self.head) : len(name) - len(self.tail)]
+        return digits if _DIGITS.fullmatch(digits) else None
+
     def frames_on_disk(self) -> tuple[int, ...]:
         """Return the frames whose files are there, in ascending order.
 
@@ -137,9 +151,7 @@ class Sequence:
             number = _LAST_NUMBER.search(self.head)
             frame = int(number[1]) if number else 1
             return (frame,) if os.path.isfile(self.path(frame)) else ()
-        number_in = re.compile(f"{re.escape(self.head)}(-?[0-9]+){re.escape(self.tail)}")
-        matches = (number_in.fullmatch(name) for name in self._listing())
-        numbers = (match[1] for match in matches if match is not None and len(match[1]) <= 40)
+        numbers = filter(None, map(self.digits_in, self._listing()))
         return tuple(sorted(int(n) for n in numbers if self._digits(int(n)) == n))
 
     def missing(self, frames: Iterable[int]) -> tuple[int, ...]:
@@ -245,15 +257,10 @@ def temporal_window(frame: int, *, radius: int, first: int, last: int) -> tuple[
     return tuple(first + length - abs(length - offset % (2 * length)) for offset in offsets)
 
 
-def _from_resolve(match: re.Match[str]) -> str:
-    return f"{match[1]}-{match[2]}%0{len(match[1])}d"
-
-
-def _width_of(padding: str, *, pattern: str) -> int:
-    from fileseq.constants import PAD_STYLE_HASH1
-    from fileseq.filesequence import FileSequence
-
-    width = int(FileSequence.getPaddingNum(padding, pad_style=PAD_STYLE_HASH1))
+def _width_of(padding: re.Match[str], *, pattern: str) -> int:
+    """Return the least number of digits: one per sign, or as printf or Houdini say."""
+    is_counted = padding[0][0] in "#@"
+    width = len(padding[0]) if is_counted else int(padding["printf"] or padding["houdini"] or 1)
     if width > _MAX_PADDING_DIGITS:
         raise RequestError(
             f"a padding of {width} digits in {shortened(pattern)}", hint=_PATTERN_EXAMPLE
@@ -261,8 +268,8 @@ def _width_of(padding: str, *, pattern: str) -> int:
     return max(width, 1)
 
 
-def _written_range(text: str, *, width: int, pattern: str) -> FrameRange | None:
-    """Return the range in a pattern, or None when there is none; refuse one of other padding."""
+def _written_range(text: str, *, width: int, pattern: str) -> FrameRange:
+    """Return the range in a pattern; refuse one of another padding."""
     for number in re.findall(r"(?<![0-9])0[0-9]+", text):
         if len(number) != width:
             raise RequestError(
@@ -270,7 +277,7 @@ def _written_range(text: str, *, width: int, pattern: str) -> FrameRange | None:
                 f" files to {width}",
                 hint=f"each # is one digit: write {'#' * len(number)}",
             )
-    return FrameRange.parse(text) if text else None
+    return FrameRange.parse(text)
 
 
 def _nothing_there(source: Sequence) -> FrameMissing:

@@ -1,6 +1,6 @@
-"""A whole picture in another colorspace: only where a file's kind asks for it.
+"""Conversion of a picture to another colorspace, if its target's file format requires it.
 
-A plate that stays what it is never passes here.
+A plate that keeps its colorspace is never converted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ Planes: TypeAlias = npt.NDArray[np.float32]
 def recolored(image: Image, layer: Layer, colorspace: str, *, config: ColorConfig) -> Image:
     """Return a picture with one layer's color in another colorspace, as float32.
 
-    Alpha is left alone; color that is multiplied with it is divided for the conversion. A
-    picture whose alpha is straight comes back premultiplied when the new colorspace is
-    scene-linear, as EXR has it.
+    Alpha is unchanged; premultiplied color is unpremultiplied for the conversion. A picture with
+    straight alpha becomes premultiplied if the new colorspace is scene-linear, as EXR requires.
 
     Args:
-        image: The picture; its other layers are left as they are.
+        image: The picture; its other layers are unchanged.
         layer: The color channels to convert.
-        colorspace: Name, alias or role of what they shall be in.
-        config: The OCIO config both names are looked up in.
+        colorspace: Name, alias or role of the new colorspace.
+        config: The OCIO config that defines both names.
 
     Raises:
         UnknownColorspace: The config lacks one of the names.

@@ -1,4 +1,4 @@
-"""A picture in memory: parts, channels, windows, attributes, and its colorspace's name."""
+"""A picture in memory: parts, channels, windows, attributes, and the name of its colorspace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kwaflux_core.geometry import Box
 __all__ = ["SCENE_LINEAR", "Channel", "Image", "Layer", "Part"]
 
 SCENE_LINEAR = "scene_linear"
-"""The OCIO role of the working space; the colorspace of a picture that names no other."""
+"""The OCIO role of the working space; the default colorspace of a picture."""
 
 Channel: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.uint32]
 """One channel: (H, W) of its part's data window; float32, float16 or uint32."""
@@ -24,20 +24,20 @@ Channel: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDA
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Hold one part of an EXR: channels over one data window, and the header.
+    """One part of an EXR: channels over one data window, and the header.
 
     Args:
-        channels: Under their full EXR names (``R``, ``depth.Z``, ``left.R``): arrays (H, W) that
-            fill ``data_window``. They are held, not copied.
-        data_window: Where the pixels lie.
-        display_window: What the viewer shows. Any relation to the data window is allowed.
-        attributes: Every other header attribute under its name, as OpenEXR's Python gives it.
+        channels: Arrays (H, W) of ``data_window`` by full EXR name (``R``, ``depth.Z``,
+            ``left.R``). They are not copied.
+        data_window: The window of the pixels.
+        display_window: The display window; it may have any relation to the data window.
+        attributes: Every other header attribute by name, as OpenEXR's Python returns it.
         name: The part's name; empty in a single-part file.
         pixel_aspect: Width / height of one pixel.
         plinear: Names of the channels with EXR's pLinear flag, a hint to lossy codecs.
 
     Raises:
-        ImageError: A channel that is not (H, W) of the data window.
+        ImageError: A channel is not (H, W) of the data window.
     """
 
     channels: Mapping[str, Channel]
@@ -60,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Name the channels of one part that are the plate's color.
+    """The names of the color channels of one part.
 
     Args:
         part: Index into ``Image.parts``.
@@ -75,14 +75,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Hold a whole picture.
+    """A picture of one or more parts.
 
     Args:
         parts: At least one.
-        colorspace: An OCIO colorspace, alias or role: what the color channels' numbers mean.
-        is_premultiplied: Whether color is multiplied with alpha, as EXR has it by default.
-        notes: What a reader left behind on disk and the log should say, a sentence each (only
-            the full size of a mip-mapped file is held, for one).
+        colorspace: OCIO colorspace, alias or role of the color channels.
+        is_premultiplied: Whether color is multiplied with alpha, as in EXR by default.
+        notes: Warnings of the reader, such as content of the file that was not read, a sentence
+            each.
     """
 
     parts: tuple[Part, ...]
@@ -102,13 +102,13 @@ class Image:
         """Return a single-part picture whose data and display windows start at 0, 0.
 
         Args:
-            channels: (H, W) arrays under their names.
-            colorspace: What the color channels' numbers mean.
+            channels: (H, W) arrays by name.
+            colorspace: OCIO colorspace, alias or role of the color channels.
             is_premultiplied: Whether color is multiplied with alpha.
             attributes: Header attributes.
 
         Raises:
-            ImageError: No channel, or channels of unequal size.
+            ImageError: There is no channel, or channels differ in size.
         """
         if not channels:
             raise ImageError("a picture needs at least one channel")
@@ -126,8 +126,8 @@ class Image:
         """Return the color channels of a layer.
 
         Args:
-            layer: ``""`` for the base layer (R, G, B), else a layer or view name as it stands
-                before the dot (``diffuse``, ``left``), or the name of a part.
+            layer: ``""`` for the base layer (R, G, B), else the name of a layer or view before the
+                dot (``diffuse``, ``left``), or the name of a part.
 
         Raises:
             ImageUnsupported: The picture has no such red, green and blue.
@@ -137,9 +137,9 @@ class Image:
             if layer and part.name == layer:
                 prefixes += ["", *(f"{name[:-1]}" for name in part.channels if name[-2:] == ".R")]
             for prefix in prefixes:
-                found = _color_of(part, prefix)
-                if found is not None:
-                    return Layer(index, found[0], found[1])
+                color = _color_of(part, prefix)
+                if color is not None:
+                    return Layer(index, color[0], color[1])
         known = ", ".join(sorted(name for part in self.parts for name in part.channels))
         raise ImageUnsupported(
             f"no red, green and blue in {'layer ' + repr(layer) if layer else 'the base layer'}",
@@ -161,10 +161,10 @@ class Image:
         *,
         attributes: Mapping[str, object] | None = None,
     ) -> Image:
-        """Return the picture with new color of the same size; all else is shared, untouched.
+        """Return the picture with new color of the same size; everything else is shared.
 
         Args:
-            layer: Which channels are replaced.
+            layer: The channels to replace.
             color: Red, green, blue; (H, W) of the part's data window.
             attributes: Header attributes to add to, or replace in, the first part.
         """

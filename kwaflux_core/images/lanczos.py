@@ -1,14 +1,12 @@
-"""Enlarging the rest of a picture when an effect scales its color.
+"""Enlargement of a picture's other channels when an effect scales its color.
 
 Every pixel becomes a block of ``scale`` by ``scale`` pixels, so that all windows are multiplied
-exactly and nothing shifts. What is measured as light (color, alpha, luminance) is filtered. What
-names or measures something else (depth, positions, normals, motion, identifiers, cryptomatte, and
-every channel whose meaning is not known) takes the value of its block's pixel: a filter would make
-up depths and identifiers that are nowhere in the scene.
+exactly and nothing shifts. Light (color, alpha, luminance) is filtered. All other channels (depth,
+positions, normals, motion, identifiers, cryptomatte, and unknown ones) repeat the pixel's value
+over its block: a filter would invent depths and identifiers that are not in the scene.
 
-Motion vectors keep their values too, and so are in pixels of the *source*: their unit is not
-written in a file, and a passed-through channel is not rewritten on a guess. ``Image.notes`` says so
-where there are any.
+Motion vectors keep their values, and so remain in pixels of the *source*: a file does not tell
+their unit, and Kwaflux does not guess it. ``Image.notes`` then has a note.
 """
 
 from __future__ import annotations
@@ -28,16 +26,16 @@ from kwaflux_core.tiling import mirrored_indices
 __all__ = ["READ_RADIUS_PX", "is_filtered", "lanczos_upscale", "scaled_image"]
 
 LANCZOS_LOBES = 3
-"""Pixels that an enlargement reads on each side of the nearest pixel."""
+"""Pixels read on each side of the nearest source pixel."""
 READ_RADIUS_PX = 4
-"""How far a result reads around its pixel of the source: three lobes, and a neighbor of a NaN."""
+"""Radius of the filter in source pixels: three lobes, and the neighbor of a NaN."""
 
 _LOBES = LANCZOS_LOBES
 _TAPS = 2 * _LOBES + 1
 _STRIP_ROWS = 32
-"""Rows computed at a time, so that what is between the two passes stays in the cache."""
+"""Rows computed at a time, so that intermediate values stay in the CPU cache."""
 LARGEST_FILTERED = 2.0**124
-"""Beyond it an overshoot could leave float32; such values are held out as Inf is."""
+"""Magnitude above which an overshoot could exceed float32; such values are masked like Inf."""
 _LARGEST_HALF = 65504.0
 
 _LIGHT = frozenset(
@@ -69,17 +67,17 @@ def scaled_image(
 
     Args:
         image: The picture.
-        layer: Whose red, green and blue are replaced.
+        layer: The layer whose red, green and blue are replaced.
         color: Red, green, blue: (H * scale, W * scale) of the layer's part.
-        scale: From 1; at 1 every other channel is the same object.
+        scale: At least 1; at 1 every other channel is the same object.
 
     Returns:
         A picture whose windows, in every part, are multiplied by ``scale``, and whose other
-        channels are enlarged in their own type. Headers and pixel aspect stay; motion vectors
-        give a note.
+        channels are enlarged in their own type. Headers and pixel aspect are unchanged; motion
+        vectors add a note.
 
     Raises:
-        ImageError: A scale below 1, or color of another size.
+        ImageError: The scale is below 1, or the color has another size.
     """
     _check_scale(scale)
     if scale == 1:
@@ -88,43 +86,43 @@ def scaled_image(
     parts = []
     for index, part in enumerate(image.parts):
         is_layers = index == layer.part
-        given = dict(zip(layer.color, color, strict=True)) if is_layers else {}
+        new_color = dict(zip(layer.color, color, strict=True)) if is_layers else {}
         light = {
             name
             for name in part.channels
             if (is_layers and name == layer.alpha)
             or is_filtered(name, part, cryptomatte_names=crypto)
         }
-        parts.append(_scaled_part(part, given, light, scale))
+        parts.append(_scaled_part(part, new_color, light, scale))
     notes = image.notes + _motion_notes(image, scale)
     return replace(image, parts=tuple(parts), notes=notes)
 
 
 def is_filtered(name: str, part: Part, *, cryptomatte_names: tuple[str, ...] = ()) -> bool:
-    """Tell whether a channel holds light, which a filter may blend, and not a measure or a name.
+    """Return whether a channel is light, which may be filtered, and not a measure or an identifier.
 
     Args:
         name: The channel's full name.
-        part: The part it is in: the channel's type, and its layer's other channels, tell too.
-        cryptomatte_names: The layers that the headers declare to be cryptomattes.
+        part: Its part: the channel's type and the layer's other channels count too.
+        cryptomatte_names: The layers that the headers declare as cryptomattes.
     """
     *layers, last = name.split(".")
     if part.channels[name].dtype == np.uint32 or last.lower() not in _LIGHT:
         return False
     if any(re.match(rf"{re.escape(known)}[0-9]*\.", name) for known in cryptomatte_names):
         return False
-    # A layer or a part's name in any case, without a count: depth, Position01, crypto_object.
+    # The name of a layer or part, in lower case and without a number: Position01 is position.
     for word in (*layers, part.name):
         if _words(word) & _MEASURES or "cryptomatte" in word.lower():
             return False
     if any(_IDENTIFIER.search(word) for word in (*layers, part.name)):
         return False
-    # The Y beside an X is no luminance.
+    # A Y next to an X is not luminance.
     return not (last in ("y", "Y") and ".".join((*layers, chr(ord(last) - 1))) in part.channels)
 
 
 def _words(name: str) -> set[str]:
-    """Return what a layer is called, and the words it is made of, without case and count."""
+    """Return a layer's name and its words, in lower case and without a number."""
     plain = re.sub(r"[0-9]+$", "", name).lower()
     return {plain, plain.replace("_", ""), *re.split(r"[_\s-]", plain)}
 
@@ -132,27 +130,27 @@ def _words(name: str) -> set[str]:
 def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[np.float32]:
     """Return planes enlarged by a Lanczos filter of three lobes.
 
-    The middle of a pixel stays the middle of its block (half-pixel alignment). The weights are
-    corrected so that constants and ramps are kept; the plain kernel ripples by 2 % of a ramp's
-    step. Edges are mirrored as tiles are, not repeating the edge pixel, and every result depends
-    on its own neighborhood alone, so that a tile that is read with ``READ_RADIUS_PX`` more
-    gives the very bits of the whole.
+    The center of a pixel is the center of its block (half-pixel alignment). The weights are
+    corrected so that constants and ramps are reproduced; the plain kernel ripples by 2 % of a
+    ramp's step. Edges are mirrored like those of tiles, without repeating the edge pixel, and every
+    result depends only on its neighborhood, so that a tile read with ``READ_RADIUS_PX`` more gives
+    the same bits as the whole.
 
-    NaN, Inf and magnitudes above 2**124 are held out, with the mean of their neighbors in their
-    place, and put back as the whole block of their pixel. Nothing is clamped: beside an edge the
-    filter overshoots, alpha included.
+    NaN, Inf and magnitudes above 2**124 are replaced by the mean of their neighbors for the filter,
+    and fill the whole block of their pixel in the result. Nothing is clamped: next to an edge the
+    filter overshoots, also in alpha.
 
     Source: K. Turkowski, "Filters for Common Resampling Tasks", Graphics Gems I, 1990.
 
     Args:
         planes: (C, H, W), float32.
-        scale: From 1.
+        scale: At least 1.
 
     Returns:
         (C, H * scale, W * scale), float32; ``planes`` itself at scale 1.
 
     Raises:
-        ImageError: Planes of another shape or type, or a scale below 1.
+        ImageError: The planes have another shape or type, or the scale is below 1.
     """
     _check_planes(planes, scale)
     if scale == 1:
@@ -171,10 +169,10 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     return result
 
 
-def _scaled_part(part: Part, given: Mapping[str, Channel], light: set[str], scale: int) -> Part:
-    channels = dict(given)
+def _scaled_part(part: Part, new_color: Mapping[str, Channel], light: set[str], scale: int) -> Part:
+    channels = dict(new_color)
     for name, pixels in part.channels.items():
-        if name not in given:
+        if name not in new_color:
             enlarged = _filtered if name in light else _repeated
             channels[name] = enlarged(pixels, scale)
     return replace(
@@ -223,16 +221,16 @@ def _weighted_sum(
 
 @functools.lru_cache(maxsize=8)
 def lanczos_weights(scale: int) -> tuple[tuple[np.float32, ...], ...]:
-    """Return the seven weights of each phase, for the pixels 3 before to 3 behind.
+    """Return the seven weights of each phase, for the pixels from 3 before to 3 after.
 
-    A straight line times the lobes' size is added that makes their sum 1 and their center 0.
+    A straight line times the lobes' magnitude is added so that their sum is 1 and their center 0.
     """
     taps = np.arange(-_LOBES, _LOBES + 1)
     phases = []
     for phase in range(scale):
         x = taps - ((phase + 0.5) / scale - 0.5)
         lobes = np.sinc(x) * np.sinc(x / _LOBES) * (np.abs(x) < _LOBES)
-        lobes[np.abs(lobes) < 1e-12] = 0.0  # what is exactly a pixel stays that pixel
+        lobes[np.abs(lobes) < 1e-12] = 0.0  # a position exactly on a pixel returns that pixel
         size = np.abs(lobes)
         known = [[size.sum(), (size * x).sum()], [(size * x).sum(), (size * x * x).sum()]]
         line = np.linalg.lstsq(known, [1.0 - lobes.sum(), -(lobes * x).sum()])[0]
@@ -244,7 +242,7 @@ def lanczos_weights(scale: int) -> tuple[tuple[np.float32, ...], ...]:
 def _with_neighbors_for(
     planes: npt.NDArray[np.float32], is_held: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
-    """Return a copy in which held pixels are the mean of their eight neighbors that are not."""
+    """Return a copy in which masked pixels are the mean of their unmasked eight neighbors."""
     _, height, width = planes.shape
     margin = ((0, 0), (1, 1), (1, 1))
     values = np.pad(np.where(is_held, 0.0, planes), margin)
@@ -263,7 +261,7 @@ def _filtered(pixels: Channel, scale: int) -> Channel:
     wide = lanczos_upscale(pixels.astype(np.float32, copy=False)[None], scale)[0]
     if pixels.dtype != np.float16:
         return wide
-    # An overshoot beyond the largest half would become Inf, and there was none.
+    # An overshoot beyond the largest half would become an Inf that the source does not have.
     is_beyond = np.isfinite(wide) & (np.abs(wide) > _LARGEST_HALF)
     wide[is_beyond] = np.copysign(np.float32(_LARGEST_HALF), wide[is_beyond])
     half: npt.NDArray[np.float16] = wide.astype(np.float16)
@@ -284,8 +282,8 @@ def _motion_notes(image: Image, scale: int) -> tuple[str, ...]:
     if not motion:
         return ()
     return (
-        f"the vectors of {', '.join(motion)} are still in pixels of the source: multiply them by"
-        f" {scale} where pixels of the result are meant",
+        f"the vectors of {', '.join(motion)} are in pixels of the source: multiply them by"
+        f" {scale} for pixels of the result",
     )
 
 
@@ -308,4 +306,4 @@ def _check_planes(planes: npt.NDArray[np.float32], scale: int) -> None:
 
 def _check_scale(scale: int) -> None:
     if scale < 1:
-        raise ImageError(f"a picture cannot be enlarged {scale} times", hint="give 1 or more")
+        raise ImageError(f"a picture cannot be enlarged {scale} times", hint="give at least 1")

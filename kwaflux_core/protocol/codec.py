@@ -1,8 +1,8 @@
-"""Messages to bytes and back.
+"""The codec: messages to bytes and back.
 
-Owns the form of a message on the wire: one msgpack header ``{"v", "kind", "id", "body"}`` and raw
-parts behind it, and the limits a peer's bytes must keep. Any bytes give a message or a
-``ProtocolError``, nothing else. Must not know sockets or pixels.
+Owns the encoding of a message: one msgpack header ``{"v", "kind", "id", "body"}`` and raw parts
+after it, and the limits of received bytes. Decoding any bytes gives a message or raises
+``ProtocolError``. Must not know sockets or pixels.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _BAD_BYTES = (msgpack.UnpackException, ValueError, TypeError, OverflowError, Rec
 
 @dataclass(frozen=True, slots=True)
 class CodecLimits:
-    """State how much of a peer's message is read before it is refused.
+    """The limits of a received message.
 
     Args:
         header_bytes: Length of the header part.
-        depth: Nesting of maps and lists in the header, the header's own map included.
-        entries: Entries of one list or map (a job may name this many frames).
-        string_bytes: Length of one string (an effect's card is one).
-        parts: Raw parts behind the header.
-        total_bytes: The header and all parts together.
+        depth: Nesting of maps and lists in the header, including the header's map.
+        entries: Entries of one list or map (such as the frames of a job).
+        string_bytes: Length of one string (such as an effect's card).
+        parts: Number of raw parts.
+        total_bytes: Length of the header and all parts.
     """
 
     header_bytes: int = 8 << 20
@@ -49,7 +49,7 @@ class CodecLimits:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Hold a message as it came: what it says, which request it belongs to, its raw parts."""
+    """A received message: its body, the id of its request, its raw parts."""
 
     message: Message
     request_id: int
@@ -60,16 +60,17 @@ _DEFAULT_LIMITS = CodecLimits()
 
 
 def encode(message: Message, *, request_id: int, parts: Sequence[WirePart] = ()) -> list[WirePart]:
-    """Return the parts of a message: the header, then ``parts`` as they are, not copied.
+    """Return the parts of a message: the header, then ``parts``, not copied.
 
     Args:
         message: Any message of ``kwaflux_core.protocol.messages``.
-        request_id: Chosen by whoever asks, repeated in every answer; 0 where nothing is asked.
+        request_id: Chosen by the sender of a request, repeated in every answer; 0 for a message
+            that is not a request.
         parts: Raw pixels or file bytes.
 
     Raises:
-        ProtocolError: A field holds what the wire cannot carry (a numpy scalar, text that is no
-            Unicode, an integer beyond 64 bits).
+        ProtocolError: A field cannot be encoded (a numpy scalar, text that is not valid Unicode, an
+            integer beyond 64 bits).
     """
     header = {
         "v": PROTOCOL_VERSION,
@@ -88,24 +89,24 @@ def encode(message: Message, *, request_id: int, parts: Sequence[WirePart] = ())
 
 
 def decode(frames: Sequence[WirePart], *, limits: CodecLimits = _DEFAULT_LIMITS) -> Envelope:
-    """Read a message.
+    """Decode a message.
 
     Raises:
-        ProtocolError: The bytes are no message of this version, or larger than ``limits``. Its
-            field ``request`` holds the request's id where that could be read, so that whoever asked
-            can be answered.
+        ProtocolError: The bytes are not a message of this version, or exceed ``limits``. Its field
+            ``request`` is the request's id, if that could be decoded, so that the sender can get an
+            answer.
     """
     _check_sizes(frames, limits)
     header = _unpacked(frames[0], limits)
     version, kind = header.get("v"), header.get("kind")
     request_id, body = header.get("id"), header.get("body")
     if type(request_id) is not int or not 0 <= request_id <= _MAX_REQUEST_ID:
-        raise ProtocolError("a message without a request id came over the wire")
+        raise ProtocolError("received a message without a request id")
     _check_version(version, request_id)
     cls = MESSAGES.get(kind) if type(kind) is str else None
     if cls is None:
         shown = repr(kind[:_SHOWN_CHARS]) if isinstance(kind, str) else "nothing"
-        raise ProtocolError(f"no message is of kind {shown}", request=request_id)
+        raise ProtocolError(f"there is no message of kind {shown}", request=request_id)
     try:
         message = reader_of(cls)(body)
     except Mismatch as mismatch:
@@ -120,9 +121,9 @@ def decode(frames: Sequence[WirePart], *, limits: CodecLimits = _DEFAULT_LIMITS)
 
 def _check_sizes(frames: Sequence[WirePart], limits: CodecLimits) -> None:
     if not frames:
-        raise ProtocolError("a message without a header came over the wire")
+        raise ProtocolError("received a message without a header")
     if len(frames) - 1 > limits.parts:
-        raise ProtocolError(f"a message of {len(frames) - 1} parts is over {limits.parts} parts")
+        raise ProtocolError(f"a message has {len(frames) - 1} parts, the limit is {limits.parts}")
     if _length_bytes(frames[0]) > limits.header_bytes:
         raise ProtocolError(f"a header is over {limits.header_bytes} bytes")
     if sum(map(_length_bytes, frames)) > limits.total_bytes:
@@ -135,7 +136,7 @@ def _length_bytes(part: WirePart) -> int:
 
 def _unpacked(header: WirePart, limits: CodecLimits) -> dict[str, object]:
     try:
-        found = msgpack.unpackb(
+        fields = msgpack.unpackb(
             header,
             raw=False,
             strict_map_key=True,
@@ -147,17 +148,17 @@ def _unpacked(header: WirePart, limits: CodecLimits) -> dict[str, object]:
         )
     except _BAD_BYTES as error:
         raise ProtocolError(
-            "bytes that are no message came over the wire",
-            hint="something that is not Kwaflux may be at the other end",
+            "received bytes that are not a message",
+            hint="check that the peer is Kwaflux",
         ) from error
-    if type(found) is not dict:
-        raise ProtocolError("a header that is no map came over the wire")
-    _check_depth(found, limits.depth)
-    return found
+    if type(fields) is not dict:
+        raise ProtocolError("received a header that is not a map")
+    _check_depth(fields, limits.depth)
+    return fields
 
 
 def _check_depth(header: dict[str, object], depth: int) -> None:
-    """Refuse nesting beyond the limit, also in fields that nobody reads."""
+    """Refuse nesting beyond the limit, also in unknown fields."""
     level: list[object] = [header]
     for _ in range(depth):
         level = [
@@ -175,11 +176,11 @@ def _check_depth(header: dict[str, object], depth: int) -> None:
 
 def _check_version(version: object, request_id: int) -> None:
     if type(version) is not int or version < 1:
-        raise ProtocolError("a message without a protocol version came over the wire")
+        raise ProtocolError("received a message without a protocol version")
     if version > PROTOCOL_VERSION:
         raise ProtocolError(
-            f"the other end speaks protocol {version}, this end speaks {PROTOCOL_VERSION}",
-            hint=f"update Kwaflux on the end that speaks {PROTOCOL_VERSION}",
+            f"the peer has protocol {version}, this end has {PROTOCOL_VERSION}",
+            hint=f"update Kwaflux on the end that has protocol {PROTOCOL_VERSION}",
             theirs=version,
             ours=PROTOCOL_VERSION,
             request=request_id,

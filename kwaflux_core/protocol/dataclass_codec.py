@@ -25,7 +25,7 @@ _WRITERS: dict[type, Writer] = {}
 
 
 class Mismatch(Exception):
-    """A value that is not of the type its field wants; ``where`` leads from the body to it."""
+    """A value of another type than its field's; ``where`` is its path in the body."""
 
     def __init__(self, wanted: str, value: object = _ABSENT) -> None:
         super().__init__(wanted)
@@ -34,14 +34,14 @@ class Mismatch(Exception):
         self.where = ""
 
     def inside(self, place: str) -> Mismatch:
-        """Return this mismatch as seen from one level further out."""
+        """Return this mismatch with the path extended by an outer level."""
         joint = "" if not self.where or self.where.startswith("[") else "."
         self.where = f"{place}{joint}{self.where}"
         return self
 
 
 def _shown(value: object) -> str:
-    """Name a value without repeating what a peer sent at length."""
+    """Describe a received value briefly."""
     if isinstance(value, str):
         text = repr(value[:_SHOWN_CHARS])
         return text if len(value) <= _SHOWN_CHARS else f"{text}..."
@@ -58,12 +58,12 @@ def _shown(value: object) -> str:
 def reader_of(cls: type[_T]) -> Callable[[object], _T]:
     """Return the function that reads a map into the dataclass ``cls``.
 
-    Unknown keys are ignored: a newer peer may say more. A field without a default is required.
+    Unknown keys are ignored: a newer peer may send more. A field without a default is required.
     """
-    found = _READERS.get(cls)
-    if found is None:
-        found = _READERS[cls] = _dataclass_reader(cls)
-    return cast("Callable[[object], _T]", found)
+    reader = _READERS.get(cls)
+    if reader is None:
+        reader = _READERS[cls] = _dataclass_reader(cls)
+    return cast("Callable[[object], _T]", reader)
 
 
 def _dataclass_reader(cls: type) -> Reader:
@@ -117,7 +117,7 @@ def _reader(hint: object) -> Reader:
 
 
 def _scalar_reader(wanted: tuple[type, ...]) -> Reader:
-    """Read one of several scalar types; bool is no int, an int becomes a float where one is due."""
+    """Read one of several scalar types; a bool is not an int, an int is accepted as a float."""
     has_float_only = float in wanted and int not in wanted
     names = " or ".join("none" if kind is types.NoneType else kind.__name__ for kind in wanted)
     accepted = frozenset(wanted)
@@ -158,13 +158,13 @@ def _tuple_reader(items: tuple[object, ...]) -> Reader:
 
 
 def _each(values: list[object], readers: tuple[Reader, ...]) -> list[object]:
-    found: list[object] = []
+    results: list[object] = []
     try:
         for value, read in zip(values, readers, strict=True):
-            found.append(read(value))
+            results.append(read(value))
     except Mismatch as mismatch:
-        raise mismatch.inside(f"[{len(found)}]") from None
-    return found
+        raise mismatch.inside(f"[{len(results)}]") from None
+    return results
 
 
 def _sequence_reader(item: object) -> Reader:
@@ -187,15 +187,15 @@ def _map_reader(hints: tuple[object, ...]) -> Reader:
     def read(value: object) -> object:
         if type(value) is not dict:
             raise Mismatch("a map", value)
-        found: dict[str, object] = {}
+        values: dict[str, object] = {}
         for key, entry in value.items():
             if type(key) is not str:
                 raise Mismatch("a map with text as keys", value)
             try:
-                found[key] = read_entry(entry)
+                values[key] = read_entry(entry)
             except Mismatch as mismatch:
                 raise mismatch.inside(f"[{_shown(key)}]") from None
-        return found
+        return values
 
     return read
 
@@ -214,7 +214,7 @@ def _union_reader(members: tuple[object, ...]) -> Reader:
 
 
 def _tagged(members: tuple[object, ...]) -> Mapping[str, type]:
-    """Return the dataclasses of a union under their tag ``by``; empty where one has none."""
+    """Return the dataclasses of a union by their tag ``by``; empty if one has none."""
     if not all(isinstance(member, type) and hasattr(member, "by") for member in members):
         return {}
     return {cast(str, getattr(member, "by")): cast(type, member) for member in members}  # noqa: B009
@@ -240,10 +240,10 @@ def _tagged_reader(members: Mapping[str, type]) -> Reader:
 
 def writer_of(cls: type) -> Writer:
     """Return the function that turns a dataclass of type ``cls`` into a map."""
-    found = _WRITERS.get(cls)
-    if found is None:
-        found = _WRITERS[cls] = _dataclass_writer(cls)
-    return found
+    writer = _WRITERS.get(cls)
+    if writer is None:
+        writer = _WRITERS[cls] = _dataclass_writer(cls)
+    return writer
 
 
 def _dataclass_writer(cls: type) -> Writer:
@@ -262,7 +262,7 @@ def _dataclass_writer(cls: type) -> Writer:
 
 
 def _writer(hint: object) -> Writer | None:
-    """Return how a value is written, or None where msgpack packs it as it is."""
+    """Return the function that writes a value, or None if msgpack packs it unchanged."""
     origin = get_origin(hint)
     if dataclasses.is_dataclass(hint):
         return _write_dataclass

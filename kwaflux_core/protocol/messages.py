@@ -1,12 +1,12 @@
 """Every message of the protocol, as frozen dataclasses.
 
-Owns the vocabulary of the wire: what a client may ask, what a server answers, what the gateway
-tells a worker. Must not know sockets or bytes. What is said of pixels is in ``pixels``, of the
-server in ``server``, and offered here too. Names are fixed, a later field has a default and says
-in a comment since which version.
+Owns the requests of a client, the answers of a server, and the messages between gateway and worker.
+Must not know sockets or bytes. ``pixels`` defines descriptions of pixels, ``server_info`` those of
+the server; both are exported here too. Names never change; a later field has a default and a
+comment with the version that added it.
 
-A message travels as one msgpack header ``{"v", "kind", "id", "body"}`` and raw parts behind it.
-``id`` is chosen by whoever asks and repeated in every answer. Parts hold pixels and nothing else.
+A message is one msgpack header ``{"v", "kind", "id", "body"}`` and raw parts after it. ``id`` is
+chosen by the sender of a request and repeated in every answer. Parts contain only pixels.
 """
 
 from __future__ import annotations
@@ -104,10 +104,9 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Say that the sender lives; sent every ``beat_s`` as long as the session is open.
+    """Heartbeat; sent every ``beat_s`` while the session is open. Not answered.
 
-    Not answered. The gateway sends one to every session too, which tells it which clients are
-    gone, and clients whether it is.
+    The gateway sends it to every session too, so that both ends detect a lost peer.
     """
 
     kind: ClassVar[str] = "beat"
@@ -115,28 +114,28 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Close the session: its work is dropped, its rings are removed. Not answered."""
+    """Close the session: its work is cancelled, its rings are removed. Not answered."""
 
     kind: ClassVar[str] = "goodbye"
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Ask whether the gateway lives; answered by ``Pong`` at once, whatever is rendering."""
+    """Check that the gateway responds; answered by ``Pong`` at once, whatever is rendering."""
 
     kind: ClassVar[str] = "ping"
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeEffects:
-    """Ask for the cards of all installed effects; answered by ``Effects``."""
+    """Request the cards of all installed effects; answered by ``Effects``."""
 
     kind: ClassVar[str] = "describe_effects"
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """Ask how the server is; answered by ``ServerStatus``."""
+    """Request the status of the server; answered by ``ServerStatus``."""
 
     kind: ClassVar[str] = "status"
 
@@ -145,12 +144,11 @@ class StatusRequest:
 class Render:
     """Render one frame; answered by ``Rendered`` or ``Failed``.
 
-    ``sources`` holds the frame itself and the neighbors that the flow may read. A neighbor that
-    lies outside the clip is left out; the worker mirrors the window. Raw planes need the options'
-    colorspace; how a file is written counts for path and exr targets. ``region``: the part of the
-    data window wanted.
-    ``node``: who asks; with urgency ``interactive`` a newer request of the same node replaces the
-    older ones that have not finished.
+    ``sources`` contains the frame itself and the neighbors that the flow may read. A neighbor
+    outside the clip is omitted; the worker mirrors the window. Raw planes need the options'
+    colorspace; the options of a file apply to path and exr targets. ``region`` is the part of the
+    data window to render. ``node`` is the requesting node; with urgency ``interactive`` a newer
+    request of the same node replaces its unfinished ones.
     """
 
     kind: ClassVar[str] = "render"
@@ -168,7 +166,7 @@ class Render:
 class Submit:
     """Render a frame range from files to files; answered by ``JobAccepted``, then events.
 
-    ``frames`` is a range as fileseq reads it (``1001-1100x2``); empty means all frames on disk.
+    ``frames`` is a frame range (``1001-1100x2``); empty means all frames on disk.
     """
 
     kind: ClassVar[str] = "submit"
@@ -182,7 +180,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel a render or a job by the ``id`` it was asked with. Idempotent; not answered itself.
+    """Cancel a render or a job by the ``id`` of its request. Idempotent; not answered itself.
 
     The cancelled request is answered by ``Failed`` with ``Cancelled`` (a job by ``JobDone``).
     """
@@ -193,7 +191,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Stop the server once running frames are done; answered by ``ShuttingDown``."""
+    """Stop the server after its running frames are done; answered by ``ShuttingDown``."""
 
     kind: ClassVar[str] = "shutdown"
 
@@ -203,7 +201,7 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Open the session; ``ring_dir`` is empty where the server offers no shared memory."""
+    """The session is open; ``ring_dir`` is empty if the server has no shared memory."""
 
     kind: ClassVar[str] = "welcome"
     session: str
@@ -216,7 +214,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answer a ping."""
+    """The answer to a ping."""
 
     kind: ClassVar[str] = "pong"
 
@@ -232,7 +230,7 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """How the server is."""
+    """The status of the server."""
 
     kind: ClassVar[str] = "server_status"
     pid: int
@@ -251,8 +249,8 @@ class ServerStatus:
 class Rendered:
     """A frame is done.
 
-    ``pixels`` says where the result lies: for a shm target it may name the source's own slab when
-    no pixel was touched. ``state`` is ``skipped`` when a target that stood there already was kept.
+    ``pixels`` is the place of the result: for a shm target it may be the source's slab, if no pixel
+    was changed. ``state`` is ``skipped`` if an existing target was kept.
     """
 
     kind: ClassVar[str] = "rendered"
@@ -285,7 +283,7 @@ class JobAccepted:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One frame of a job changed its state."""
+    """A frame of a job changed its state."""
 
     kind: ClassVar[str] = "job_event"
     job: str
@@ -300,7 +298,7 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """No frame of the job is left to do; ``attention``: frames that are there and need a look."""
+    """The job is done; ``attention`` lists rendered frames that someone should look at."""
 
     kind: ClassVar[str] = "job_done"
     job: str
@@ -313,7 +311,7 @@ class JobDone:
 
 @dataclass(frozen=True, slots=True)
 class ShuttingDown:
-    """The server stops and takes no new request."""
+    """The server is shutting down and accepts no new requests."""
 
     kind: ClassVar[str] = "shutting_down"
 
@@ -325,7 +323,7 @@ class ShuttingDown:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker is warm and takes tasks; sent once at its start and when its residency changes."""
+    """A worker accepts tasks; sent once at its start and when its loaded models change."""
 
     kind: ClassVar[str] = "worker_ready"
     name: str
@@ -337,7 +335,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker began to compute the task of this id."""
+    """A worker started to compute the task of this id."""
 
     kind: ClassVar[str] = "started"
 
@@ -368,4 +366,4 @@ Message: TypeAlias = (
 )
 
 MESSAGES: dict[str, type[Message]] = {cls.kind: cls for cls in get_args(Message)}
-"""Every message under its kind."""
+"""Every message by its kind."""

@@ -1,4 +1,4 @@
-"""What messages say of pixels: where they lie, where they shall go, what became of them."""
+"""Descriptions of pixels in messages: sources, targets, and the report of a render."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = [
 ]
 
 Window: TypeAlias = tuple[int, int, int, int]
-"""A half-open box ``(x0, y0, x1, y1)``, y down, in the picture's own coordinates."""
+"""A half-open box ``(x0, y0, x1, y1)``, y down, in the picture's pixel coordinates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Describe raw planar pixels: the channels one after another, each (height, width), C order.
+    """The layout of raw planar pixels: channel after channel, each (height, width), C order.
 
-    ``window`` is the data window they fill. Little-endian; ``f4`` is float32, ``f2`` float16.
+    ``window`` is their data window. Little-endian; ``f4`` is float32, ``f2`` float16.
     """
 
     window: Window
@@ -60,7 +60,7 @@ class ShmPixels:
 
 @dataclass(frozen=True, slots=True)
 class InlinePixels:
-    """Raw planes in one part of this message (0 is the first part behind the header)."""
+    """Raw planes in one part of this message (0 is the first part after the header)."""
 
     by: ClassVar[str] = "inline"
     part: int
@@ -80,7 +80,7 @@ PixelRef: TypeAlias = PathPixels | ShmPixels | InlinePixels | ExrPixels
 
 @dataclass(frozen=True, slots=True)
 class PathTarget:
-    """Write the result as a file, whole or not at all."""
+    """Write the result as a file, complete or not at all."""
 
     by: ClassVar[str] = "path"
     path: str
@@ -88,7 +88,7 @@ class PathTarget:
 
 @dataclass(frozen=True, slots=True)
 class ShmTarget:
-    """Put the result into the caller's slab; the caller reserved ``capacity_bytes`` for it."""
+    """Write the result into the caller's slab, where ``capacity_bytes`` are reserved for it."""
 
     by: ClassVar[str] = "shm"
     ring: str
@@ -115,7 +115,7 @@ Target: TypeAlias = PathTarget | ShmTarget | InlineTarget | ExrTarget
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One frame that a render may read, under its absolute number."""
+    """One frame that a render may read, with its absolute number."""
 
     frame: int
     pixels: PixelRef
@@ -123,11 +123,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RangeReceipt:
-    """Say what happened to the range of the color channels.
+    """The range receipt: the range of the color channels before and after a render.
 
-    Minima and maxima are over finite values, in the plate's own colorspace; both are 0 when no
-    value is finite. ``beyond_trained`` is the share (0..1) of values outside the range the
-    network was trained on; they fade to pass-through. NaN and Inf passed through unchanged.
+    Minima and maxima are over finite values, in the plate's colorspace; both are 0 if no value is
+    finite. ``beyond_trained`` is the share (0..1) of values outside the range that the network was
+    trained on; they fade to pass-through. NaN and Inf pass through unchanged.
     """
 
     min_in: float
@@ -150,15 +150,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class FrameReport:
-    """Say what a frame's render did.
+    """The report of a frame's render.
 
     Args:
-        receipt: What happened to the range of the color channels.
-        timings: Seconds the worker spent.
-        warnings: What could not be kept, a sentence each.
-        measured: What effects measured of the frame, under ``effect.name``.
-        attention: Why an effect left the frame unchanged, a sentence each.
-        provenance: Flow, hashes, device and so on, as a file's header has them under ``kwaflux/``.
+        receipt: The range receipt.
+        timings: Seconds by stage.
+        warnings: Losses in the result, such as channels its format cannot store, a sentence each.
+        measured: Values that effects measured on the frame, by ``effect.name``.
+        attention: Reasons why an effect left the frame unchanged, a sentence each.
+        provenance: Flow, hashes, device and so on, as in header attributes under ``kwaflux/``.
     """
 
     receipt: RangeReceipt

@@ -1,4 +1,4 @@
-"""What a server says of itself: what it accepts, and which workers it has."""
+"""Descriptions of a server: its limits and its workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Limits", "WorkerInfo"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """State what the server accepts, so that a client can refuse before it sends."""
+    """The server's limits, which a client checks before it sends."""
 
     frame_bytes: int
     message_bytes: int
@@ -18,7 +18,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """Describe one worker process."""
+    """The status of one worker process."""
 
     name: str
     device: str

@@ -190,11 +190,11 @@ class ClientSettings:
     timeout_s: float = setting(
         120.0, Rule(kind="seconds", low=0.001, help="how long a call waits for its answer")
     )
-    transport: Literal["auto", "path", "shm", "inline", "exr"] = setting(
+    transport: Literal["auto", "shm", "inline", "exr"] = setting(
         "auto",
         Rule(
             kind="choice",
-            choices=("auto", "path", "shm", "inline", "exr"),
+            choices=("auto", "shm", "inline", "exr"),
             help="how pixels travel; auto: the quickest that both ends can",
         ),
     )

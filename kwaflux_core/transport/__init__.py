@@ -1,1 +1,1 @@
-"""How messages and pixels travel: ZeroMQ sockets and rings of shared memory."""
+"""Transport of messages and pixels: ZeroMQ sockets and rings of shared memory."""

@@ -1,6 +1,6 @@
-"""CURVE keys: what a client and a server hold, and the files they lie in.
+"""CURVE keys of a client and of a server, and their files.
 
-Which client keys a server accepts is the server's matter.
+The server decides which client keys it accepts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["CurveClientKeys", "CurveServerKeys", "make_keys"]
 
 @dataclass(frozen=True, slots=True)
 class CurveClientKeys:
-    """Hold a client's key pair and the public key of the server it trusts; Z85 text as bytes."""
+    """A client's key pair and the public key of its server; Z85 text as bytes."""
 
     public_key: bytes
     secret_key: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class CurveClientKeys:
         """Read the client's secret file and the server's public file.
 
         Raises:
-            SettingsError: A file is missing, holds no key, or others can read the secret one.
+            SettingsError: A file is missing, has no key, or others can read the secret one.
         """
         public_key, secret_key = _load_secret(own)
         return cls(public_key, secret_key, _load(server)[0])
@@ -44,7 +44,7 @@ class CurveClientKeys:
 
 @dataclass(frozen=True, slots=True)
 class CurveServerKeys:
-    """Hold a server's key pair; Z85 text as bytes."""
+    """A server's key pair; Z85 text as bytes."""
 
     public_key: bytes
     secret_key: bytes = field(repr=False)
@@ -54,7 +54,7 @@ class CurveServerKeys:
         """Read the server's secret file.
 
         Raises:
-            SettingsError: The file is missing, holds no keys, or others can read it.
+            SettingsError: The file is missing, has no keys, or others can read it.
         """
         return cls(*_load_secret(own))
 
@@ -66,7 +66,7 @@ class CurveServerKeys:
 
 
 def make_keys(directory: Path, name: str) -> tuple[Path, Path]:
-    """Make a key pair: ``name.key`` (public) and ``name.key_secret`` (for this user alone).
+    """Make a key pair: ``name.key`` (public) and ``name.key_secret`` (readable by this user only).
 
     Raises:
         SettingsError: The files cannot be written.
@@ -78,7 +78,7 @@ def make_keys(directory: Path, name: str) -> tuple[Path, Path]:
         directory.mkdir(parents=True, exist_ok=True)
         public, secret = create_certificates(directory, name)
     except OSError as error:
-        raise SettingsError(f"no keys can be written to {directory}: {error.strerror}") from error
+        raise SettingsError(f"cannot write keys to {directory}: {error.strerror}") from error
     finally:
         os.umask(mask)
     return Path(public), Path(secret)
@@ -91,19 +91,19 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
         public_key, secret_key = load_certificate(path)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"no key can be read from {path}: {error}",
-            hint="give a certificate as zmq.auth writes it",
+            f"cannot read a key from {path}: {error}",
+            hint="give a certificate in the format of zmq.auth",
         ) from error
     for key in (public_key, secret_key):
         if key is not None and len(key) != 40:
-            raise SettingsError(f"{path} holds a key of {len(key)} characters, a key has 40")
+            raise SettingsError(f"the key in {path} has {len(key)} characters, expected 40")
     return public_key, secret_key
 
 
 def _load_secret(path: Path) -> tuple[bytes, bytes]:
     public_key, secret_key = _load(path)
     if secret_key is None:
-        raise SettingsError(f"{path} holds no secret key", hint="give the .key_secret file")
+        raise SettingsError(f"{path} contains no secret key", hint="give the .key_secret file")
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsError(f"others can read the secret key {path}", hint=f"chmod 600 {path}")
     return public_key, secret_key

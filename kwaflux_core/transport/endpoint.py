@@ -1,4 +1,4 @@
-"""Endpoints: the addresses a server can have."""
+"""Endpoints: the addresses of servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_IPC_PATH_BYTES = 107
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Hold an address that is understood.
+    """A parsed address.
 
     Args:
         scheme: ``ipc`` or ``tcp``.
@@ -37,7 +37,7 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it. A name other than ``localhost`` counts as not."""
+        """Whether only this machine can reach it; false for any name but ``localhost``."""
         if self.scheme == "ipc" or self.address == "localhost":
             return True
         try:
@@ -47,10 +47,10 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Return the endpoint that a text means: ``ipc:///path`` or ``tcp://host:port``.
+    """Parse an endpoint: ``ipc:///path`` or ``tcp://host:port``.
 
     Raises:
-        SettingsError: Another scheme, a relative or too long path, no port.
+        SettingsError: Another scheme, a relative or too long path, or no port.
     """
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "ipc":
@@ -67,10 +67,10 @@ def parse_endpoint(text: str) -> Endpoint:
         if host and is_port:
             return Endpoint("tcp", host.removeprefix("[").removesuffix("]"), port)
     raise SettingsError(
-        f"{text!r} is no endpoint", hint="write ipc:///path/to/socket or tcp://host:port"
+        f"{text!r} is not an endpoint", hint="write ipc:///path/to/socket or tcp://host:port"
     )
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Tell whether only this machine can reach an endpoint."""
+    """Return whether only this machine can reach an endpoint."""
     return parse_endpoint(endpoint).is_loopback

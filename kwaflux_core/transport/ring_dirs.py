@@ -1,7 +1,7 @@
-"""Where rings lie: a private directory per server on a RAM-backed file system.
+"""Directories of rings: one private directory per server on a RAM-backed file system.
 
-A living server holds a lock (``flock``) on a file in its directory; the kernel drops it when the
-process ends, however it ends. A process id would be taken again by somebody else, a lock is not.
+A running server holds a lock (``flock``) on a file in its directory; the kernel releases it when
+the process ends, however it ends. A process id would not do, because the system reuses it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _RAM_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 
 def host_id() -> str:
-    """Return a text that is equal for two processes of one running machine.
+    """Return a text that is equal for all processes of one running machine.
 
-    It names the boot, not the disk: two machines cloned from one image differ. Containers of one
-    machine may share it, so shared memory still has to be tried before it is relied on.
+    It identifies the boot, so two machines cloned from one image differ. Containers of one machine
+    may share it, so shared memory must still be tried.
     """
     import hashlib
 
@@ -47,15 +47,15 @@ def ram_backed_dir(
     min_free_bytes: int = _MIN_FREE_BYTES,
     candidates: Sequence[Path] | None = None,
 ) -> Path | None:
-    """Return this user's private directory on a RAM-backed file system, made if need be.
+    """Return this user's private directory on a RAM-backed file system; make it if needed.
 
     Args:
         environ: ``XDG_RUNTIME_DIR`` is tried after ``/dev/shm``.
-        min_free_bytes: A place with less room is passed over (a container's 64 MB).
-        candidates: Places to try instead.
+        min_free_bytes: A file system with less free space is skipped (a container's 64 MB).
+        candidates: Directories to try instead.
 
     Returns:
-        None where there is no such place: pixels then travel inline.
+        None if there is none: pixels are then sent inline.
     """
     if not hasattr(os, "posix_fallocate") or not hasattr(os, "geteuid"):
         return None
@@ -79,7 +79,7 @@ def ram_backed_dir(
 
 def _file_system(place: Path, mounts: str) -> str:
     """Return the type of file system under a path, read from Linux's mountinfo (proc(5))."""
-    resolved, best, found = os.path.realpath(place), -1, ""
+    resolved, best, file_system = os.path.realpath(place), -1, ""
     for line in mounts.splitlines():
         left, separator, right = line.partition(" - ")
         fields = left.split()
@@ -88,8 +88,8 @@ def _file_system(place: Path, mounts: str) -> str:
         point = fields[4].replace("\\040", " ")
         is_above = resolved == point or resolved.startswith(point.rstrip("/") + "/")
         if is_above and len(point) >= best:
-            best, found = len(point), right.split(maxsplit=1)[0]
-    return found
+            best, file_system = len(point), right.split(maxsplit=1)[0]
+    return file_system
 
 
 def _free_bytes(place: Path) -> int:
@@ -101,19 +101,19 @@ def _free_bytes(place: Path) -> int:
 
 
 def _is_private_dir(path: Path) -> bool:
-    """Make a directory for us alone, or tell whether the one that is there is that."""
+    """Make a private directory; return whether the directory is private to this user."""
     try:
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    is_dir, is_ours = stat.S_ISDIR(found.st_mode), found.st_uid == os.geteuid()
-    return is_dir and is_ours and not found.st_mode & 0o077
+    is_dir, is_ours = stat.S_ISDIR(status.st_mode), status.st_uid == os.geteuid()
+    return is_dir and is_ours and not status.st_mode & 0o077
 
 
 class RingDir:
-    """Hold a server's ring directory for as long as the server lives.
+    """A server's ring directory, locked while the server runs.
 
     Thread: any; ``close`` once.
     """
@@ -124,7 +124,7 @@ class RingDir:
 
     @classmethod
     def create(cls, root: Path) -> RingDir:
-        """Remove what dead servers left under ``root``, and make a directory for this one.
+        """Remove the directories of ended servers under ``root``, and make one for this server.
 
         Raises:
             ResourceError: The directory cannot be made.
@@ -138,17 +138,17 @@ class RingDir:
             lock_fd = os.open(fresh / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             if not _is_locked_now(lock_fd):
                 raise ResourceError(f"the ring directory {fresh} is locked by another process")
-            # Only now can a sweep see it: it never meets a directory whose lock is not yet held.
+            # Renamed only now, so that no sweep finds a directory whose lock is not yet held.
             fresh.rename(path)
         except (OSError, ResourceError) as error:
             if lock_fd >= 0:
                 os.close(lock_fd)
             shutil.rmtree(fresh, ignore_errors=True)
-            raise ResourceError(f"no ring directory can be made under {root}: {error}") from error
+            raise ResourceError(f"cannot make a ring directory under {root}: {error}") from error
         return cls(path, lock_fd)
 
     def remove_session(self, session: str) -> int:
-        """Remove the rings of a session that ended; return how many there were."""
+        """Remove the rings of a closed session; return their number."""
         removed = 0
         for path in list(self.path.glob(f"{session}.*")):
             with contextlib.suppress(OSError):
@@ -157,7 +157,7 @@ class RingDir:
         return removed
 
     def close(self) -> None:
-        """Remove the directory with all rings, and give up the lock."""
+        """Remove the directory with all rings, and release the lock."""
         shutil.rmtree(self.path, ignore_errors=True)
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
@@ -167,12 +167,12 @@ class RingDir:
 def sweep(
     root: Path, *, keep: Collection[str] = (), clock: Callable[[], float] = time.time
 ) -> tuple[str, ...]:
-    """Remove the ring directories of servers that are gone; return their names.
+    """Remove the ring directories of ended servers; return their names.
 
     Args:
-        root: As ``ram_backed_dir`` gives it.
-        keep: Names of directories that stay, whoever holds them.
-        clock: Seconds since the epoch, as file times are: a directory that is being made is spared.
+        root: Result of ``ram_backed_dir``.
+        keep: Names of directories to keep in any case.
+        clock: Seconds since the epoch, as file times: a directory still being made is kept.
     """
     removed = []
     try:
@@ -207,7 +207,7 @@ def _is_abandoned(path: Path, *, now_s: float) -> bool:
 
 
 def _is_locked_now(fd: int) -> bool:
-    """Take the lock of an open file if nobody holds it."""
+    """Take the lock of an open file if it is free; return whether it was."""
     import fcntl
 
     try:

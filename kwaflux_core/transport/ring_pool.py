@@ -1,4 +1,4 @@
-"""A client's rings together: they grow with the frames that are asked for."""
+"""The pool of a client's rings, which grows with the size of its frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALIGNMENT_BYTES = 4096
 
 
 class Slab:
-    """Hold some bytes of a ring until they are released, or handed to an array.
+    """Bytes of a ring, held until they are released or owned by an array.
 
     Thread: any.
     """
@@ -37,7 +37,7 @@ class Slab:
         self._is_held = True
 
     def release(self) -> None:
-        """Give the bytes back; once or more often. Never waits."""
+        """Release the bytes. Idempotent; never waits."""
         if self._is_held:
             self._is_held = False
             with contextlib.suppress(ResourceError):
@@ -50,7 +50,7 @@ class Slab:
     def give_planes(
         self, *, shape: tuple[int, int, int], dtype: str = "f4"
     ) -> npt.NDArray[np.floating]:
-        """Return the same, but the slab is released when the last view of the array dies."""
+        """Return the same array; the slab is released with the last view of it."""
         view = self._view(shape, dtype)
         return slab_planes(view, shape=shape, dtype=dtype, on_free=self.release)
 
@@ -62,16 +62,16 @@ class Slab:
 
 
 def _nothing() -> None:
-    """Let a slab outlive an array of it."""
+    """Release a slab when an array of it is gone."""
 
 
 class RingPool:
-    """Hand out slabs from a session's rings, and make another ring when they are full.
+    """Allocate slabs in a session's rings, and make another ring when they are full.
 
     Args:
         directory: The server's ring directory.
         session: The session's id; ring names start with it.
-        limit_bytes: What all rings of the session may hold together.
+        limit_bytes: Largest total size of the session's rings.
 
     Thread: any.
     """
@@ -86,29 +86,29 @@ class RingPool:
         self._lock = threading.Lock()
 
     def allocate(self, lengths_bytes: tuple[int, ...], *, likely_bytes: int = 0) -> list[Slab]:
-        """Return one slab for each length, all in one ring or in several.
+        """Return one slab for each length, in one or several rings.
 
         Args:
-            lengths_bytes: What is needed now.
-            likely_bytes: What will be needed beside it (a result that the caller still looks at
-                while the next frame is rendered); a new ring has room for it if it can be had.
+            lengths_bytes: The lengths.
+            likely_bytes: Bytes likely needed in addition (a result still in use while the next
+                frame is rendered); a new ring is made larger by it if possible.
 
         Raises:
-            ResourceError: No room in the rings, and none for another.
+            ResourceError: The rings are full, and there is no room for another.
         """
-        found: list[Slab] = []
+        slabs: list[Slab] = []
         try:
             for index, length_bytes in enumerate(lengths_bytes):
                 rest_bytes = sum(_aligned(length) for length in lengths_bytes[index:])
-                found.append(self._allocate_one(length_bytes, rest_bytes, likely_bytes))
+                slabs.append(self._allocate_one(length_bytes, rest_bytes, likely_bytes))
         except ResourceError:
-            for slab in found:
+            for slab in slabs:
                 slab.release()
             raise
-        return found
+        return slabs
 
     def close(self) -> None:
-        """Remove all rings. Arrays that still show a slab keep their pixels."""
+        """Remove all rings. Arrays of their slabs keep their pixels."""
         with self._lock:
             self._is_closed = True
             rings, self._rings = self._rings, []
@@ -117,12 +117,12 @@ class RingPool:
 
     @property
     def rings(self) -> tuple[Ring, ...]:
-        """The rings that were made, oldest first."""
+        """The rings, oldest first."""
         return tuple(ring for ring, _ in self._rings)
 
     @property
     def used_bytes(self) -> int:
-        """How much of the rings is handed out."""
+        """Bytes of the rings that are allocated."""
         return sum(allocator.used_bytes for _, allocator in self._rings)
 
     def _allocate_one(self, length_bytes: int, rest_bytes: int, likely_bytes: int) -> Slab:
@@ -136,7 +136,7 @@ class RingPool:
             ring, allocator = self._grow(rest_bytes, likely_bytes)
             offset = allocator.allocate(length_bytes)
             if offset is None:
-                raise ResourceError(f"a fresh ring has no room for {length_bytes} bytes")
+                raise ResourceError(f"a new ring has no room for {length_bytes} bytes")
             return Slab(ring, allocator, offset_bytes=offset, length_bytes=length_bytes)
 
     def _grow(self, needed_bytes: int, likely_bytes: int) -> tuple[Ring, SlabAllocator]:
@@ -161,7 +161,7 @@ class RingPool:
         return self._limit_bytes - sum(ring.size_bytes for ring, _ in self._rings)
 
     def _drop_idle_rings(self) -> None:
-        """Remove rings that hold nothing: they are too small for what is asked for now."""
+        """Remove rings without slabs: they are too small for the current frames."""
         for ring, allocator in list(self._rings):
             if not allocator.used_bytes:
                 self._rings.remove((ring, allocator))

@@ -1,12 +1,12 @@
 """Rings: pixels in memory that two processes of one machine share.
 
 A ring is a plain file in the server's private directory on a RAM-backed file system, mapped by both
-ends; it is not ``multiprocessing.shared_memory``, whose resource tracker destroys what another
-process still uses (cpython issue 82300). Linux only: elsewhere ``ram_backed_dir`` finds no place,
-and pixels travel inline.
+ends; it is not ``multiprocessing.shared_memory``, whose resource tracker destroys segments that
+another process still uses (cpython issue 82300). Linux only: elsewhere ``ram_backed_dir`` returns
+None, and pixels are sent inline.
 
-The rings' directories are in ``_ring_dirs``, who holds which bytes of a ring is in ``_slabs``, a
-client's rings together are in ``_ring_pool``; their public names are here.
+``ring_dirs`` makes the directories, ``slab_allocator`` allocates the bytes of a ring, ``ring_pool``
+manages a client's rings; their public names are exported here.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def ring_name(session: str, index: int) -> str:
 
 
 def check_ring_name(name: str, *, session: str = "") -> str:
-    """Return ``name`` if it can name a ring (of ``session``, if that is given).
+    """Return ``name`` if it is a valid ring name (of ``session``, if given).
 
     Raises:
-        ProtocolError: It has separators or odd characters, or belongs to another session.
+        ProtocolError: It has separators or other invalid characters, or belongs to another session.
     """
     if not _NAME.fullmatch(name):
         raise ProtocolError(f"{name[:40]!r} cannot be the name of a ring")
@@ -59,9 +59,9 @@ def check_ring_name(name: str, *, session: str = "") -> str:
 
 
 class Ring:
-    """Hold one mapped ring. Made by ``create`` (the client) or ``attach`` (the worker).
+    """A mapped ring. Made by ``create`` (the client) or ``attach`` (the worker).
 
-    Thread: any; who writes where is settled by ``SlabAllocator``.
+    Thread: any; ``SlabAllocator`` separates the writers.
     """
 
     def __init__(self, name: str, path: Path, mapping: mmap.mmap) -> None:
@@ -72,17 +72,17 @@ class Ring:
 
     @classmethod
     def create(cls, directory: Path, name: str, size_bytes: int) -> Ring:
-        """Make a ring whose memory is there: reserved, mapped and faulted in.
+        """Make a ring with its memory reserved, mapped and faulted in.
 
-        The first touch of fresh memory costs tens of warm copies, so it is paid here.
+        The first touch of new memory takes as long as tens of copies, so it is done here.
 
         Args:
             directory: The server's ring directory.
-            name: As ``ring_name`` gives it.
-            size_bytes: Rounded up to whole pages.
+            name: Result of ``ring_name``.
+            size_bytes: Size, rounded up to whole pages.
 
         Raises:
-            ResourceError: Too little room in the file system, or the ring is there already.
+            ResourceError: Too little free space in the file system, or the ring already exists.
         """
         path = directory / check_ring_name(name)
         size_bytes = -(-size_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -93,7 +93,7 @@ class Ring:
         except OSError as error:
             raise _no_ring(name, size_bytes, error) from error
         try:
-            # A file with holes would raise SIGBUS at a later write once the file system is full.
+            # A sparse file would cause SIGBUS at a later write once the file system is full.
             os.posix_fallocate(fd, 0, size_bytes)
             mapping = _mapped(fd, size_bytes)
         except (OSError, ValueError, OverflowError) as error:
@@ -109,8 +109,8 @@ class Ring:
         """Map a ring that a client made.
 
         Raises:
-            ProtocolError: No such ring, or something that is no ring of this user: a name with
-                separators, a symbolic link, another user's file, an odd size.
+            ProtocolError: There is no such ring, or it is not a ring of this user: a name with
+                separators, a symbolic link, another user's file, an invalid size.
             ResourceError: It cannot be mapped.
         """
         path = directory / check_ring_name(name)
@@ -121,14 +121,14 @@ class Ring:
                 f"the ring {name!r} cannot be opened: {error.strerror}", ring=name
             ) from error
         try:
-            found = os.fstat(fd)
-            is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-            if not is_ours or found.st_size == 0 or found.st_size % mmap.PAGESIZE:
-                raise ProtocolError(f"the file {name!r} is no ring of this user", ring=name)
-            # Blocks that are not there would be a SIGBUS when the file system is full.
-            if found.st_blocks * 512 < found.st_size:
-                raise ProtocolError(f"the ring {name!r} is not wholly in memory", ring=name)
-            mapping = _mapped(fd, found.st_size)
+            status = os.fstat(fd)
+            is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+            if not is_ours or status.st_size == 0 or status.st_size % mmap.PAGESIZE:
+                raise ProtocolError(f"the file {name!r} is not a ring of this user", ring=name)
+            # Missing blocks would cause SIGBUS when the file system is full.
+            if status.st_blocks * 512 < status.st_size:
+                raise ProtocolError(f"the ring {name!r} is not fully allocated", ring=name)
+            mapping = _mapped(fd, status.st_size)
         except OSError as error:
             raise _no_ring(name, 0, error) from error
         finally:
@@ -139,27 +139,27 @@ class Ring:
         """Return a part of the ring, writable, not copied.
 
         Raises:
-            ProtocolError: The part does not lie inside the ring, or the ring is closed.
+            ProtocolError: The part is outside the ring, or the ring is closed.
         """
         if self._mapping is None:
             raise ProtocolError(f"the ring {self.name!r} is closed", ring=self.name)
         if offset_bytes < 0 or length_bytes <= 0 or offset_bytes + length_bytes > self.size_bytes:
             raise ProtocolError(
-                f"{length_bytes} bytes at {offset_bytes} do not lie in the ring {self.name!r} of "
+                f"{length_bytes} bytes at {offset_bytes} are outside the ring {self.name!r} of "
                 f"{self.size_bytes} bytes",
                 ring=self.name,
             )
         return memoryview(self._mapping)[offset_bytes : offset_bytes + length_bytes]
 
     def close(self) -> None:
-        """Let the mapping go; views that still live keep it until the last of them dies."""
+        """Close the mapping; existing views keep it until the last of them is gone."""
         mapping, self._mapping = self._mapping, None
         if mapping is not None:
-            with contextlib.suppress(BufferError):  # views live: the last of them unmaps
+            with contextlib.suppress(BufferError):  # views exist: the last of them unmaps
                 mapping.close()
 
     def remove(self) -> None:
-        """Remove the ring's name and let the mapping go; whoever has mapped it keeps the pixels."""
+        """Remove the ring's file and close the mapping; other mappings keep the pixels."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
         self.close()
@@ -169,12 +169,12 @@ def _check_room(directory: Path, size_bytes: int) -> None:
     try:
         room = os.statvfs(directory)
     except OSError as error:
-        raise ResourceError(f"no rings can be made in {directory}: {error.strerror}") from error
+        raise ResourceError(f"cannot make rings in {directory}: {error.strerror}") from error
     free_bytes = room.f_bavail * room.f_frsize
     if size_bytes + _SPARE_BYTES > free_bytes:
         raise ResourceError(
             f"a ring of {size_bytes} bytes does not fit into {directory}, {free_bytes} are free",
-            hint="give /dev/shm more room (in a container: --shm-size)",
+            hint="enlarge /dev/shm (in a container: --shm-size)",
             needed_bytes=size_bytes,
             free_bytes=free_bytes,
         )
@@ -188,6 +188,6 @@ def _no_ring(name: str, size_bytes: int, error: Exception) -> ResourceError:
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)
     return ResourceError(
         f"the ring {name!r} cannot be mapped: {error}",
-        hint="give /dev/shm more room (in a container: --shm-size)" if is_full else "",
+        hint="enlarge /dev/shm (in a container: --shm-size)" if is_full else "",
         needed_bytes=size_bytes,
     )

@@ -1,4 +1,4 @@
-"""Slabs: who holds which bytes of a ring."""
+"""The allocator of slabs: byte ranges of a ring."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["SlabAllocator", "slab_planes"]
 
 
 class SlabAllocator:
-    """Hand out parts of ``size_bytes``, first fit, aligned, never overlapping.
+    """Allocate parts of ``size_bytes``, first fit, aligned, never overlapping.
 
     Args:
-        size_bytes: What there is to hand out.
+        size_bytes: Total size.
         alignment_bytes: A power of two; every slab starts at a multiple of it. The default is a
             page, so that no two slabs share one.
 
-    Thread: any. ``release`` may run anywhere, even inside a garbage collection that interrupts
-    ``allocate`` in the same thread: it only queues the slab, and never waits for the lock.
+    Thread: any. ``release`` may run anywhere, even in a garbage collection that interrupts
+    ``allocate`` in the same thread: it only queues the slab and never waits for the lock.
     """
 
     def __init__(self, size_bytes: int, *, alignment_bytes: int = 4096) -> None:
         if alignment_bytes < 1 or alignment_bytes & (alignment_bytes - 1):
-            raise ResourceError(f"an alignment of {alignment_bytes} bytes is no power of two")
+            raise ResourceError(f"an alignment of {alignment_bytes} bytes is not a power of two")
         self._alignment_bytes = alignment_bytes
         self._size_bytes = size_bytes - size_bytes % alignment_bytes
         self._holes: list[tuple[int, int]] = [(0, self._size_bytes)] if self._size_bytes else []
@@ -49,42 +49,42 @@ class SlabAllocator:
 
     @property
     def used_bytes(self) -> int:
-        """How much is handed out, alignment included."""
+        """Allocated bytes, including alignment."""
         with self._lock:
             self._take_back()
             return sum(end - start for start, end in self._used.items())
 
     def allocate(self, length_bytes: int) -> int | None:
-        """Return the offset of a slab of at least ``length_bytes``, or None when none is free.
+        """Return the offset of a slab of at least ``length_bytes``, or None if there is no room.
 
         Raises:
             ResourceError: The length is not positive.
         """
         if length_bytes <= 0:
-            raise ResourceError(f"a slab of {length_bytes} bytes cannot be had")
-        wanted = -(-length_bytes // self._alignment_bytes) * self._alignment_bytes
+            raise ResourceError(f"cannot allocate a slab of {length_bytes} bytes")
+        needed_bytes = -(-length_bytes // self._alignment_bytes) * self._alignment_bytes
         with self._lock:
             self._take_back()
             for index, (start, end) in enumerate(self._holes):
-                if end - start >= wanted:
-                    rest = [(start + wanted, end)] if end - start > wanted else []
+                if end - start >= needed_bytes:
+                    rest = [(start + needed_bytes, end)] if end - start > needed_bytes else []
                     self._holes[index : index + 1] = rest
-                    self._used[start] = start + wanted
+                    self._used[start] = start + needed_bytes
                     return start
         return None
 
     def release(self, offset_bytes: int) -> None:
-        """Give a slab back.
+        """Release a slab.
 
         Raises:
-            ResourceError: No slab that is handed out starts there.
+            ResourceError: No allocated slab starts there.
         """
         if offset_bytes not in self._used:
-            raise ResourceError(f"no slab at {offset_bytes} is handed out")
+            raise ResourceError(f"no slab is allocated at {offset_bytes}")
         self._released.append(offset_bytes)
 
     def _take_back(self) -> None:
-        """Turn the released slabs into holes, joined with the holes beside them."""
+        """Turn the released slabs into free ranges, merged with adjacent ones."""
         while self._released:
             start = self._released.popleft()
             end = self._used.pop(start, None)
@@ -112,13 +112,13 @@ def slab_planes(
         view: The slab's bytes; at least as many as the shape needs.
         shape: ``(C, H, W)``.
         dtype: ``f4`` or ``f2``, little-endian.
-        on_free: Called once, when the array and every view of it are gone; from any thread, and
-            possibly inside a garbage collection, so it must not wait for a lock.
+        on_free: Called once, when the array and every view of it are gone; from any thread,
+            possibly in a garbage collection, so it must not wait for a lock.
     """
     import numpy as np
 
     count = shape[0] * shape[1] * shape[2]
     flat: npt.NDArray[np.floating] = np.frombuffer(view, dtype=f"<{dtype}", count=count)
-    # numpy gives every view of `flat` `flat` itself as its base, so it lives as long as they do.
+    # `flat` is the base of all its views, so it exists as long as they do.
     weakref.finalize(flat, on_free).atexit = False
     return flat.reshape(shape)

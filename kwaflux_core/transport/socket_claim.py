@@ -1,4 +1,4 @@
-"""One server per ipc path."""
+"""The claim of an ipc path by one server."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PROBE_S = 1.0
 
 
 class SocketClaim:
-    """Hold an ipc path for one server, by a lock beside it that the kernel drops with the process.
+    """The exclusive use of an ipc path, by a lock file that the kernel releases with the process.
 
-    Without it the second of two servers would silently take the first one's path, because libzmq
-    removes what stands there before it binds.
+    Without it a second server would silently take over the path, because libzmq removes an existing
+    file before it binds.
     """
 
     def __init__(self, path: Path) -> None:
-        """Claim the path and remove the socket that a killed server left there.
+        """Claim the path and remove the socket of a killed server.
 
         Raises:
-            ResourceError: Another server holds the path, or it cannot be claimed.
+            ResourceError: Another server uses the path, or it cannot be claimed.
         """
         import fcntl
 
@@ -44,11 +44,11 @@ class SocketClaim:
         except (OSError, ResourceError) as error:
             os.close(self._fd)
             raise ResourceError(
-                f"another server is at {path}", hint="use it, or stop it: kwaflux stop"
+                f"another server is running at {path}", hint="use it, or stop it: kwaflux stop"
             ) from error
 
     def release(self) -> None:
-        """Remove the socket and let the path go; once or more often."""
+        """Remove the socket and release the path. Idempotent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with contextlib.suppress(OSError):
@@ -57,15 +57,17 @@ class SocketClaim:
 
 
 def remove_stale_socket(path: Path) -> bool:
-    """Remove an ipc socket that nobody listens at; tell whether one was removed.
+    """Remove an ipc socket without a listener; return whether one was removed.
 
     Raises:
-        ResourceError: Somebody listens there, or what stands there is no socket.
+        ResourceError: A server listens there, or the path is not a socket.
     """
     if not path.exists() and not path.is_symlink():
         return False
     if not path.is_socket() or path.is_symlink():
-        raise ResourceError(f"{path} is there and is no socket", hint="remove it by hand")
+        raise ResourceError(
+            f"{path} exists and is not a socket", hint="remove it, or choose another endpoint"
+        )
     with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_S)
         try:
@@ -74,5 +76,5 @@ def remove_stale_socket(path: Path) -> bool:
             path.unlink(missing_ok=True)
             return True
         except OSError as error:
-            raise ResourceError(f"cannot tell who is at {path}: {error}") from error
-    raise ResourceError(f"a server is at {path}", hint="use it, or stop it: kwaflux stop")
+            raise ResourceError(f"cannot check {path} for a server: {error}") from error
+    raise ResourceError(f"a server is running at {path}", hint="use it, or stop it: kwaflux stop")

@@ -1,10 +1,10 @@
-"""ZeroMQ sockets as Kwaflux sets them up: endpoints, options, what a connection went through.
+"""ZeroMQ sockets: endpoints, options, and the events of a connection.
 
-Owns every socket option of the product (libzmq: zmq_setsockopt(3), zmq_socket_monitor(3)), and the
-rule that nothing but a loopback address is reachable without CURVE. Must not know messages.
+Owns every socket option of Kwaflux (libzmq: zmq_setsockopt(3), zmq_socket_monitor(3)), and the rule
+that only a loopback address may be used without CURVE. Must not know messages.
 
-Addresses are in ``_endpoint``, keys in ``_curve``, the claim to an ipc path in ``_socket_claim``;
-their public names are here.
+``endpoint`` parses addresses, ``curve`` reads keys, ``socket_claim`` claims an ipc path; their
+public names are exported here.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _RECONNECT_MS, _RECONNECT_MAX_MS = 50, 1000
 
 
 def _checked(endpoint: str, *, has_keys: bool) -> Endpoint:
-    found = parse_endpoint(endpoint)
-    if not found.is_loopback and not has_keys:
+    address = parse_endpoint(endpoint)
+    if not address.is_loopback and not has_keys:
         raise SettingsError(
-            f"{endpoint} is beyond this machine and no keys are set",
+            f"{endpoint} is not a loopback address, and no keys are set",
             hint="use CURVE keys, or a loopback address (tcp://127.0.0.1:port)",
         )
-    return found
+    return address
 
 
 # --- sockets --------------------------------------------------------------------------------
@@ -66,24 +66,24 @@ def connect_dealer(
     heartbeat_s: float = _HEARTBEAT_S,
     silence_s: float = _SILENCE_S,
 ) -> tuple[zmq.Socket[bytes], ConnectionWatch]:
-    """Return a DEALER that is connecting, and the watch that says how that goes.
+    """Return a connecting DEALER, and the monitor of its connection.
 
-    Nothing is queued for a server that is not there (ZMQ_IMMEDIATE): a send then raises
-    ``zmq.Again``, so no request of an old session ever reaches a new server.
+    Nothing is queued without a connection (ZMQ_IMMEDIATE): a send then raises ``zmq.Again``, so no
+    request of an old session reaches a new server.
 
     Args:
-        context: Of the process or of one client.
-        endpoint: As ``parse_endpoint`` reads it.
-        curve: Keys; needed beyond loopback.
+        context: The context of the process or of one client.
+        endpoint: An address that ``parse_endpoint`` accepts.
+        curve: Keys; required beyond loopback.
         part_bytes: A longer part closes the connection (ZMQ_MAXMSGSIZE).
         high_water: Messages queued in each direction.
         heartbeat_s: Interval of ZMTP pings.
-        silence_s: A peer silent for longer is taken for dead; it is told the same of us.
+        silence_s: A peer silent for longer counts as lost, on both ends.
 
     Raises:
-        SettingsError: The endpoint is wrong, or beyond loopback without keys.
+        SettingsError: The endpoint is invalid, or beyond loopback without keys.
 
-    Thread: the socket and the watch belong to the thread that calls this.
+    Thread: the socket and the monitor belong to the calling thread.
     """
     target = _checked(endpoint, has_keys=curve is not None)
     socket = context.socket(zmq.DEALER)
@@ -112,24 +112,24 @@ def bind_router(
     heartbeat_s: float = _HEARTBEAT_S,
     silence_s: float = _SILENCE_S,
 ) -> zmq.Socket[bytes]:
-    """Return a ROUTER that listens; ``socket.last_endpoint`` is where (for port ``*``).
+    """Return a listening ROUTER; ``socket.last_endpoint`` is its address (for port ``*``).
 
-    A send to a peer that is gone raises ``zmq.ZMQError`` (EHOSTUNREACH), and one whose queue is
-    full raises ``zmq.Again`` with ``zmq.NOBLOCK`` (ZMQ_ROUTER_MANDATORY). An ipc socket is for this
-    user alone. libzmq removes whatever stands at an ipc path: hold a ``SocketClaim`` first.
+    A send to a lost peer raises ``zmq.ZMQError`` (EHOSTUNREACH), and one to a peer whose queue is
+    full raises ``zmq.Again`` with ``zmq.NOBLOCK`` (ZMQ_ROUTER_MANDATORY). Only this user can open
+    an ipc socket. libzmq removes an existing file at an ipc path: hold a ``SocketClaim`` first.
 
     Args:
-        context: Of the process.
-        endpoint: As ``parse_endpoint`` reads it.
-        curve: The server's keys; needed beyond loopback.
+        context: The context of the process.
+        endpoint: An address that ``parse_endpoint`` accepts.
+        curve: The server's keys; required beyond loopback.
         part_bytes: A longer part closes the peer's connection.
         high_water: Messages queued for, and from, each peer.
         heartbeat_s: Interval of ZMTP pings.
         silence_s: A peer silent for longer is disconnected.
 
     Raises:
-        SettingsError: The endpoint is wrong, or beyond loopback without keys.
-        ResourceError: The address is taken or cannot be bound.
+        SettingsError: The endpoint is invalid, or beyond loopback without keys.
+        ResourceError: The address is in use or cannot be bound.
     """
     target = _checked(endpoint, has_keys=curve is not None)
     socket = context.socket(zmq.ROUTER)
@@ -145,7 +145,7 @@ def bind_router(
         socket.close(linger=0)
         raise ResourceError(
             f"cannot listen at {endpoint}: {error.strerror}",
-            hint="another server may be there: kwaflux status",
+            hint="check for another server: kwaflux status",
         ) from error
     return socket
 
@@ -170,20 +170,20 @@ def _set_options(
         socket.setsockopt(zmq.IPV6, 1)
 
 
-# --- what a connection goes through ---------------------------------------------------------
+# --- events of a connection -----------------------------------------------------------------
 
 
 class Connection(Enum):
-    """What happened to a client's connection."""
+    """An event of a client's connection."""
 
     READY = "ready"
-    """The handshake is done."""
+    """The handshake succeeded."""
     NOBODY = "nobody"
-    """Nothing listens there; it is tried again."""
+    """Nothing listens at the address; ZeroMQ retries."""
     REFUSED_KEY = "refused_key"
-    """The server does not take our key, or is not the one whose key we hold."""
+    """The server does not accept our key, or has another key than we expect."""
     NOT_ZMTP = "not_zmtp"
-    """Something answers, but does not speak as a Kwaflux server does."""
+    """The peer answers, but not as a Kwaflux server."""
     LOST = "lost"
     """The connection ended."""
 
@@ -199,11 +199,11 @@ _WATCHED = (
 
 
 class ConnectionWatch:
-    """Tell what a DEALER's connection goes through; without it a refused key is a time-out.
+    """The monitor of a DEALER's connection; without it a refused key is a time-out.
 
     Args:
-        socket: Not connected yet.
-        has_keys: Whether the socket uses CURVE: a handshake that fails is then about keys.
+        socket: The socket, not connected yet.
+        has_keys: Whether the socket uses CURVE: a failed handshake is then an error of the keys.
 
     Thread: the socket's.
     """
@@ -214,20 +214,20 @@ class ConnectionWatch:
         self.socket: zmq.Socket[bytes] = socket.get_monitor_socket(_WATCHED)
 
     def read(self) -> list[Connection]:
-        """Return what happened since the last call, oldest first; never waits."""
-        found: list[Connection] = []
+        """Return the events since the last call, oldest first; never waits."""
+        events: list[Connection] = []
         while True:
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return found
+                return events
             (event,) = struct.unpack_from("=H", parts[0])
             meaning = self._meaning(event)
             if meaning is not None:
-                found.append(meaning)
+                events.append(meaning)
 
     def close(self) -> None:
-        """End the watch; call it before the watched socket is closed."""
+        """Close the monitor; call it before the socket is closed."""
         with contextlib.suppress(zmq.ZMQError):
             self._watched.disable_monitor()
         self.socket.close(linger=0)

@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> int:
     """Run the command line; return its exit status.
 
-    A bare install has what a host needs, and no command line: that is said, and is status 2.
+    Without the ``server`` extra the command line is missing: print how to install it, return 2.
     """
     try:
         from kwaflux_server.cli.main import main as run
@@ -19,7 +19,7 @@ def main() -> int:
             raise
         sys.stderr.write(
             f"kwaflux: {error.name} is not installed; the command line and the server need it\n"
-            "Install what they need: pip install 'kwaflux[server]'\n"
+            "Install it: pip install 'kwaflux[server]'\n"
         )
         return 2
     return run()

@@ -20,12 +20,12 @@ _State: TypeAlias = Literal["absent", "starting", "ready", "hopeless"]
 _START_S = 60.0
 _GRACE_S = 2.0
 _STARTED: list[subprocess.Popen[bytes]] = []
-"""Servers outlive who started them; dropping the handle of a running process is a warning."""
-_LAST_WORDS = 3
+"""Handles of started servers, which outlive their starter; dropping one emits a warning."""
+_LOG_LINES = 3
 
 
 def log_file(environ: Mapping[str, str]) -> Path:
-    """Return where a server in the background writes its log."""
+    """Return the log file of a background server."""
     return runtime_dir(environ) / "server.log"
 
 
@@ -35,12 +35,12 @@ def ensure_server(
     """Start a server in the background unless one answers; return whether one was started.
 
     Args:
-        environ: Where its places are.
-        endpoint: Where it should listen; None for the default.
-        arguments: More for ``kwaflux serve``.
+        environ: The environment, which names the server's folders.
+        endpoint: Address at which it listens; None for the default.
+        arguments: More arguments of ``kwaflux serve``.
 
     Raises:
-        Unavailable: It did not come up; the message holds the end of its log.
+        Unavailable: It did not start; the message contains the end of its log.
     """
     state = _state(endpoint, environ)
     if state == "ready":
@@ -58,15 +58,15 @@ def ensure_server(
         if state == "hopeless":
             break
         if state == "absent" and (process is None or process.poll() is not None):
-            # It may have met another, started at the same moment, that does not answer yet.
+            # It may have lost the endpoint to another that started at the same time.
             deadline_s = min(deadline_s, time.monotonic() + _GRACE_S)
         time.sleep(0.05)
     if process is not None:
         process.terminate()
-    said = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
+    log_text = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
     raise Unavailable(
-        f"the server did not come up: {_last_words(said)}",
-        hint=f"its log is {log}",
+        f"the server did not start: {_log_end(log_text)}",
+        hint=f"read its log: {log}",
     )
 
 
@@ -89,14 +89,14 @@ def _spawn_server(
     return process
 
 
-def _last_words(log: str) -> str:
-    """Return the last lines of a log that tell of trouble."""
+def _log_end(log: str) -> str:
+    """Return the last warnings and errors of a log."""
     lines = [line for line in log.splitlines() if line and "INFO" not in line]
-    return "; ".join(lines[-_LAST_WORDS:]) or "it said nothing"
+    return "; ".join(lines[-_LOG_LINES:]) or "its log is empty"
 
 
 def _state(endpoint: str | None, environ: Mapping[str, str]) -> _State:
-    """Return whether a server renders, is getting ready, or has given its workers up."""
+    """Return whether a server is ready, still starting, or out of workers."""
     try:
         with Client.connect(endpoint, timeout_s=1.0, environ=environ) as client:
             workers = client.status(timeout_s=1.0).workers

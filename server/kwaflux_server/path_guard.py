@@ -1,6 +1,7 @@
-"""What a client may touch: paths inside the server's roots, its own rings, never its sources.
+"""Checks of the paths and rings in a client's request.
 
-Owns these checks. Must not know sockets; keys are ZeroMQ's business (``transport.zeromq``).
+Paths must be inside the server's roots, rings must be the session's own, and a target must not be a
+source.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import PathNotAllowed, RequestError
-from kwaflux_core.images.io import same_file
+from kwaflux_core.images.atomic_write import same_file
 from kwaflux_core.protocol.messages import PathPixels, PathTarget, Render, ShmPixels, ShmTarget
 from kwaflux_core.transport.shared_memory import check_ring_name
 
@@ -21,9 +22,9 @@ class PathGuard:
     """Confine paths to the roots a server was given. Its checks read the disk.
 
     Args:
-        roots: Folders; a path is allowed if, with every symbolic link resolved, it lies in one.
+        roots: Folders; a path is allowed if, with all symbolic links resolved, it is inside one.
 
-    Thread: any but the gateway's, which a disk that does not answer must not hold up.
+    Thread: any but the gateway's, which an unresponsive disk must not block.
     """
 
     def __init__(self, roots: Sequence[str]) -> None:
@@ -33,13 +34,13 @@ class PathGuard:
         """Refuse a path that is relative or outside the roots.
 
         Raises:
-            PathNotAllowed: It is.
+            PathNotAllowed: The path is relative or outside the roots.
         """
         check_absolute(path)
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(root) for root in self._roots):
             raise PathNotAllowed(
-                f"{path} lies outside the folders this server may use",
+                f"{path} is outside the folders that this server may use",
                 hint=f"it may use: {', '.join(str(root) for root in self._roots)}",
                 path=path,
             )
@@ -48,8 +49,8 @@ class PathGuard:
         """Refuse a render whose files lie outside the roots, or whose target is a source.
 
         Raises:
-            PathNotAllowed: A path outside the roots.
-            RequestError: The target is a source, under whatever name.
+            PathNotAllowed: A path is outside the roots.
+            RequestError: The target is a source, also under another name.
         """
         sources = [
             source.pixels.path
@@ -65,7 +66,7 @@ class PathGuard:
         for path in sources:
             if same_file(path, target):
                 raise RequestError(
-                    f"the target is the source: {path} would be written over",
+                    f"the target {path} is also the source and would be overwritten",
                     hint="write under another name or into another folder",
                     path=target,
                 )
@@ -75,10 +76,10 @@ def check_absolute(path: str) -> None:
     """Refuse a relative path. Reads no disk.
 
     Raises:
-        PathNotAllowed: It is relative, or no path at all.
+        PathNotAllowed: It is relative, or not a path.
     """
     if not os.path.isabs(path) or "\0" in path:
-        raise PathNotAllowed(f"{path!r} is no absolute path", hint="send an absolute path")
+        raise PathNotAllowed(f"{path!r} is not an absolute path", hint="send an absolute path")
 
 
 def check_names(request: Render, *, session: str) -> None:

@@ -1,4 +1,4 @@
-"""The server as a whole: its places on disk, its sockets, its workers, its end."""
+"""The server process: sets up folders, sockets and workers, serves, and shuts down."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from kwaflux_core.errors import ResourceError, SettingsError
+from kwaflux_core.child_process import run_command
+from kwaflux_core.errors import KwafluxError, ResourceError, SettingsError
 from kwaflux_core.protocol.codec import CodecLimits
 from kwaflux_core.settings.settings import ServerSettings, runtime_dir
 from kwaflux_core.transport.shared_memory import RingDir, host_id, ram_backed_dir
@@ -29,7 +29,7 @@ from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.gateway.gateway import Gateway
 from kwaflux_server.gateway.router_sockets import RouterSockets
 from kwaflux_server.gateway.supervisor import Supervisor
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 
 __all__ = ["serve"]
 
@@ -40,19 +40,19 @@ _LINGER_MS = 1000
 
 
 def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
-    """Run a server in this process until it is shut down (a client, SIGINT or SIGTERM).
+    """Run a server in this process until a client, SIGINT or SIGTERM shuts it down.
 
     Running frames are finished first, unless a second signal comes.
 
     Raises:
         ResourceError: Another server has this endpoint.
-        SettingsError: A setting cannot be carried out.
+        SettingsError: A setting is invalid on this machine.
     """
-    # What takes long comes before the endpoint is claimed: who claims it answers at once.
+    # Slow steps come before the endpoint is claimed, because the owner must answer at once.
     devices = _devices(settings.devices)
     removed = remove_abandoned(environ)
     if removed:
-        _LOG.info("removed %d exchange folders of host processes that had died", removed)
+        _LOG.info("removed %d exchange folders of host processes that have ended", removed)
     workers_endpoint = f"ipc://{runtime_dir(environ)}/workers-{_tag(settings.endpoint)}.sock"
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(zmq.Context())
@@ -61,7 +61,7 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
         rings = stack.enter_context(_ring_dir(settings, environ))
         registry = Registry.discover()
         for package, error in registry.broken.items():
-            _LOG.error("%s was left out: %s", package, error)
+            _LOG.error("%s is skipped: %s", package, error)
         supervisor = Supervisor(
             devices,
             settings=settings,
@@ -93,29 +93,24 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
             supervisor.stop()
 
 
-def _devices(wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the devices to start workers on; ``auto`` asks torch in a process of its own."""
-    if wanted != ("auto",):
-        return wanted
+def _devices(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the devices to start workers on; ``auto`` asks torch in a child process."""
+    if names != ("auto",):
+        return names
     ask = "from kwaflux_models.rendering.device import Device; print(*Device.available())"
     try:
-        found = subprocess.run(
-            [sys.executable, "-c", ask],
-            capture_output=True,
-            text=True,
-            timeout=_DEVICES_S,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
+        found = run_command([sys.executable, "-c", ask], limit_s=_DEVICES_S)
+        found.raise_for_status()
+    except KwafluxError as error:
         raise SettingsError(
-            f"torch could not be asked for its devices: {error}",
+            f"torch could not be asked for its devices: {error.message}",
             hint="install kwaflux[server], or name the devices",
         ) from error
-    return tuple(found.stdout.split())
+    return tuple(found.output.split())
 
 
 def _tag(endpoint: str) -> str:
-    """Return a short name for an endpoint, so that two servers of one user do not meet."""
+    """Return a short name for an endpoint, so that two servers of one user do not collide."""
     return hashlib.sha256(endpoint.encode()).hexdigest()[:8]
 
 
@@ -123,7 +118,7 @@ def _tag(endpoint: str) -> str:
 def _listening(
     context: zmq.Context[zmq.Socket[bytes]], endpoint: str, settings: ServerSettings
 ) -> Iterator[zmq.Socket[bytes]]:
-    """Hold a bound socket; over ipc its path is claimed first, over TCP keys guard it."""
+    """Yield a bound socket; an ipc path is claimed first, a TCP address uses CURVE keys."""
     with contextlib.ExitStack() as stack:
         place = parse_endpoint(endpoint)
         keys = None
@@ -142,7 +137,7 @@ def _listening(
 
 @contextlib.contextmanager
 def _ring_dir(settings: ServerSettings, environ: Mapping[str, str]) -> Iterator[RingDir | None]:
-    """Hold a ring directory; None where the system has no RAM-backed place for one."""
+    """Yield a ring directory; None without a RAM-backed file system."""
     if settings.ring_dir == "none":
         yield None
         return

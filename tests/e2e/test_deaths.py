@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,10 +14,17 @@ import pytest
 
 from kwaflux_core import write_image
 from kwaflux_core.errors import DeadlineExceeded, ModelError, Unavailable, WorkerError
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_core.protocol.messages import WorkerInfo
 from kwaflux_testing.pictures import plate
-from kwaflux_testing.servers import Place, RunningServer, StartServer, wait_until
+from kwaflux_testing.servers import (
+    Place,
+    RunningServer,
+    StartServer,
+    new_place,
+    serving,
+    wait_until,
+)
 
 SMALL = plate(64, 96)
 
@@ -29,6 +36,13 @@ with Client.connect(name="doomed") as client:
     client.render(plate(64, 96), "identity", timeout_s=60)
     client.render(plate(96, 256), sys.argv[1], timeout_s=60)
 """
+
+
+@pytest.fixture(scope="module")
+def mortal(effects_folder: Path) -> Iterator[RunningServer]:
+    """Give a server whose workers these tests may kill, and which lives on."""
+    with new_place(effects_folder) as found, serving(found) as running:
+        yield running
 
 
 def _doomed(place: Place, flow: str) -> subprocess.Popen[bytes]:
@@ -74,9 +88,9 @@ def test_a_client_that_is_killed_leaves_no_work_and_no_memory_behind(
 
 
 def test_a_worker_that_is_killed_in_a_frame_costs_no_frame(
-    start_server: StartServer, tmp_path: Path
+    mortal: RunningServer, tmp_path: Path
 ) -> None:
-    own, log = start_server(), tmp_path / "log"
+    own, log = mortal, tmp_path / "log"
     before = _worker(own)
     with own.client() as client, ThreadPoolExecutor(1) as pool:
         flow = f'slow(seconds=0.2, log="{log}", name="x")'
@@ -86,7 +100,7 @@ def test_a_worker_that_is_killed_in_a_frame_costs_no_frame(
         assert call.result(90).report.receipt.max_out > 0
         after = _worker(own)
         assert after.pid != before.pid
-        assert after.restarts == 1
+        assert after.restarts == before.restarts + 1
         client.render(SMALL, "soften", timeout_s=60)
     assert "killed by signal 9" in own.log()
 
@@ -102,29 +116,28 @@ def test_a_worker_that_is_killed_in_a_frame_costs_no_frame(
         )
         assert done.state == "done"
         assert mark.exists()
-        # One that always kills is reported after the second worker, and takes nobody with it.
-        with pytest.raises(WorkerError, match="lost") as caught:
-            client.render(SMALL, "deadly", timeout_s=90)
-        assert "log" in caught.value.hint
-        assert caught.value.retryable
-        client.render(SMALL, "soften", timeout_s=90)
-        assert _worker(own).restarts == 4
+        assert _worker(own).restarts == before.restarts + 2
     assert own.process.poll() is None
 
 
-def test_a_frame_that_kills_its_worker_costs_a_job_no_other_frame(
-    start_server: StartServer, tmp_path: Path
+def test_a_frame_that_kills_every_worker_is_reported_and_costs_a_job_no_other_frame(
+    mortal: RunningServer, tmp_path: Path
 ) -> None:
-    own = start_server()
+    own, before = mortal, _worker(mortal)
     for number in range(1, 6):
         write_image(tmp_path / f"plate.{number:04d}.exr", plate(32, 32))
     with own.client() as client, own.client() as other:
         job = client.submit(
             tmp_path / "plate.####.exr", tmp_path / "c.####.exr", flow="soften", timeout_s=60
         )
-        with pytest.raises(WorkerError):
+        # It is tried on a second worker, and no third.
+        with pytest.raises(WorkerError, match="lost") as caught:
             other.render(SMALL, "deadly", timeout_s=90)
+        assert "log" in caught.value.hint
+        assert caught.value.retryable
         assert job.result(timeout_s=90).done == 5
+        assert _worker(own).restarts == before.restarts + 2
+    assert own.process.poll() is None
 
 
 def test_an_effect_that_raises_or_gives_nan_is_an_error_of_its_frame_alone(
@@ -157,12 +170,10 @@ def test_after_a_killed_server_the_client_is_told_and_the_next_one_starts_clean(
         ending = pool.submit(job.result, timeout_s=90)
         wait_until(log.exists, what="the frame began")
         ring_dir = own.ring_files()[0].parent
-        begun_s = time.monotonic()
         own.process.kill()
         for waiting in (call, ending):
             with pytest.raises(Unavailable):
-                waiting.result(30)
-        assert time.monotonic() - begun_s < 15
+                waiting.result(15)
         own.process.wait(10)
         with pytest.raises(Unavailable, match="no server"):
             client.ping(timeout_s=10)
@@ -234,7 +245,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_frame(
 ) -> None:
     own, log = start_server(), tmp_path / "log"
     with own.client() as client, ThreadPoolExecutor(1) as pool:
-        flow = f'slow(seconds=5, log="{log}", name="x")'
+        flow = f'slow(seconds=2, log="{log}", name="x")'
         call = pool.submit(client.render, SMALL, flow, timeout_s=60)
         wait_until(log.exists, what="the frame began")
         own.process.send_signal(signal.SIGINT)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from kwaflux_core import read_image, write_image
 from kwaflux_core.errors import FrameMissing, ImageError, KwafluxError, RequestError, Unavailable
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_core.protocol.messages import JobEvent, Submit
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_server.worker.embedded import EmbeddedJob
@@ -22,11 +21,11 @@ HEIGHT, WIDTH = 48, 64
 FIRST = 1001
 
 
-def _shoot(folder: Path, count: int) -> str:
+def _shoot(folder: Path, count: int, *, size: tuple[int, int] = (HEIGHT, WIDTH)) -> str:
     """Write a clip; return its pattern."""
     folder.mkdir(exist_ok=True)
     for number in range(FIRST, FIRST + count):
-        write_image(folder / f"plate.{number}.exr", plate(HEIGHT, WIDTH, seed=number))
+        write_image(folder / f"plate.{number}.exr", plate(*size, seed=number))
     return str(folder / "plate.####.exr")
 
 
@@ -67,29 +66,30 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = _shoot(tmp_path / "in", 5)
+    # Two tiles: the denoiser's halo makes each of them cost as much as a frame.
+    source = _shoot(tmp_path / "in", 3, size=(24, 40))
     for out in ("job", "embedded"):
         (tmp_path / out).mkdir()
     flow = "around | denoise(strength=0.5)"
     events, counts = _run(server, source, str(tmp_path / "job" / "c.####.exr"), flow=flow)
-    assert counts == (5, 0, 0, 0)
-    assert [event.done for event in events if event.state == "done"] == [1, 2, 3, 4, 5]
+    assert counts == (3, 0, 0, 0)
+    assert [event.done for event in events if event.state == "done"] == [1, 2, 3]
     monkeypatch.syspath_prepend(str(effects_folder))
     submit = Submit(source, str(tmp_path / "embedded" / "c.####.exr"), flow)
     options = WorkerOptions("cpu", precision="float32", tile_px=32, threads=1)
     embedded = EmbeddedJob(submit, options=options, frames_in_flight=4)
-    assert _ends(list(embedded.events())) == dict.fromkeys(range(FIRST, FIRST + 5), "done")
-    assert embedded.result().done == 5
+    assert _ends(list(embedded.events())) == dict.fromkeys(range(FIRST, FIRST + 3), "done")
+    assert embedded.result().done == 3
     with server.client() as client:
         client.render_file(
-            tmp_path / "in" / "plate.1003.exr",
+            tmp_path / "in" / "plate.1002.exr",
             tmp_path / "alone.exr",
             flow,
-            frame=1003,
-            neighbors={n: tmp_path / "in" / f"plate.{n}.exr" for n in (1001, 1002, 1004, 1005)},
+            frame=1002,
+            neighbors={n: tmp_path / "in" / f"plate.{n}.exr" for n in (1001, 1003)},
             timeout_s=60,
         )
-    for number in range(FIRST, FIRST + 5):
+    for number in range(FIRST, FIRST + 3):
         served = read_image(tmp_path / "job" / f"c.{number}.exr")
         local = read_image(tmp_path / "embedded" / f"c.{number}.exr")
         for name in served.part.channels:
@@ -97,7 +97,7 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
         for key in ("hash", "pixels", "flow", "receipt"):
             name = f"kwaflux/{key}"
             assert served.part.attributes[name] == local.part.attributes[name]
-    alone, job = read_image(tmp_path / "alone.exr"), read_image(tmp_path / "job" / "c.1003.exr")
+    alone, job = read_image(tmp_path / "alone.exr"), read_image(tmp_path / "job" / "c.1002.exr")
     for name in job.part.channels:
         assert same_bits(alone.part.channels[name], job.part.channels[name])
 
@@ -252,15 +252,12 @@ def test_a_server_that_stops_finishes_what_runs_and_says_what_was_not_done(
     with own.client() as client, own.client() as other:
         job = client.submit(source, out / "c.####.exr", flow="slow(seconds=0.05)", timeout_s=60)
         events: list[JobEvent] = []
-        asked_s = 0.0
 
         def read() -> None:
-            nonlocal asked_s
             for event in job.events(timeout_s=60):
                 events.append(event)
-                if event.state == "done" and not asked_s:
+                if event.state == "done" and event.done == 1:
                     other.shutdown(timeout_s=30)
-                    asked_s = time.monotonic()
 
         with pytest.raises(Unavailable):
             read()

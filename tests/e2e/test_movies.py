@@ -200,7 +200,7 @@ def test_a_movie_is_no_target_and_a_name_with_signs_is_a_name(
 ) -> None:
     source = write_movie(tmp_path, replace(MOVIE, count=2), name="take#2 [1-9]")
     with server.client() as client:
-        with pytest.raises(ImageUnsupported, match=r"not written.*image sequence"):
+        with pytest.raises(ImageUnsupported, match="image sequence"):
             client.submit(source, tmp_path / "out.mov", flow="identity", timeout_s=60)
         with pytest.raises(RequestError, match="one file"):
             client.submit(source, tmp_path / "out.exr", flow="identity", timeout_s=60)

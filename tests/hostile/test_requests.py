@@ -44,7 +44,7 @@ from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_core.transport.shared_memory import Ring
 from kwaflux_testing.pictures import deep_exr, plate, subsampled_exr
 from kwaflux_testing.raw_client import RawClient
-from kwaflux_testing.servers import RunningServer, StartServer
+from kwaflux_testing.servers import RunningServer, new_place, serving
 
 SMALL = plate(32, 48)
 WINDOW = (0, 0, 4, 3)
@@ -292,17 +292,26 @@ def test_an_unknown_colorspace_is_refused_wherever_it_is_named(
     assert not (tmp_path / "o.exr").exists()
 
 
+_FRAME_BYTES_MAX = 64 * 64 * 4 * 4
+
+
+@pytest.fixture(scope="module")
+def strict(effects_folder: Path) -> Iterator[RunningServer]:
+    """Give a server that takes small frames alone."""
+    settings = {"KWAFLUX_FRAME_BYTES_MAX": str(_FRAME_BYTES_MAX)}
+    with new_place(effects_folder) as place, serving(place, settings) as running:
+        yield running
+
+
 def test_a_frame_over_the_servers_limit_is_refused_on_every_road(
-    start_server: StartServer, tmp_path: Path
+    strict: RunningServer, tmp_path: Path
 ) -> None:
-    limit = 64 * 64 * 4 * 4
-    strict = start_server({"KWAFLUX_FRAME_BYTES_MAX": str(limit)})
     large, fits = plate(64, 80), plate(64, 64)
     source = tmp_path / "plate.exr"
     write_image(source, large)
     for transport in ("shm", "inline", "exr"):
         with strict.client(transport=transport) as client:
-            with pytest.raises(FrameTooLarge, match=str(limit)):
+            with pytest.raises(FrameTooLarge, match=str(_FRAME_BYTES_MAX)):
                 client.render(large, "soften", timeout_s=60)
             client.render(fits, "soften", timeout_s=60)
     with strict.client() as client:
@@ -359,12 +368,11 @@ def test_a_job_over_paths_that_cannot_be_is_refused(server: RunningServer) -> No
 
 
 def test_a_small_file_that_unpacks_to_a_huge_frame_is_refused_unread(
-    start_server: StartServer, tmp_path: Path
+    strict: RunningServer, tmp_path: Path
 ) -> None:
-    strict = start_server({"KWAFLUX_FRAME_BYTES_MAX": str(1 << 20)})
-    flat = Image.from_channels({name: np.zeros((2048, 2048), np.float32) for name in "RGB"})
+    flat = Image.from_channels({name: np.zeros((1024, 1024), np.float32) for name in "RGB"})
     data = exr_to_bytes(flat, compression="zip")
-    assert len(data) < 1 << 20
+    assert len(data) < _FRAME_BYTES_MAX
     source = tmp_path / "bomb.exr"
     source.write_bytes(data)
     with strict.client() as client:

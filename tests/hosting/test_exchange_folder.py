@@ -1,4 +1,4 @@
-"""Names, versions, ranges, the folder of a hop, and the record beside the results."""
+"""The folder that frames are exchanged in, and the results index beside the results."""
 
 from __future__ import annotations
 
@@ -11,102 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kwaflux_core.errors import FrameMissing, HostError, ImageWriteFailed
+from kwaflux_core.errors import FrameMissing, ImageWriteFailed
 from kwaflux_core.protocol.render_options import RenderOptions
-from kwaflux_hosting.batch.file_patterns import (
-    expand_view,
-    format_frames,
-    frame_path,
-    has_frame_number,
-    next_version,
-    parse_frames,
-)
 from kwaflux_hosting.batch.results_index import FrameRecord, RenderRequest, ResultsIndex, file_key
 from kwaflux_hosting.exchange_folder import ExchangeFolder, check_room, remove_abandoned
 
 _ORDER = RenderRequest(flow="denoise")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path"),
-    [
-        ("/a/clean.%04d.exr", "/a/clean.0007.exr"),
-        ("/a/clean.####.exr", "/a/clean.0007.exr"),
-        ("/a/clean.%d.exr", "/a/clean.7.exr"),
-        ("C:\\shots\\clean.%03d.exr", "C:/shots/clean.007.exr"),
-        ("/a/%V/clean_%v.%04d.exr", "/a/left/clean_l.0007.exr"),
-        ("/a#1/still.exr", "/a#1/still.exr"),
-        ("/clean.%04d.exr", "/clean.0007.exr"),
-        ("clean.#.exr", "clean.7.exr"),
-    ],
-)
-def test_a_pattern_names_the_file_of_a_frame(pattern: str, path: str) -> None:
-    assert frame_path(pattern, 7, view="left") == path
-
-
-def test_a_negative_frame_has_its_sign_before_the_zeros() -> None:
-    assert frame_path("a.%04d.exr", -3) == "a.-003.exr"
-
-
-def test_only_the_name_has_a_frame_number_and_views_are_filled_in() -> None:
-    assert has_frame_number("/a/b.%04d.exr")
-    assert not has_frame_number("/a.%04d/b.exr")
-    assert expand_view("/a/%V/b.%v.%04d.exr", "right") == "/a/right/b.r.%04d.exr"
-    assert expand_view("/a/%Vary.exr", "right") == "/a/%Vary.exr"
-
-
-def test_the_next_version_is_one_that_nothing_stands_under(tmp_path: Path) -> None:
-    pattern = f"{tmp_path}/v001/clean_v001.%04d.exr"
-    assert next_version(pattern) == f"{tmp_path}/v002/clean_v002.%04d.exr"
-    for version in ("v002", "v003"):
-        (tmp_path / version).mkdir()
-        (tmp_path / version / f"clean_{version}.1001.exr").touch()
-    assert next_version(pattern) == f"{tmp_path}/v004/clean_v004.%04d.exr"
-
-
-def test_a_version_counts_up_only_what_is_that_version(tmp_path: Path) -> None:
-    assert next_version(f"{tmp_path}/v12/sh_v003.exr") == f"{tmp_path}/v12/sh_v004.exr"
-    assert next_version(f"{tmp_path}/sh.%04d.exr") == f"{tmp_path}/sh_v002.%04d.exr"
-    assert next_version(f"{tmp_path}/sh_v009.####.exr") == f"{tmp_path}/sh_v010.####.exr"
-    (tmp_path / "still_v002.exr").touch()
-    assert next_version(f"{tmp_path}/still.exr") == f"{tmp_path}/still_v003.exr"
-
-
-@pytest.mark.parametrize(
-    ("text", "frames"),
-    [
-        ("1001", (1001,)),
-        ("1001-1004", (1001, 1002, 1003, 1004)),
-        ("1-9x4", (1, 5, 9)),
-        ("5-3", (5, 4, 3)),
-        ("-2-1", (-2, -1, 0, 1)),
-        ("-3--1", (-3, -2, -1)),
-        ("3, 1-4", (3, 1, 2, 4)),
-    ],
-)
-def test_a_range_is_read_as_people_write_it(text: str, frames: tuple[int, ...]) -> None:
-    assert parse_frames(text) == frames
-
-
-@pytest.mark.parametrize("text", ["", "1001-", "a", "1-2x0", "1..3", "1-9999999", "1,,2"])
-def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(HostError):
-        parse_frames(text)
-
-
-@given(st.sets(st.integers(-50, 2000), min_size=1, max_size=60))
-def test_frames_survive_as_text(frames: set[int]) -> None:
-    assert parse_frames(format_frames(frames)) == tuple(sorted(frames))
-
-
-def test_the_range_of_the_server_means_the_same() -> None:
-    from kwaflux_core.frames.sequence import FrameRange
-
-    text = format_frames([1001, 1002, 1003, 1010, -4, -3])
-    assert tuple(FrameRange.parse(text)) == parse_frames(text)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ def _render(pixels: PixelRef, target: Target | None = None) -> Render:
 
 @pytest.mark.parametrize("path", ["plate.exr", "", "./plate.exr", "~/plate.exr", "/tmp/a\0b"])
 def test_a_path_that_is_not_absolute_is_refused(path: str) -> None:
-    with pytest.raises(PathNotAllowed, match="no absolute path"):
+    with pytest.raises(PathNotAllowed, match="absolute"):
         PathGuard(("/",)).check(path)
 
 
@@ -111,7 +111,7 @@ def test_a_target_that_is_a_source_under_any_name_is_refused(tmp_path: Path) -> 
     render = _render(PathPixels(str(source)))
     for target in (source, link, hard, tmp_path / "x" / ".." / "source.exr"):
         asked = replace(render, target=PathTarget(str(target)))
-        with pytest.raises(RequestError, match="target is the source"):
+        with pytest.raises(RequestError, match="also the source"):
             guard.check_files(asked)
     fine = replace(render, target=PathTarget(str(tmp_path / "other.exr")))
     guard.check_files(fine)

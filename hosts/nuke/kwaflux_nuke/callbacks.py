@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kwaflux_core.errors import HostError, KwafluxError
-from kwaflux_hosting.batch.file_patterns import expand_view, format_frames
+from kwaflux_core.frames.frame_range import format_frames
+from kwaflux_hosting.batch.file_patterns import expand_view, next_version
 from kwaflux_hosting.node_host.enhance import opener
-from kwaflux_hosting.node_host.result_files import next_version_of, told
+from kwaflux_hosting.node_host.result_files import told
 from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.roundtrip_check.compare import run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
@@ -131,7 +132,7 @@ def _open_folder(group: nuke.Group) -> None:
 
 
 def _version_up(group: nuke.Group) -> None:
-    pattern = next_version_of(read_nodes.output_of(group), read_nodes.views_of(group))
+    pattern = next_version(read_nodes.output_of(group), read_nodes.views_of(group))
     knobs.put(group, "output", pattern)
     knobs.tell(group, f"results go to {pattern}")
 

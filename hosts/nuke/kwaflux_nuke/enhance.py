@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.batch.file_patterns import parse_frames
+from kwaflux_core.frames.frame_range import FrameRange
 from kwaflux_hosting.exchange_folder import check_room
 from kwaflux_hosting.node_host.enhance import EnhanceRequest, NodeEnhance, State, opener
 from kwaflux_nuke import knobs, read_nodes
@@ -31,7 +31,7 @@ def requested_frames(group: nuke.Group) -> tuple[int, ...]:
     """Return the frames that the node's range says."""
     mode = knobs.text(group, "range")
     if mode == "custom":
-        return tuple(sorted(parse_frames(knobs.text(group, "frames"))))
+        return tuple(sorted(FrameRange.parse(knobs.text(group, "frames"))))
     if mode == "still":
         return (nuke.frame(),)
     node = nuke.root() if mode == "script" else group

@@ -9,7 +9,8 @@ from typing import Any
 from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_core.protocol.render_options import RenderOptions
 from kwaflux_hosting.batch.results_index import RenderRequest
-from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.panel.controls import Control, EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_nuke.nuke_api import nuke, undo_off
 
 __all__ = [

@@ -1,181 +1,142 @@
-"""Which clips are meant, what Resolve says of them, and how results become clips.
-
-``kwaflux_hosting`` says which frames are meant (``footage``), names colors by the table
-``colorspaces.json`` (``clip_color``), and refuses.
-"""
+"""Clips of the timeline and of the media pool, and the import of frames as a clip."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Final, cast
 
 from kwaflux_core.errors import HostError
-from kwaflux_hosting.timeline_host.clip_colorspace import (
-    ClipColor,
-    is_camera_raw,
-    names_of,
-    said_or,
-)
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.media import ClipRange, FrameSpan, MediaInfo, rate_of
-from kwaflux_hosting.timeline_host.verified_settings import refused, rejected_settings, text_of
-from kwaflux_resolve.resolve_api import Host
+from kwaflux_resolve.clip_colorspace import ClipColor
+from kwaflux_resolve.host import Host
+from kwaflux_resolve.resolve_api import MediaPoolItem, Timeline, TimelineItem
+from kwaflux_resolve.verified_settings import property_of, text_of
 
-if TYPE_CHECKING:
-    from kwaflux_resolve.api import MediaPoolItem, Project, Timeline, TimelineItem
+__all__ = ["BIN", "Shot", "Source", "chosen", "imported", "look", "source_of"]
 
-__all__ = ["BIN", "Color", "Shot", "Source", "chosen", "imported", "look", "said", "source_of"]
+BIN: Final = "Kwaflux"
+"""The name of Kwaflux's bin, and of its tracks."""
 
-BIN = "Kwaflux"
-"""What our bin is called, and our tracks."""
-
-_REAPPLIED = ("Input Color Space", "IDT")
-_LEVEL = "Data Level"
-_PLAIN = {
+_NEUTRAL: Final = {
     "PAR": ("square", "1", "1.0", "1.00", "1.000"),
     "H-FLIP": ("off", "0"),
     "V-FLIP": ("off", "0"),
     "Input LUT": ("none", "no lut", "no lut selected"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Color(ClipColor):
-    """Hold what Resolve says of a clip's color; its own properties are to be put back."""
-
-    science: str
-    own: dict[str, str]
-    level: str
-
-    def keep_numbers(self, timeline: Timeline) -> None:
-        """Set a temporary timeline so that its render carries a clip's own numbers, or refuse."""
-        ways = [{"colorScienceMode": "davinciYRGB"}]
-        if self.science.startswith("davinciYRGBColorManaged") and "/" not in self.source:
-            spaces = {"colorSpaceTimeline": self.source, "colorSpaceOutput": self.source}
-            ways.append({**spaces, "colorSpaceOutputToneMapping": "None"})
-        write, read = timeline.SetSetting, timeline.GetSetting
-        if self.is_managed and all(rejected_settings(way, write=write, read=read) for way in ways):
-            raise HostError(
-                f"this project ({self.science}) would convert the clip to {self.output} on its way "
-                "out, and Resolve did not let a temporary timeline leave that out",
-                hint="enhance it in a project of DaVinci YRGB, or choose the graded composite",
-            )
-
-    def put_on(self, clip: MediaPoolItem, *, level: str = "") -> None:
-        """Say of a clip what was said of the source; frames are of full range unless told."""
-        asked: dict[str, tuple[str, ...]] = {name: (value,) for name, value in self.own.items()}
-        asked[_LEVEL] = (level,) if level else ("Full", "Auto")
-        for name in refused(asked, write=clip.SetClipProperty, read=clip.GetClipProperty):
-            if self.is_managed or name == _LEVEL:
-                hint = "it would be shown in the wrong colors, so it was not brought back"
-                raise HostError(f"Resolve did not take {name} = {asked[name][0]}", hint=hint)
+"""Values of the clip attributes with which a render does not change pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Hold a clip of the media pool, its media, and what its numbers mean."""
+    """A clip of the media pool, its media, and its color settings."""
 
     clip: MediaPoolItem
     media: MediaInfo
-    color: Color
+    color: ClipColor
 
 
 @dataclass(frozen=True, slots=True)
 class Shot(Source):
-    """Hold a clip on a timeline too: the item, its id, and which frames lie where."""
+    """A clip on a timeline: also its item, the item's id, and the range of frames it shows."""
 
     timeline: Timeline
     item: TimelineItem
     uid: str
     cut: ClipRange
 
+    def colorspace(self, request: ClipRequest) -> str:
+        """Return the OCIO name of the frames that are rendered for a request.
+
+        Raises:
+            UnknownColorspace: Neither the request nor Resolve names it.
+        """
+        if request.is_graded:
+            return self.color.of_composite(request.colorspace)
+        return self.color.of_source(request.colorspace)
+
 
 def chosen(host: Host) -> list[TimelineItem]:
-    """Return the selected video clips, or the one under the playhead, or refuse."""
+    """Return the selected video clips, or else the one under the playhead.
+
+    Raises:
+        HostError: There is none.
+    """
     timeline = host.timeline
     selected = timeline.GetSelectedClips() if "GetSelectedClips" in dir(timeline) else None
     items = [item for item in selected or () if (item.GetTrackTypeAndIndex() or [""])[0] == "video"]
     if not items and (current := timeline.GetCurrentVideoItem()) is not None:
         return [current]
     if not items:
-        hint = "select clips (Resolve 21.0.4 and later), or put the playhead on one"
-        raise HostError("no clip is selected and none is under the playhead", hint=hint)
+        raise HostError(
+            "no clip is selected and none is under the playhead",
+            hint="select clips (Resolve 21.0.4 and later), or put the playhead on one",
+        )
     return items
 
 
 def look(host: Host, item: TimelineItem, *, timeline: Timeline) -> Shot:
-    """Return what an item is, or refuse it."""
+    """Return the clip of an item on a timeline.
+
+    Raises:
+        HostError: It cannot be enhanced: it has no media, is retimed, or its pixels would change.
+    """
     source = source_of(host, item.GetMediaPoolItem(), timeline=timeline)
-    attributes = {key: said(source.clip, key) for key in _PLAIN}
+    attributes = {name: property_of(source.clip, name) for name in _NEUTRAL}
+    changed = {
+        name: value
+        for name, value in attributes.items()
+        if value.lower() not in ("", *_NEUTRAL[name])
+    }
     cut = ClipRange.of_media(
         source.media,
         span=(item.GetStart(), item.GetEnd()),
         left=item.GetLeftOffset(),
         shown=(item.GetSourceStartFrame(), item.GetSourceEndFrame()),
         fps=rate_of(text_of(timeline.GetSetting("timelineFrameRate"))),
-        changed={key: v for key, v in attributes.items() if v.lower() not in ("", *_PLAIN[key])},
+        changed=changed,
     )
     uid = text_of(item.GetUniqueId())
     return Shot(source.clip, source.media, source.color, timeline, item, uid, cut)
 
 
 def source_of(host: Host, clip: MediaPoolItem | None, *, timeline: Timeline) -> Source:
-    """Return what a clip of the media pool is, or refuse one without media."""
-    keys = {"path": "File Path", "first": "Start", "last": "End", "fps": "FPS"}
-    texts = {key: said(clip, theirs) for key, theirs in keys.items()}
-    name = "" if clip is None else clip.GetName()
-    media = MediaInfo.of_texts(name, size=said(clip, "Resolution"), **texts)
-    found = cast("MediaPoolItem", clip)  # what has no clip has no media, and was refused
-    return Source(found, media, _color_of(found, host.project, timeline))
+    """Return a clip of the media pool as it is used on a timeline.
 
-
-def _color_of(clip: MediaPoolItem, project: Project, timeline: Timeline) -> Color:
-    """Return what Resolve says of a clip's color on a timeline, or refuse a science not known."""
-
-    def setting(name: str) -> str:
-        return text_of(timeline.GetSetting(name)) or text_of(project.GetSetting(name))
-
-    def space(name: str) -> str:
-        gamma = setting(f"{name}Gamma") if setting("separateColorSpaceAndGamma") == "1" else ""
-        return f"{setting(name)}/{gamma}" if gamma else setting(name)
-
-    science = setting("colorScienceMode")
-    is_aces = science.lower().startswith("aces")
-    if not (is_aces or science.startswith("davinciYRGB")):
-        raise HostError(f"the color science {science!r} is not known", hint="use DaVinci YRGB")
-    own = {name: said(clip, name) for name in _REAPPLIED}
-    source = own["IDT" if is_aces else "Input Color Space"]
-    default = setting("colorAcesIDT") if is_aces else space("colorSpaceInput")
-    output = setting("colorAcesODT") if is_aces else space("colorSpaceOutput")
-    return Color(
-        is_managed=science != "davinciYRGB",
-        source=said_or(source, default),
-        output=output and said_or(output, space("colorSpaceTimeline")),
-        tone_mapping=f"ACES, {output}" if is_aces else setting("colorSpaceOutputToneMapping"),
-        is_raw=is_camera_raw(said(clip, "File Path")),
-        names=names_of(__package__),
-        science=science,
-        own={name: value for name, value in own.items() if value},
-        level=said(clip, _LEVEL),
+    Raises:
+        HostError: It has no media, or the color science is not known.
+    """
+    media = MediaInfo.of_texts(
+        "" if clip is None else clip.GetName(),
+        path=property_of(clip, "File Path"),
+        first=property_of(clip, "Start"),
+        last=property_of(clip, "End"),
+        fps=property_of(clip, "FPS"),
+        size=property_of(clip, "Resolution"),
     )
-
-
-def said(clip: MediaPoolItem | None, name: str) -> str:
-    """Return a property of a clip as text; what is not there is empty."""
-    return "" if clip is None else text_of(clip.GetClipProperty(name))
+    found = cast("MediaPoolItem", clip)  # an item without a clip has no media: an error above
+    color = ClipColor.of_clip(found, project=host.project, timeline=timeline)
+    return Source(found, media, color)
 
 
 def imported(host: Host, frames: FrameSpan) -> MediaPoolItem:
-    """Import frames as one clip into our bin, which is the current one then; or not at all."""
+    """Import frames as one clip into Kwaflux's bin, which becomes the current one.
+
+    Raises:
+        HostError: Resolve made no bin, or did not import the frames as one clip.
+    """
     pool, root = host.pool, host.pool.GetRootFolder()
-    ours = next((inner for inner in root.GetSubFolderList() if inner.GetName() == BIN), None)
-    ours = ours or pool.AddSubFolder(root, BIN)
-    if ours is None:
+    folder = next((inner for inner in root.GetSubFolderList() if inner.GetName() == BIN), None)
+    folder = folder or pool.AddSubFolder(root, BIN)
+    if folder is None:
         raise HostError(f"Resolve did not make the bin {BIN!r}", hint="make it by hand")
-    pool.SetCurrentFolder(ours)  # an import lands in the current bin, and nowhere else
+    pool.SetCurrentFolder(folder)  # an import goes to the current bin
     info = {"FilePath": frames.pattern, "StartIndex": frames.first, "EndIndex": frames.last}
     clips = list(pool.ImportMedia([info]) or [])
-    if len(clips) == 1 and said(clips[0], "Frames") == str(frames.count):
+    if len(clips) == 1 and property_of(clips[0], "Frames") == str(frames.count):
         return clips[0]
     pool.DeleteClips(clips)
-    why = f"Resolve imported {len(clips)} clips of {frames.pattern}, not one with all its frames"
-    raise HostError(why, hint="turn off Show Individual Frames in the media pool")
+    raise HostError(
+        f"Resolve imported {len(clips)} clips of {frames.pattern}, not one with all its frames",
+        hint="turn off Show Individual Frames in the media pool",
+    )

@@ -1,11 +1,12 @@
-"""The dialog in Resolve: the widgets of a ``DialogModel`` by Fusion's UIManager, and its timer."""
+"""The dialog in Resolve: a ``DialogModel`` drawn by Fusion's UIManager, and its timer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-from kwaflux_hosting.panel.panel import Control, Panel
+from kwaflux_hosting.panel.controls import Control
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.dialog_model import DialogModel
 from kwaflux_hosting.timeline_host.timeline_host import TimelineHost
 
@@ -18,22 +19,23 @@ _WIDGETS = {
     "boolean": ("CheckBox", "Checked", {}),
     "choice": ("ComboBox", "CurrentIndex", {}),
     "string": ("LineEdit", "Text", {}),
+    "loras": ("LineEdit", "Text", {}),
 }
 
 
 class Dialog(DialogModel):
     """A window; ``run`` returns when it is closed. ``makers`` are UIManager and dispatcher."""
 
-    def __init__(self, desk: TimelineHost, panel: Panel, *, makers: tuple[object, object]) -> None:
-        super().__init__(desk, panel)
-        # Fusion's objects have no types: whatever they are asked for, they seem to have.
+    def __init__(self, host: TimelineHost, panel: Panel, *, makers: tuple[object, object]) -> None:
+        super().__init__(host, panel)
+        # Fusion's objects have no types, and seem to have every attribute.
         self._ui, self._loop = cast("tuple[Any, Any]", makers)
         self._window = self._built()
         self._items = self._window.GetItems()
         self._fill()
 
     def run(self) -> None:
-        """Show the window and wait until it is closed; what runs then is cancelled."""
+        """Show the window until it is closed; a task that runs then is cancelled."""
         self._timer.Start()
         self._window.Show()
         try:
@@ -44,15 +46,15 @@ class Dialog(DialogModel):
             self._window.Hide()
 
     def say(self, text: str) -> None:
-        """Show a sentence."""
+        """Show a message."""
         self._items["Status"].Text = text
 
     def chosen(self) -> int:
-        """Return which effect is chosen."""
+        """Return the index of the chosen effect."""
         return int(self._items["Effect"].CurrentIndex)
 
     def value(self, group: str, control: Control) -> object:
-        """Return what a control's widget holds."""
+        """Return the value of a control's widget."""
         held = getattr(self._items[f"{group}_{control.name}"], _WIDGETS[control.kind][1])
         return control.choices[int(held)] if control.kind == "choice" else held
 
@@ -85,7 +87,7 @@ class Dialog(DialogModel):
         return ui.VGroup({"ID": name, "Weight": 0}, rows)
 
     def _fill(self) -> None:
-        """Fill the pickers, which takes a window, and show the first effect."""
+        """Fill the combo boxes, which need a window, and show the first effect."""
         self._items["Effect"].AddItems([choice.label for choice in self.panel.choices])
         for name, control in self.rows.items():
             if control.kind == "choice":

@@ -18,16 +18,19 @@ import numpy as np
 import OpenEXR
 
 from kwaflux_core.errors import ImageUnsupported
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.images.exr.header import ExrLayout, RawAttribute
 
 __all__ = [
     "STRUCTURAL",
     "Place",
     "disguise",
+    "from_exr_timecode",
     "header_entry",
     "is_raw",
     "odd_places",
     "revealed",
+    "to_exr_timecode",
     "unmask",
 ]
 
@@ -164,6 +167,36 @@ def header_entry(name: str, value: object) -> tuple[str, object]:
         opaque = OpenEXR.OpaqueAttribute(value.data, _capitalized(value.typeName))
         return _masked_name(name), opaque
     return name, _writable(name, value)
+
+
+def to_exr_timecode(timecode: Timecode) -> OpenEXR.TimeCode:
+    """Return a timecode as an attribute.
+
+    Raises:
+        RuntimeError: A number is out of OpenEXR's range.
+    """
+    numbers = (timecode.hours, timecode.minutes, timecode.seconds, timecode.frames)
+    groups = (timecode.user_bits >> shift & 0xF for shift in range(0, 32, 4))
+    return OpenEXR.TimeCode(*numbers, timecode.is_drop, *timecode.flags, *groups)
+
+
+def from_exr_timecode(attribute: OpenEXR.TimeCode) -> Timecode:
+    """Return the timecode of an attribute."""
+    return Timecode(
+        attribute.hours,
+        attribute.minutes,
+        attribute.seconds,
+        attribute.frame,
+        bool(attribute.dropFrame),
+        (
+            bool(attribute.colorFrame),
+            bool(attribute.fieldPhase),
+            bool(attribute.bgf0),
+            bool(attribute.bgf1),
+            bool(attribute.bgf2),
+        ),
+        attribute.userData,
+    )
 
 
 def _writable(name: str, value: object) -> object:

@@ -1,7 +1,6 @@
 """The blocks of pixels of an EXR file: how many there must be, and whether all are there.
 
-Source: "OpenEXR File Layout", openexr.com, sections Offset Tables and Chunk Layout; lines of a
-chunk from ``exr_compression_lines_per_chunk`` of OpenEXR's core.
+Source: "OpenEXR File Layout", openexr.com, sections Offset Tables and Chunk Layout.
 """
 
 from __future__ import annotations
@@ -12,14 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from kwaflux_core.errors import ImageUnsupported
-from kwaflux_core.images.exr.header import ExrLayout, PartLayout, damaged
+from kwaflux_core.images.exr.header import ExrLayout, PartLayout, compression_of, damaged
 
 __all__ = ["check_chunks"]
-
-_LINES_OF_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32, 256, 1)
-"""By compression number: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K256,
-HTJ2K32, LJ2K, ZSTD."""
 
 
 def check_chunks(stream: BinaryIO, layout: ExrLayout, *, label: str) -> None:
@@ -69,14 +63,9 @@ def _check_last_chunk(
 def _chunk_count(part: PartLayout, *, label: str) -> int:
     x_min, y_min, x_max, y_max = part.data_window
     width, height = x_max - x_min + 1, y_max - y_min + 1
-    (compression,) = part.attributes["compression"].value
-    if compression >= len(_LINES_OF_CHUNK):
-        raise ImageUnsupported(
-            f"{label} is compressed in a way this version of Kwaflux does not know ({compression})",
-            hint="write it again with ZIP compression",
-        )
+    compression = compression_of(part, label=label)
     if part.storage != "tiledimage":
-        return math.ceil(height / _LINES_OF_CHUNK[compression])
+        return math.ceil(height / compression.lines_of_chunk)
     if "tiles" not in part.attributes or len(part.attributes["tiles"].value) != 9:
         raise damaged(label, "its header has no tiles")
     tile_width, tile_height, mode = struct.unpack("<IIB", part.attributes["tiles"].value)

@@ -9,20 +9,23 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
 
 __all__ = [
+    "MAGIC",
     "ChannelLayout",
+    "Compression",
     "ExrLayout",
     "PartLayout",
     "RawAttribute",
+    "compression_of",
     "damaged",
     "read_layout",
 ]
 
-_MAGIC = 20000630
+MAGIC: Final = 20000630
 _TILED, _LONG_NAMES, _DEEP, _MULTI_PART = 0x200, 0x400, 0x800, 0x1000
 _KNOWN_FLAGS = _TILED | _LONG_NAMES | _DEEP | _MULTI_PART
 _FIRST_READ_BYTES = 1 << 16
@@ -105,6 +108,39 @@ class ExrLayout:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """Describe a way of compression: its name, and the scanlines that one chunk holds."""
+
+    name: str
+    lines_of_chunk: int
+
+
+_COMPRESSIONS: Final = tuple(
+    Compression(*known)
+    for known in (
+        ("none", 1),
+        ("RLE", 1),
+        ("ZIPS", 1),
+        ("ZIP", 16),
+        ("PIZ", 32),
+        ("PXR24", 16),
+        ("B44", 32),
+        ("B44A", 32),
+        ("DWAA", 32),
+        ("DWAB", 256),
+        ("HTJ2K256", 256),
+        ("HTJ2K32", 32),
+        ("LJ2K", 256),
+        ("ZSTD", 1),
+    )
+)
+"""By the number in the header.
+
+Source: ``exr_compression_lines_per_chunk`` of OpenEXR's core.
+"""
+
+
 class _ShortError(Exception):
     """More bytes of the file are needed to go on."""
 
@@ -139,7 +175,7 @@ def _parse(data: bytes, *, size_bytes: int, label: str) -> ExrLayout:
     if size_bytes < 8:
         raise damaged(label, f"it holds {size_bytes} bytes")
     magic, version = struct.unpack_from("<II", data)
-    if magic != _MAGIC:
+    if magic != MAGIC:
         raise ImageUnreadable(f"{label} is not an EXR", hint="check the file and its suffix")
     if version & 0xFF != 2 or version & ~(0xFF | _KNOWN_FLAGS):
         raise ImageUnsupported(f"{label} is an EXR of an unknown version ({version:#x})")
@@ -228,6 +264,24 @@ def _channels(value: bytes) -> Iterator[ChannelLayout]:
         if kind not in (0, 1, 2) or x_sampling < 1 or y_sampling < 1:
             raise ValueError(f"channel {name!r} is of no known type")
         yield ChannelLayout(name, _PIXEL_TYPES[kind], x_sampling, y_sampling, bool(plinear))
+
+
+def compression_of(part: PartLayout, *, label: str) -> Compression:
+    """Return how the pixels of a part are compressed.
+
+    Raises:
+        ImageUnreadable: The attribute is damaged.
+        ImageUnsupported: In a way that is newer than this version of Kwaflux.
+    """
+    value = part.attributes["compression"].value
+    if len(value) != 1:
+        raise damaged(label, "its compression is not one byte")
+    if value[0] >= len(_COMPRESSIONS):
+        raise ImageUnsupported(
+            f"{label} is compressed in a way this version of Kwaflux does not know ({value[0]})",
+            hint="write it again with ZIP compression",
+        )
+    return _COMPRESSIONS[value[0]]
 
 
 def damaged(label: str, why: str) -> ImageUnreadable:

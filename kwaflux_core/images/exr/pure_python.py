@@ -1,53 +1,37 @@
 """Small EXRs in pure Python: what a check needs in a host that has no OpenEXR.
 
 Meant for charts of some thousand pixels; everything else reads with
-``kwaflux_core.images.exr.read``.
+``kwaflux_core.images.exr.read``. Headers are parsed by ``kwaflux_core.images.exr.header``.
 
 Source: "OpenEXR File Layout" and "Technical Introduction to OpenEXR", openexr.com.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import struct
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
-from kwaflux_core.geometry import Box, box_from_exr_inclusive
+from kwaflux_core.errors import ImageUnsupported
+from kwaflux_core.geometry import Box, box_from_exr_inclusive, box_to_exr_inclusive
+from kwaflux_core.images.exr.header import (
+    MAGIC,
+    PartLayout,
+    compression_of,
+    damaged,
+    read_layout,
+)
 
-__all__ = ["PlainHeader", "PlainPicture", "read_header", "read_plain", "written_plain"]
+__all__ = ["PlainPicture", "encode_plain", "read_plain"]
 
-_MAGIC: Final = 20000630
-_TYPES: Final = ((0, "uint", "I"), (1, "half", "e"), (2, "float", "f"))
-_LINES: Final = {0: 1, 2: 1, 3: 16}
-"""Scanlines of a chunk: uncompressed, ZIPS and ZIP."""
+_CODES: Final = {"uint": "I", "half": "e", "float": "f"}
+"""Pixel types as ``struct`` calls them."""
 
-_NAMES: Final = ("none", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
-_FLAGS_UNSUPPORTED: Final = 0x200 | 0x800 | 0x1000
 _PIXELS_MAX: Final = 1 << 24
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainHeader:
-    """Hold what the header of a flat EXR says.
-
-    Args:
-        channels: Names with their kinds (``half``, ``float``, ``uint``), in the file's order.
-        data_window: Where the pixels lie.
-        display_window: What the viewer shows.
-        compression: By name (``none``, ``ZIPS``, ``ZIP`` and so on).
-        attributes: All others: their type's name and their bytes.
-        length_bytes: Of the header, up to the table of chunks.
-    """
-
-    channels: Mapping[str, str]
-    data_window: Box
-    display_window: Box
-    compression: str
-    attributes: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
-    length_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +40,28 @@ class PlainPicture:
 
     Args:
         planes: Under each channel's name its values, row by row from the top left.
-        header: What it said.
+        data_window: Where they lie.
+        display_window: What the viewer shows.
+        layout: The header.
     """
 
     planes: Mapping[str, tuple[float, ...]]
-    header: PlainHeader
+    data_window: Box
+    display_window: Box
+    layout: PartLayout
+
+    @property
+    def pixel_types(self) -> dict[str, str]:
+        """``half``, ``float`` or ``uint`` under each channel's name."""
+        return {channel.name: channel.pixel_type for channel in self.layout.channels}
 
     def value(self, channel: str, x: int, y: int) -> float:
         """Return a pixel's value, by its place in the picture's own coordinates."""
-        window = self.header.data_window
+        window = self.data_window
         return self.planes[channel][(y - window.y0) * window.width + x - window.x0]
 
 
-def written_plain(
+def encode_plain(
     planes: Mapping[str, tuple[float, ...]],
     *,
     data_window: Box,
@@ -98,7 +91,7 @@ def written_plain(
         "screenWindowWidth": ("float", struct.pack("<f", 1.0)),
         **(attributes or {}),
     }
-    header = struct.pack("<ii", _MAGIC, 2) + b"".join(
+    header = struct.pack("<ii", MAGIC, 2) + b"".join(
         b"%s\0%s\0%s%s" % (name.encode(), kind.encode(), struct.pack("<i", len(value)), value)
         for name, (kind, value) in every.items()
     )
@@ -117,93 +110,91 @@ def written_plain(
     return header + table + b"".join(lines)
 
 
-def read_header(data: bytes, *, label: str = "the file") -> PlainHeader:
-    """Return what the header of a flat EXR of one part says; reads no pixel.
+def read_plain(data: bytes, *, label: str = "the file") -> PlainPicture:
+    """Return a small flat EXR of one part.
 
     Args:
-        data: The file, or its beginning as far as its header goes.
+        data: The whole file.
         label: What errors call it.
-
-    Raises:
-        ImageUnreadable: No EXR, or cut off.
-        ImageUnsupported: Tiled, deep or of several parts.
-    """
-    try:
-        magic, version = struct.unpack_from("<ii", data)
-        if magic != _MAGIC:
-            _refuse(label, "is no EXR")
-        if version & _FLAGS_UNSUPPORTED:
-            raise ImageUnsupported(
-                f"{label} is tiled, deep or of several parts", hint="write one part of scanlines"
-            )
-        found, at = _attributes(data)
-        data_window, display_window = (
-            box_from_exr_inclusive(*struct.unpack("<4i", found.pop(name)[1]))
-            for name in ("dataWindow", "displayWindow")
-        )
-        return PlainHeader(
-            channels=_channels(found.pop("channels")[1]),
-            data_window=data_window,
-            display_window=display_window,
-            compression=_NAMES[found.pop("compression")[1][0]],
-            attributes=found,
-            length_bytes=at,
-        )
-    except (struct.error, KeyError, IndexError, ValueError) as error:
-        _refuse(label, f"is damaged ({type(error).__name__})")
-
-
-def read_plain(data: bytes, *, label: str = "the file") -> PlainPicture:
-    """Return a small flat EXR.
 
     Raises:
         ImageUnreadable: No EXR, or damaged.
         ImageUnsupported: Of a kind this does not read, or too large for it.
     """
-    header = read_header(data, label=label)
-    if header.compression not in ("none", "ZIPS", "ZIP"):
+    headers = read_layout(io.BytesIO(data), label=label)
+    part = headers.parts[0]
+    _refuse_other_kinds(part, is_multi_part=headers.is_multi_part, label=label)
+    compression = compression_of(part, label=label)
+    if compression.name not in ("none", "ZIPS", "ZIP"):
         raise ImageUnsupported(
-            f"{label} is compressed with {header.compression}", hint="write it with ZIP or none"
+            f"{label} is compressed with {compression.name}", hint="write it with ZIP or none"
         )
-    window = header.data_window
+    window = box_from_exr_inclusive(*part.data_window)
     if window.area_px > _PIXELS_MAX:
         raise ImageUnsupported(f"{label} is too large for a check", hint="use the chart")
-    codes = {kind: code for _, kind, code in _TYPES}
     rows: dict[str, list[tuple[float, ...]]] = {
-        name: [()] * window.height for name in header.channels
+        channel.name: [()] * window.height for channel in part.channels
     }
-    step = _LINES[_NAMES.index(header.compression)]
     try:
-        count = -(-window.height // step)
-        offsets = struct.unpack_from(f"<{count}Q", data, header.length_bytes)
-        for offset in offsets:
-            first, size = struct.unpack_from("<ii", data, offset)
-            lines = min(step, window.y0 + window.height - first)
-            wanted = (
-                lines
-                * window.width
-                * sum(4 if k != "half" else 2 for k in header.channels.values())
-            )
-            block = _unpacked(data[offset + 8 : offset + 8 + size], wanted)
-            at = 0
-            for row in range(first - window.y0, first - window.y0 + lines):
-                for name, kind in header.channels.items():
-                    layout = f"<{window.width}{codes[kind]}"
-                    rows[name][row] = struct.unpack_from(layout, block, at)
-                    at += struct.calcsize(layout)
+        count = math.ceil(window.height / compression.lines_of_chunk)
+        for offset in struct.unpack_from(f"<{count}Q", data, headers.headers_end_bytes):
+            for name, y, line in _lines(data, offset, part, compression.lines_of_chunk):
+                rows[name][y - window.y0] = line
     except (struct.error, zlib.error, IndexError, ValueError) as error:
-        _refuse(label, f"is damaged ({type(error).__name__})")
+        raise damaged(label, f"its pixels make no sense ({error})") from None
+    if not all(line for lines in rows.values() for line in lines):
+        raise damaged(label, "it does not have all lines")
     planes = {
         name: tuple(value for line in lines for value in line) for name, lines in rows.items()
     }
-    return PlainPicture(planes=planes, header=header)
+    return PlainPicture(
+        planes=planes,
+        data_window=window,
+        display_window=box_from_exr_inclusive(*part.display_window),
+        layout=part,
+    )
 
 
-def _unpacked(block: bytes, wanted: int) -> bytes:
+def _refuse_other_kinds(part: PartLayout, *, is_multi_part: bool, label: str) -> None:
+    if is_multi_part or part.storage != "scanlineimage":
+        raise ImageUnsupported(
+            f"{label} is tiled, deep or of several parts", hint="write one part of scanlines"
+        )
+    if any((channel.x_sampling, channel.y_sampling) != (1, 1) for channel in part.channels):
+        raise ImageUnsupported(
+            f"{label} has subsampled channels", hint="write every pixel in every channel"
+        )
+
+
+def _lines(
+    data: bytes, offset: int, part: PartLayout, lines_of_chunk: int
+) -> Iterator[tuple[str, int, tuple[float, ...]]]:
+    """Give channel, y and values of each line in a chunk.
+
+    Raises:
+        ValueError: The chunk lies outside the data window, or is damaged; also ``struct.error``
+            and ``zlib.error``.
+    """
+    left, top, right, bottom = part.data_window
+    layouts = {c.name: f"<{right - left + 1}{_CODES[c.pixel_type]}" for c in part.channels}
+    first, size_bytes = struct.unpack_from("<ii", data, offset)
+    if not top <= first <= bottom or size_bytes < 0:
+        raise ValueError("a block outside the data window")
+    lines = range(first, min(first + lines_of_chunk, bottom + 1))
+    unpacked_bytes = len(lines) * sum(map(struct.calcsize, layouts.values()))
+    block = _unpacked(data[offset + 8 : offset + 8 + size_bytes], unpacked_bytes)
+    at = 0
+    for y in lines:
+        for name, layout in layouts.items():
+            yield name, y, struct.unpack_from(layout, block, at)
+            at += struct.calcsize(layout)
+
+
+def _unpacked(block: bytes, wanted_bytes: int) -> bytes:
     """Undo ZIP: inflate, add up the differences, put the two halves together again."""
-    if len(block) >= wanted:
+    if len(block) >= wanted_bytes:
         return block
-    deltas = bytearray(zlib.decompress(block))
+    deltas = bytearray(zlib.decompressobj().decompress(block, wanted_bytes))
     for at in range(1, len(deltas)):
         deltas[at] = (deltas[at - 1] + deltas[at] - 128) & 0xFF
     half = (len(deltas) + 1) // 2
@@ -212,37 +203,5 @@ def _unpacked(block: bytes, wanted: int) -> bytes:
     return bytes(whole)
 
 
-def _attributes(data: bytes) -> tuple[dict[str, tuple[str, bytes]], int]:
-    """Return every attribute, and where the header ends."""
-    found: dict[str, tuple[str, bytes]] = {}
-    at = 8
-    while data[at] != 0:
-        name_end = data.index(b"\0", at)
-        kind_end = data.index(b"\0", name_end + 1)
-        (size,) = struct.unpack_from("<i", data, kind_end + 1)
-        begin = kind_end + 5
-        if size < 0 or begin + size > len(data):
-            raise ValueError("an attribute is longer than the file")
-        name, kind = data[at:name_end].decode(), data[name_end + 1 : kind_end].decode()
-        found[name] = (kind, data[begin : begin + size])
-        at = begin + size
-    return found, at + 1
-
-
-def _channels(raw: bytes) -> dict[str, str]:
-    kinds = {number: kind for number, kind, _ in _TYPES}
-    found, at = {}, 0
-    while raw[at] != 0:
-        end = raw.index(b"\0", at)
-        (number,) = struct.unpack_from("<i", raw, end + 1)
-        found[raw[at:end].decode()] = kinds[number]
-        at = end + 17
-    return found
-
-
 def _box(box: Box) -> bytes:
-    return struct.pack("<4i", box.x0, box.y0, box.x1 - 1, box.y1 - 1)
-
-
-def _refuse(label: str, why: str) -> NoReturn:
-    raise ImageUnreadable(f"{label} {why}", hint="write it again")
+    return struct.pack("<4i", *box_to_exr_inclusive(box))

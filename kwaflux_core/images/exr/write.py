@@ -12,11 +12,11 @@ import OpenEXR
 
 from kwaflux_core.errors import ImageError, ImageUnsupported, ImageWriteFailed, RequestError
 from kwaflux_core.geometry import Box, box_to_exr_inclusive
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.images.exr.attributes import STRUCTURAL, Place, header_entry, is_raw, unmask
 from kwaflux_core.images.exr.chunks import check_chunks
 from kwaflux_core.images.exr.header import read_layout
 from kwaflux_core.images.image import Channel, Image, Part
-from kwaflux_core.images.io import atomic_path
 from kwaflux_core.suggestions import suggestion
 
 __all__ = ["COMPRESSIONS", "exr_to_bytes", "one_level", "stored_pixels", "write_exr"]

@@ -20,7 +20,9 @@ from kwaflux_core.errors import (
     ImageUnsupported,
     UnknownColorspace,
 )
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.raster.color_tags import interop_id_of_tags
 from kwaflux_core.images.raster.write import write_raster
@@ -193,7 +195,7 @@ def _attributes(raw: Mapping[str, object]) -> Attributes:
     # A scanner's garbage in these fields is no time: OpenEXR refuses it, and it stays behind.
     with contextlib.suppress(RuntimeError, ValueError, TypeError):
         if isinstance(time_code, tuple):
-            attributes["timeCode"] = _time_code(*time_code)
+            attributes["timeCode"] = to_exr_timecode(Timecode.from_bits(*time_code))
     with contextlib.suppress(RuntimeError, ValueError, TypeError):
         if isinstance(key_code, tuple):
             attributes["keyCode"] = OpenEXR.KeyCode(*key_code)
@@ -201,21 +203,6 @@ def _attributes(raw: Mapping[str, object]) -> Attributes:
     if isinstance(rate, float) and 0 < rate < 1000:
         attributes["framesPerSecond"] = _exact_rate(rate)
     return attributes
-
-
-def _time_code(time_and_flags: int, user_data: int) -> OpenEXR.TimeCode:
-    """Return OpenEXR's time code of the bits of SMPTE 12M, which both formats hold as they are."""
-
-    def binary_coded(low_bit: int, tens_mask: int) -> int:
-        field = time_and_flags >> low_bit
-        return (field & 0xF) + 10 * (field >> 4 & tens_mask)
-
-    frame, second, minute, hour = (
-        binary_coded(low, mask) for low, mask in ((0, 3), (8, 7), (16, 7), (24, 3))
-    )
-    flags = (time_and_flags >> bit & 1 for bit in (6, 7, 15, 23, 30, 31))
-    groups = (user_data >> shift & 0xF for shift in range(0, 32, 4))
-    return OpenEXR.TimeCode(hour, minute, second, frame, *flags, *groups)
 
 
 def _exact_rate(rate: float) -> Fraction:

@@ -15,8 +15,9 @@ import OpenEXR
 import OpenImageIO
 
 from kwaflux_core.errors import ImageUnsupported, ImageWriteFailed, RequestError
+from kwaflux_core.images.atomic_write import atomic_path
+from kwaflux_core.images.exr.attributes import from_exr_timecode
 from kwaflux_core.images.image import SCENE_LINEAR, Image, Layer, Part
-from kwaflux_core.images.io import atomic_path
 from kwaflux_core.images.raster.color_tags import CICP_OF_INTEROP_ID, INTEROP_ID_OF_NAME, SRGB
 
 __all__ = ["write_raster"]
@@ -208,7 +209,8 @@ def _tag_dpx(spec: OpenImageIO.ImageSpec, part: Part) -> None:
     time_code, key_code = part.attributes.get("timeCode"), part.attributes.get("keyCode")
     rate = part.attributes.get("framesPerSecond")
     if isinstance(time_code, OpenEXR.TimeCode):
-        spec.attribute("smpte:TimeCode", OpenImageIO.TypeDesc("timecode"), _packed(time_code))
+        bits = from_exr_timecode(time_code).to_bits()
+        spec.attribute("smpte:TimeCode", OpenImageIO.TypeDesc("timecode"), bits)
     if isinstance(key_code, OpenEXR.KeyCode):
         codes = (
             key_code.filmMfcCode, key_code.filmType, key_code.prefix, key_code.count,
@@ -217,22 +219,6 @@ def _tag_dpx(spec: OpenImageIO.ImageSpec, part: Part) -> None:
         spec.attribute("smpte:KeyCode", OpenImageIO.TypeDesc("keycode"), codes)
     if isinstance(rate, Fraction):
         spec.attribute("dpx:FrameRate", float(rate))
-
-
-def _packed(time_code: OpenEXR.TimeCode) -> tuple[int, int]:
-    """Return time and flags, and user bits, as SMPTE 12M packs them."""
-    packed = 0
-    for low_bit, number in (
-        (0, time_code.frame), (8, time_code.seconds), (16, time_code.minutes), (24, time_code.hours)
-    ):  # fmt: skip
-        packed |= (number % 10 | number // 10 << 4) << low_bit
-    flags = (
-        time_code.dropFrame, time_code.colorFrame, time_code.fieldPhase,
-        time_code.bgf0, time_code.bgf1, time_code.bgf2,
-    )  # fmt: skip
-    for bit, is_set in zip((6, 7, 15, 23, 30, 31), flags, strict=True):
-        packed |= int(bool(is_set)) << bit
-    return packed, time_code.userData
 
 
 def _jpeg_bytes(spec: OpenImageIO.ImageSpec, codes: _Codes, *, label: str) -> bytes:

@@ -1,1 +1,1 @@
-"""What is installed: effects, presets, a user's models and LoRAs."""
+"""The installed effects, presets, user's models and LoRAs."""

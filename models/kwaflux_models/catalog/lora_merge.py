@@ -27,12 +27,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from kwaflux_core.errors import WeightsInvalid
-from kwaflux_core.flows.card import Card
+from kwaflux_core.errors import ParamError, WeightsInvalid
+from kwaflux_core.flows.card import Card, Param
 from kwaflux_models.catalog.safetensors_header import in_one_order, parse_header
 from kwaflux_models.catalog.user_models import LORA_FORMAT, base_hash, check_lora_notes
 
-__all__ = ["Lora", "changed_bytes", "merged", "parse_lora", "spelled_lora"]
+__all__ = [
+    "Lora",
+    "changed_bytes",
+    "merged",
+    "parse_lora",
+    "require_loras_param",
+    "spelled_lora",
+]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -59,6 +66,22 @@ class Lora:
             elif kind == "up":
                 found[name] = tensor @ self.tensors[f"{name}.down"]
         return found
+
+
+def require_loras_param(card: Card) -> Param:
+    """Return the param by which an effect takes LoRAs.
+
+    Raises:
+        ParamError: It takes none.
+    """
+    param = card.loras_param
+    if param is None:
+        raise ParamError(
+            f"effect {card.id!r} takes no LoRAs",
+            hint="its card has no param of the type 'loras'",
+            effect=card.id,
+        )
+    return param
 
 
 def parse_lora(data: bytes, *, name: str, card: Card) -> Lora:

@@ -1,4 +1,4 @@
-"""Which effects are installed, and where their cards, code and weights lie.
+"""The registry of installed effects: their cards, code and weights.
 
 An effect is a folder with ``card.json`` and ``effect.py``. Every such folder beside this file is an
 effect; one from another distribution is named by an entry point of the group ``kwaflux.effects``
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from kwaflux_core.errors import ModelError, UnknownEffect, WeightsInvalid
 from kwaflux_core.flows.card import Card
-from kwaflux_core.flows.preset import Preset
+from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_models.catalog.preset_files import read_presets
 from kwaflux_models.catalog.user_models import OwnModels, own_models
 
@@ -142,6 +142,7 @@ class Registry:
         self._effects = dict(sorted(effects.items()))
         self.broken = dict(broken)
         self.presets = dict(sorted(presets.items()))
+        self.named_flows = named_flows(self.presets.values())
         self.own = own
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a safetensors file says of itself, read without torch.
+"""The header of a safetensors file, read without torch.
 
 Source: the format's page in the safetensors repository: eight bytes with the header's length
 (little endian), the header as JSON, then the tensors' bytes, each tensor from its first offset to
@@ -28,12 +28,10 @@ class Header:
 
     Args:
         notes: The strings that were stored beside the tensors.
-        shapes: The shape of each tensor under its name.
         payload_sha256: Of all the tensors' bytes, 64 hexadecimal digits.
     """
 
     notes: Mapping[str, str]
-    shapes: Mapping[str, tuple[int, ...]]
     payload_sha256: str
 
 
@@ -72,15 +70,12 @@ def parse_header(data: bytes | memoryview, *, name: str) -> Header:
     try:
         raw = json.loads(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + length]).decode("utf-8"))
         notes = {str(key): str(value) for key, value in raw.pop("__metadata__", {}).items()}
-        shapes = {key: tuple(int(side) for side in entry["shape"]) for key, entry in raw.items()}
         end = max((int(entry["data_offsets"][1]) for entry in raw.values()), default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise _damaged(name, "its header cannot be read") from error
     if end != len(payload):
         raise _damaged(name, f"its tensors should take {end} bytes and take {len(payload)}")
-    return Header(
-        MappingProxyType(notes), MappingProxyType(shapes), hashlib.sha256(payload).hexdigest()
-    )
+    return Header(MappingProxyType(notes), hashlib.sha256(payload).hexdigest())
 
 
 def in_one_order(data: bytes) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kwaflux_core.errors import ModelError, WeightsInvalid
 from kwaflux_core.flows.card import Card
-from kwaflux_core.flows.lora_spec import LORA_NAME, LORA_PARAM, LoraUse, lora_error
+from kwaflux_core.flows.lora_spec import LORA_NAME, LoraUse, lora_error
 from kwaflux_core.settings.settings import load_models_dir, settings_file
 from kwaflux_core.suggestions import suggestion
 from kwaflux_models.catalog.safetensors_header import Header, parse_header, read_bytes
@@ -223,7 +223,7 @@ def check_lora_notes(header: Header, *, name: str, effect: str) -> None:
     if notes.get("effect") != effect:
         raise WeightsInvalid(
             f"{name} was trained for the effect {notes.get('effect', '')[:60]!r}, not {effect!r}",
-            hint=f"use it in the param {LORA_PARAM!r} of that effect",
+            hint="name it in a flow with that effect",
             file=name,
         )
 

@@ -1,8 +1,8 @@
 """Keep the mean light of every place as it was, whatever a network did to its codes.
 
 The mean of display codes is not the code of the mean light: a network that averages noisy codes
-darkens shadows by as much as the noise is strong, and one that has its own view of colors pulls them
-toward those it knows. What is lost of the mean light around each pixel is given back.
+darkens shadows, the more the stronger the noise, and a network moves colors toward those it was
+trained on. The lost mean light around each pixel is added again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from kwaflux_core.color.luma import REC709_LUMA
 
-__all__ = ["Judged", "LevelProbe", "statistics"]
+__all__ = ["LevelProbe", "ProbeOutput", "statistics"]
 
 _SIDE = 8
 _STRIDE = 4
@@ -87,7 +87,7 @@ def _grid_steps(luma: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ProbeOutput:
     """Hold what a probe says of samples.
 
     Attributes:
@@ -98,17 +98,17 @@ class Judged:
     level: Tensor
     doubt: Tensor
 
-    def together(self) -> float:
+    def mean_level(self) -> float:
         """Return one level for samples of one frame: the sure ones count more."""
         weight = self.doubt.double().square().reciprocal()
         return float((self.level.double() * weight).sum() / weight.sum())
 
-    def at_least(self) -> float:
-        """Return the level that is beyond doubt: twice the mean doubt below `together`.
+    def confident_level(self) -> float:
+        """Return the level that it is confident of: twice the mean doubt below `mean_level`.
 
         The doubt is the scale of a Laplace distribution: one level in fifteen lies lower.
         """
-        return self.together() - 2.0 * float(self.doubt.double().mean())
+        return self.mean_level() - 2.0 * float(self.doubt.double().mean())
 
 
 class LevelProbe(nn.Module):
@@ -129,7 +129,7 @@ class LevelProbe(nn.Module):
         self.second = nn.Linear(wide, narrow)
         self.last = nn.Linear(narrow, 2)
 
-    def forward(self, samples: Tensor) -> Judged:
+    def forward(self, samples: Tensor) -> ProbeOutput:
         """Judge samples each by itself.
 
         Args:
@@ -138,10 +138,10 @@ class LevelProbe(nn.Module):
         """
         return self.read(statistics(samples).to(self.first.weight.dtype))
 
-    def read(self, found: Tensor) -> Judged:
+    def read(self, found: Tensor) -> ProbeOutput:
         """Judge samples by their (N, features) statistics."""
         x = ((found - self.center) / self.spread).clamp(-6.0, 6.0)
         x = F.gelu(self.first(x))
         x = F.gelu(self.second(x))
         level, doubt = self.last(x).unbind(dim=1)
-        return Judged(F.softplus(level, beta=8.0), F.softplus(doubt, beta=8.0) + _LEAST_DOUBT)
+        return ProbeOutput(F.softplus(level, beta=8.0), F.softplus(doubt, beta=8.0) + _LEAST_DOUBT)

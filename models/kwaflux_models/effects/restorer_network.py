@@ -1,4 +1,4 @@
-"""The network body that the restoring effects share, and how weights are read into a network.
+"""The network body that the restoring effects share, and the reading of weights.
 
 Knows torch and safetensors; must not know effects, colorspaces, tiles or devices.
 

@@ -1,4 +1,4 @@
-"""What the code of an effect must offer, and what it is given."""
+"""The interface of an effect's code, and the records that it is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rendering one frame through a flow takes, as data: which step, which frame, which pixels.
+"""The plan of rendering one frame through a flow: steps, frames and pixels, as data.
 
 A plan is pure: made of a bound flow and of data windows, without pixels, networks or caches. Steps
 are counted from 1; 0 is the plate.

@@ -1,4 +1,4 @@
-"""Render one frame through a flow: what a caller asks for and gets."""
+"""Render one frame through a flow; the request and the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import FrameMissing, ModelError, RequestError
 from kwaflux_core.flows.flow import BoundFlow
-from kwaflux_core.flows.lora_spec import LORA_PARAM
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import RangeReceipt
 from kwaflux_models.rendering.device import Device, Precision
@@ -170,7 +169,7 @@ class FrameRenderer:
 def _checked(loras: Sequence[LoraStack | None], flow: BoundFlow) -> Sequence[LoraStack | None]:
     if loras:
         return loras
-    if any(step.values.get(LORA_PARAM) for step in flow.steps):
+    if any(step.card.loras_of(step.values) for step in flow.steps):
         raise ModelError("the flow names LoRAs, and none were given to the renderer")
     return (None,) * len(flow.steps)
 

@@ -11,7 +11,7 @@ from torch import nn
 from kwaflux_core.errors import ModelError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow
-from kwaflux_core.flows.lora_spec import LORA_PARAM, LoraUse, parse_loras
+from kwaflux_core.flows.lora_spec import LoraUse, parse_loras
 from kwaflux_models.catalog.lora_merge import Lora, merged, parse_lora
 from kwaflux_models.catalog.user_models import LoraFile, OwnModels
 from kwaflux_models.rendering.effect_api import Value
@@ -61,16 +61,14 @@ def find_stack(card: Card, values: Mapping[str, Value], own: OwnModels | None) -
 
     Args:
         card: The effect's card.
-        values: Its params; the one that counts is ``lora``.
+        values: Its params; the one of the type ``loras`` counts.
         own: Where LoRAs lie.
 
     Raises:
         ParamError: No such text, or no such LoRA; points at its column.
         WeightsInvalid: A file cannot be read, or is no LoRA of this effect.
     """
-    text = values.get(LORA_PARAM, "")
-    if not isinstance(text, str) or not text:
-        return None
+    text = card.loras_of(values)
     uses = parse_loras(text)
     if not uses:
         return None

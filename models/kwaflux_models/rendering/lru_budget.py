@@ -1,4 +1,4 @@
-"""Which of many things stay in a limited memory: those that were used last."""
+"""A memory budget that keeps the entries used last."""
 
 from __future__ import annotations
 

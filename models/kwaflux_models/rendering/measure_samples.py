@@ -1,4 +1,4 @@
-"""Where an effect measures a frame before it renders it: a fixed grid of places, as tensors."""
+"""The samples that an effect measures a frame by: a fixed grid of places, as tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which networks are warm on a device, inside a memory budget."""
+"""The warm networks of a device, inside a memory budget."""
 
 from __future__ import annotations
 

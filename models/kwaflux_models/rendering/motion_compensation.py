@@ -15,7 +15,7 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.tiling import mirrored_indices
 from kwaflux_models.rendering.motion_field import FINE, MotionField
 
-__all__ = ["MARGIN_PX", "CompensatedTile", "compensated_tile", "compensate"]
+__all__ = ["MARGIN_PX", "CompensatedTile", "compensate", "compensated_tile"]
 
 MARGIN_PX = 2
 """Pixels that the bicubic filter reads around a place."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 import cv2
@@ -80,7 +80,8 @@ class MotionField:
         high, low = between[:, top - top[0]], between[:, bottom - top[0]]
         between = high + (low - high) * down[:, None]
         near, far = between[:, :, left - left[0]], between[:, :, right - left[0]]
-        return np.rint((near + (far - near) * along) * scale).astype(np.int32)
+        steps: NDArray[np.int32] = np.rint((near + (far - near) * along) * scale).astype(np.int32)
+        return steps
 
 
 def _blend(
@@ -106,7 +107,8 @@ def motion_luma(plate: Plate, window: Box, *, config: ColorConfig) -> NDArray[np
     code = domain.for_network(domain.prepare(torch.from_numpy(halves), None), dtype=torch.float32)
     luma = np.einsum("chw,c->hw", code[0].numpy(), np.array(REC709_LUMA, np.float32))
     smooth = cv2.GaussianBlur(luma, (0, 0), _SMOOTH_PX, borderType=cv2.BORDER_REFLECT_101)
-    return np.clip(np.rint(smooth * _CODES), 0.0, 255.0).astype(np.uint8)
+    codes: NDArray[np.uint8] = np.clip(np.rint(smooth * _CODES), 0.0, 255.0).astype(np.uint8)
+    return codes
 
 
 def _half(plane: NDArray[np.float32], window: Box, own: Box) -> NDArray[np.float32]:
@@ -129,8 +131,11 @@ def estimate_motion(frame: NDArray[np.uint8], neighbor: NDArray[np.uint8]) -> Mo
     height, width = frame.shape
     if min(height, width) < _LEAST_PX:
         return MotionField(np.zeros((2, height, width), np.int16))
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = search.calc(frame, neighbor, None)  # type: ignore[call-overload]
+    # OpenCV's annotations lack the search.
+    search = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]
+        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    )
+    flow: NDArray[np.float32] = search.calc(frame, neighbor, None)
     limits = np.iinfo(np.int16)
     steps = np.clip(np.rint(flow * (2.0 * FINE)), limits.min, limits.max)
     return MotionField(np.ascontiguousarray(steps.transpose(2, 0, 1)).astype(np.int16))
@@ -141,7 +146,7 @@ _Owner: TypeAlias = "weakref.ref[NDArray[np.float32]]"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    value: "MotionField | NDArray[np.uint8]"
+    value: MotionField | NDArray[np.uint8]
     owners: tuple[_Owner, ...] = field(repr=False)
 
 
@@ -193,10 +198,10 @@ class MotionCache:
         self,
         plates: tuple[Plate, ...],
         place: tuple[int, ...],
-        make: Callable[[], "MotionField | NDArray[np.uint8]"],
+        make: Callable[[], MotionField | NDArray[np.uint8]],
         *,
         limit: int,
-    ) -> "MotionField | NDArray[np.uint8]":
+    ) -> MotionField | NDArray[np.uint8]:
         key = (len(plates), *(id(plate.color[0]) for plate in plates), *place)
         with self._lock:
             entry = self._entries.pop(key, None)

@@ -1,4 +1,4 @@
-"""What every frame of a renderer is rendered with."""
+"""The context that all frames of a renderer share."""
 
 from __future__ import annotations
 

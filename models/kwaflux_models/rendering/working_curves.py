@@ -1,4 +1,4 @@
-"""Convert scene-linear values to the curves that networks work in, and back.
+"""Working curves: conversion of scene-linear values to the curves that networks work in, and back.
 
 Knows torch and the card's words.
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from kwaflux_core.flows.card import Curve
+from kwaflux_models.rendering.display_curves import decode_srgb, encode_srgb, srgb_slope
 
 __all__ = ["STEEPNESS", "decode", "decode_slope", "encode"]
 
@@ -34,10 +35,6 @@ STEEPNESS = 64.0
 """Slope against the asymptote: the curve is nearly straight below 1/64, logarithmic above."""
 
 _SCALE = math.log1p(STEEPNESS)
-
-
-_BREAK = 0.0031308
-_BREAK_CODE = 0.04045
 _SLOPE_BELOW = 2.0
 
 
@@ -57,9 +54,7 @@ def encode(x: Tensor, curve: Curve = "signed_log1p") -> Tensor:
         return x
     if curve == "signed_log1p":
         return torch.sign(x) * torch.log1p(STEEPNESS * x.abs()) / _SCALE
-    bent = 1.055 * x.clamp_min(_BREAK) ** (1.0 / 2.4) - 0.055
-    above = torch.where(x <= _BREAK, 12.92 * x, bent)
-    return torch.where(x < 0.0, _SLOPE_BELOW * x, above)
+    return torch.where(x < 0.0, _SLOPE_BELOW * x, encode_srgb(x))
 
 
 def decode(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
@@ -77,9 +72,7 @@ def decode(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
         return c
     if curve == "signed_log1p":
         return torch.sign(c) * torch.expm1(c.abs() * _SCALE) / STEEPNESS
-    bent = ((c.clamp_min(_BREAK_CODE) + 0.055) / 1.055) ** 2.4
-    above = torch.where(c <= _BREAK_CODE, c / 12.92, bent)
-    return torch.where(c < 0.0, c / _SLOPE_BELOW, above)
+    return torch.where(c < 0.0, c / _SLOPE_BELOW, decode_srgb(c))
 
 
 def decode_slope(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
@@ -93,6 +86,4 @@ def decode_slope(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
         return torch.ones_like(c)
     if curve == "signed_log1p":
         return torch.exp(c.abs() * _SCALE) * (_SCALE / STEEPNESS)
-    bent = (2.4 / 1.055) * ((c.clamp_min(_BREAK_CODE) + 0.055) / 1.055) ** 1.4
-    above = torch.where(c <= _BREAK_CODE, torch.full_like(c, 1.0 / 12.92), bent)
-    return torch.where(c < 0.0, torch.full_like(c, 1.0 / _SLOPE_BELOW), above)
+    return torch.where(c < 0.0, torch.full_like(c, 1.0 / _SLOPE_BELOW), srgb_slope(c))

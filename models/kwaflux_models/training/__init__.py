@@ -1,1 +1,1 @@
-"""Empty."""
+"""Training: pictures, degradations, tasks, the loop, LoRAs."""

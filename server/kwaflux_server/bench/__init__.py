@@ -1,5 +1,5 @@
-"""``kwaflux bench``: what the road costs, as ratios within one run.
+"""``kwaflux bench``: speed, memory and exactness, as ratios within one run.
 
-A shared machine's seconds mean nothing by themselves, so every row divides by something measured
-beside it, in turns. Nothing here is asserted in a test.
+Absolute seconds on a shared machine mean little, so every row is a ratio of two quantities measured
+alternately. No test asserts these numbers.
 """

@@ -1,4 +1,4 @@
-"""Measure that tiles equal the whole, a region equals the crop, and strength 0 changes nothing."""
+"""Measure tiled against untiled, a region against a crop, and identity at strength 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering import working_curves
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes
+from kwaflux_models.rendering.local_renderer import LocalRenderer
+from kwaflux_server.bench.fixtures import noisy_planes
 from kwaflux_server.bench.rows import Row
 
 __all__ = ["exactness"]
@@ -17,7 +18,7 @@ _TOLERANCE = 1e-5
 
 
 def exactness(local: LocalRenderer, *, flow: str) -> list[Row]:
-    """Return the greatest difference between ways of rendering the same pixels."""
+    """Return the largest difference between ways of rendering the same pixels."""
     planes = noisy_planes(437, 701, count=3)
     planes[:, 100:140, 200:260] = 900.0
     whole = np.stack(local.render(flow, planes, tile_px=4096).color)
@@ -28,8 +29,8 @@ def exactness(local: LocalRenderer, *, flow: str) -> list[Row]:
     hostile = planes.copy()
     hostile[0, 3, 5], hostile[1, 9, 9], hostile[2, 20, 4] = np.nan, np.inf, -0.0
     off = flow.partition("(")[0] + "(strength=0)"
-    kept = np.stack(local.render(off, hostile).color)
-    changed = int((kept.view(np.uint32) != hostile.view(np.uint32)).sum())
+    unchanged = np.stack(local.render(off, hostile).color)
+    changed = int((unchanged.view(np.uint32) != hostile.view(np.uint32)).sum())
     size = "701 x 437 with a patch of 900.0"
     return [
         Row("tiled against untiled", _apart(tiled, whole), "", _TOLERANCE, size),

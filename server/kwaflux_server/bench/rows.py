@@ -1,4 +1,4 @@
-"""One line of the bench's table, and how times are taken."""
+"""Rows of the benchmark table, and timing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Row:
         name: What was measured.
         value: The number.
         unit: ``x`` for a ratio, else ``ms``, ``GB``, ``dB`` ...
-        limit: What it may be at most; None where there is no promise.
-        detail: What it was measured against, with the seconds behind the ratio.
+        limit: Largest value that passes; None for no limit.
+        detail: The reference of the ratio, and both times.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Row:
 
     @property
     def is_kept(self) -> bool | None:
-        """Whether the promise is kept; None where there is none."""
+        """Whether the value is within the limit; None without a limit."""
         return None if self.limit is None else self.value <= self.limit
 
 
 def medians(runs: Sequence[Callable[[], object]], *, rounds: int) -> list[float]:
-    """Return the median seconds of several calls, measured in turns after one warm round.
+    """Return the median seconds of several calls, measured alternately after one warm-up round.
 
-    Turns, because a shared machine changes its speed while it measures.
+    Alternately, because the speed of a shared machine drifts during a measurement.
     """
     for run in runs:
         run()

@@ -1,4 +1,4 @@
-"""What length and size cost: a sequence against its slowest stage, memory against frames."""
+"""Time and memory of a sequence against its slowest stage and its number of frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import read_image, write_image
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image
+from kwaflux_models.rendering.local_renderer import LocalRenderer
+from kwaflux_server.bench.fixtures import noisy_planes, plate_image
 from kwaflux_server.bench.rows import Row
 
 __all__ = ["memory", "pipelining"]
@@ -29,7 +30,7 @@ def pipelining(
 ) -> Row:
     """Return a sequence's wall time over that of its slowest stage alone.
 
-    On a CPU the stages share the cores: what packing an EXR takes, computing lacks.
+    On a CPU the stages share the cores, so EXR compression slows down computing.
     """
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
@@ -128,4 +129,4 @@ def _peak_bytes(pid: int, run: Callable[[], object]) -> int:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise KwafluxError("this system does not tell a process's peak memory")
+    raise KwafluxError("this system does not report the peak memory of a process")

@@ -1,4 +1,4 @@
-"""What the road costs: a 4K frame by shared memory, a small request, the server's share."""
+"""Cost of the transport: a 4K frame by shared memory, a small request, a server render."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.images.image import SCENE_LINEAR
 from kwaflux_core.tiling import plan_tiles
 from kwaflux_models.rendering.image_contract import Domain
+from kwaflux_models.rendering.local_renderer import LocalRenderer, plate_of
 from kwaflux_models.rendering.measure_samples import lone_tile_input
 from kwaflux_models.rendering.step_renderer import gather
-from kwaflux_server.bench.fixtures import LocalRenderer, noisy_planes, plate_image, plate_of
+from kwaflux_server.bench.fixtures import noisy_planes, plate_image
 from kwaflux_server.bench.rows import Row, medians
 
 __all__ = ["four_k_by_shm", "server_share", "small_round_trip"]
@@ -26,7 +27,7 @@ _SMALL_ROUNDS = 500
 
 
 def four_k_by_shm(client: Client) -> Row:
-    """Return a 4K RGBA float32 frame's way there and back over one warm copy of it."""
+    """Return the round trip of a 4K RGBA float32 frame over one warm copy of it."""
     planes = noisy_planes(2160, 3840)
     target = np.empty_like(planes)
     plate, out = plate_image(planes), plate_image(np.empty_like(planes))
@@ -62,7 +63,7 @@ def small_round_trip(client: Client) -> Row:
 
 
 def server_share(client: Client, local: LocalRenderer, *, flow: str, rounds: int) -> list[Row]:
-    """Return a frame through the server over the bare network on the same tiles, in turns."""
+    """Return a server render over the bare network on the same tiles, measured alternately."""
     planes = noisy_planes(1080, 1920, count=3)
     plate, out = plate_image(planes), plate_image(np.empty_like(planes))
     network_alone = _network_alone(local, planes, flow)
@@ -96,7 +97,7 @@ def server_share(client: Client, local: LocalRenderer, *, flow: str, rounds: int
 def _network_alone(
     local: LocalRenderer, planes: npt.NDArray[np.float32], flow: str
 ) -> Callable[[], None]:
-    """Return a call that runs the network on the tiles a render would, and nothing else."""
+    """Return a call that runs only the network, on the tiles of a render."""
     step = local.bind(flow).steps[0]
     card, plate = step.card, plate_of(planes)
     domain = Domain(

@@ -1,1 +1,1 @@
-"""What people type and read: ``main`` is ``kwaflux``, every command is a module of its own."""
+"""The command line: ``main`` is ``kwaflux``, each command is a module."""

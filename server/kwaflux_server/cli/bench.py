@@ -1,4 +1,4 @@
-"""``kwaflux bench``: the promised numbers, measured on this machine."""
+"""``kwaflux bench``: measure speed, memory and exactness on this machine."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ _FLOW = "denoise"
 def bench(
     *,
     only: Annotated[
-        str, typer.Option(help="transport, exact, share, sequence, memory or precision; none: all.")
+        str,
+        typer.Option(help="transport, exact, share, sequence, memory or precision. Default: all."),
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer frames and rounds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory and exactness. Ratios within one run; takes some minutes."""
-    # Torch is imported here and not before: other commands must not pay for it.
+    """Measure speed, memory and exactness, as ratios within one run. Takes some minutes."""
+    # torch is imported here, so that other commands start fast.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
+    from kwaflux_models.rendering.local_renderer import LocalRenderer
     from kwaflux_server.bench.exactness import exactness
-    from kwaflux_server.bench.fixtures import LocalRenderer, private_server
+    from kwaflux_server.bench.fixtures import private_server
     from kwaflux_server.bench.precision import precisions
     from kwaflux_server.bench.sequence_length import memory, pipelining
     from kwaflux_server.bench.transport import four_k_by_shm, server_share, small_round_trip
@@ -70,5 +72,5 @@ def bench(
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
     limit = "" if row.limit is None else f"{row.limit:g} {row.unit}"
-    kept = {None: "", True: "kept", False: "MISSED"}[row.is_kept]
-    return row.name, f"{row.value:.3g} {row.unit}", limit, kept, row.detail
+    verdict = {None: "", True: "kept", False: "MISSED"}[row.is_kept]
+    return row.name, f"{row.value:.3g} {row.unit}", limit, verdict, row.detail

@@ -1,10 +1,9 @@
-"""``kwaflux check nuke|resolve``: a chart down a host's road, and a bundle for support."""
+"""``kwaflux check nuke|resolve``: send a test chart as the host would, and write a bundle."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ from typing import Annotated, Final
 
 import typer
 
-from kwaflux_core.errors import HostError, from_wire
+from kwaflux_core.errors import HostError, KwafluxError, from_wire
 from kwaflux_hosting.install_layout import INSTALL_FILE
 from kwaflux_hosting.roundtrip_check.main import PREFIX
-from kwaflux_hosting.server_link.local_server import clean_environ
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.install import HostName, host_named
 from kwaflux_server.cli.options import AsJson
 from kwaflux_server.install.host_locations import Host, Machine
+from kwaflux_server.install.host_python import run_code
 from kwaflux_server.install.install_plan import shape_of
 
 __all__ = ["check"]
@@ -38,18 +37,18 @@ def check(
     host: HostName,
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Where charts and bundle go; none: a temporary folder.")
+        Path | None, typer.Option(help="Folder for charts and bundle. Default: a temporary folder.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="The folder that install was given.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder given to install --to.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Send a chart down a host's own road; say which step changed what, and write a bundle.
+    """Send a test chart as the host would, report any step that changed pixels, write a bundle.
 
-    It runs in the host's own Python, with the packages and wheels that were installed for it, and
-    starts the server as the host would. What the host itself does to pixels is checked by the
-    button in the host, which goes the whole way. Attach the bundle to a report.
+    The check runs in the host's Python, with the packages and wheels installed for it, and starts
+    the server as the host would. To include what the host itself does to pixels, use the check
+    button in the host. Attach the bundle to a support request.
 
-    Exit status: 0 nothing changed, 1 something did, 2 the check could not be made.
+    Exit status: 0 nothing changed, 1 a step changed pixels, 2 the check did not run.
     """
     name = host_named(host)
     shape = shape_of(name, Machine.this(os.environ), to=None if to is None else to.absolute())
@@ -76,7 +75,7 @@ def _installed_pythons(root: Path, host: Host) -> list[_Python]:
     """Return the Pythons that the installation has wheels for.
 
     Raises:
-        HostError: Nothing is installed, or the list of it is damaged.
+        HostError: Nothing is installed, or the list of installed files is damaged.
     """
     again = f"install it: kwaflux install {host}"
     try:
@@ -90,23 +89,15 @@ def _installed_pythons(root: Path, host: Host) -> list[_Python]:
 
 def _checked(python: _Python, host: Host, *, root: Path, folder: Path, as_json: bool) -> int:
     """Run the check in one Python; tell what it says; return its exit status."""
-    command = [python.path, "-I", "-c", _PROGRAM, str(root), host, str(folder.absolute())]
+    again = f"install again: kwaflux install {host}"
+    arguments = (str(root), host, str(folder.absolute()))
     try:
-        done = subprocess.run(
-            command,
-            env=clean_environ(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
+        done = run_code(
+            Path(python.path), _PROGRAM, *arguments, environ=os.environ, limit_s=_TIMEOUT_S
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(
-            f"{python.path} does not run: {error}", hint=f"install again: kwaflux install {host}"
-        ) from error
-    for event in _events(done.stdout):
+    except KwafluxError as error:
+        raise HostError(error.message, hint=again) from error
+    for event in _events(done.output):
         kind = event.pop("event")
         if as_json:
             say_json(str(kind), python=python.tag, **event)
@@ -116,13 +107,9 @@ def _checked(python: _Python, host: Host, *, root: Path, folder: Path, as_json: 
             OUT.print(event["text"], markup=False)
         if kind == "error":
             raise from_wire(event)
-    if done.returncode not in (0, 1):
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise HostError(
-            f"the check broke in {python.path}: {last}",
-            hint=f"install again: kwaflux install {host}",
-        )
-    return done.returncode
+    if done.status not in (0, 1):
+        raise HostError(f"the check broke in {python.path}: {done.reason}", hint=again)
+    return done.status
 
 
 def _events(output: str) -> Iterator[dict[str, object]]:

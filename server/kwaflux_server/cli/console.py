@@ -1,4 +1,4 @@
-"""How the command line speaks: plain words on a terminal, one JSON object a line for programs."""
+"""Output of the command line: text on a terminal, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def say_error(error: KwafluxError) -> None:
 
 
 def log_to_stderr(level: str) -> None:
-    """Send the log to stderr, a line each."""
+    """Send the log to stderr, one line per record."""
     logging.basicConfig(
         level=level.upper(),
         stream=sys.stderr,

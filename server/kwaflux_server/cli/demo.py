@@ -1,4 +1,4 @@
-"""``kwaflux demo``: see it work on this machine, from plate to clean plate."""
+"""``kwaflux demo``: degrade a plate, enhance it on this machine, and score the result."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint
 
 if TYPE_CHECKING:
-    from kwaflux_server.demo.enhance_run import Onlooker
+    from kwaflux_server.demo.enhance_run import ProgressListener
 
 __all__ = ["demo"]
 
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="The output folder.")] = Path("demo"),
     flow: Annotated[
         str, typer.Option(help='Effects in order, of scale 1: "denoise(strength=0.6)".')
     ] = "decompress | denoise | deband",
@@ -36,9 +36,9 @@ def demo(
     and scores the result against the clean frames. Uses the running server, or starts one and
     stops it at the end.
 
-    Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
+    Exit status: 0 all frames are good, 1 some need attention, 2 nothing was rendered.
     """
-    # Not at the top: every command would then need what only this one does.
+    # Imported here, because only this command needs the extra.
     try:
         from kwaflux_server.demo.report import as_fields, as_table
         from kwaflux_server.demo.run import run_demo
@@ -47,10 +47,10 @@ def demo(
             f"the demo needs {error.name}, which is not installed",
             hint='install it with: pip install "kwaflux[train]"',
         ) from error
-    with _onlooker(as_json=as_json) as onlooker:
+    with _progress_listener(as_json=as_json) as progress:
         report = run_demo(
             out,
-            onlooker=onlooker,
+            progress=progress,
             environ=os.environ,
             endpoint=endpoint,
             flow=flow,
@@ -64,22 +64,22 @@ def demo(
     return report.exit_status
 
 
-def _onlooker(*, as_json: bool) -> AbstractContextManager[Onlooker]:
+def _progress_listener(*, as_json: bool) -> AbstractContextManager[ProgressListener]:
     return nullcontext(_Silent()) if as_json else _Bars()
 
 
 class _Silent:
-    """Show nothing."""
+    """Report no progress."""
 
     def begin(self, what: str, *, steps: int) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
     def step(self) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
 
 class _Bars:
-    """Show a bar for each thing that is done."""
+    """Show a progress bar for each stage."""
 
     def __init__(self) -> None:
         columns = (

@@ -1,4 +1,4 @@
-"""``kwaflux effects``: what is installed, and what each effect can be told."""
+"""``kwaflux effects``: the installed effects and presets, and the params of each effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ __all__ = ["effects"]
 
 
 def effects(
-    name: Annotated[str, typer.Argument(help="An effect or a preset; none lists them all.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="An effect or a preset. Default: list them all.")
+    ] = "",
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +50,7 @@ def _list_all(registry: Registry, *, as_json: bool) -> None:
         OUT.print()
         OUT.print(_table("preset", presets))
     for package, error in registry.broken.items():
-        OUT.print(f"left out: {package}: {error}", style="red", markup=False)
+        OUT.print(f"skipped: {package}: {error}", style="red", markup=False)
 
 
 def _table(kind: str, entries: Iterable[Card | Preset]) -> Table:

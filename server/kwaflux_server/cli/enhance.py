@@ -1,4 +1,4 @@
-"""``kwaflux enhance``: a plate in, a plate out, through a flow."""
+"""``kwaflux enhance``: render a flow over a sequence, a picture or a movie."""
 
 from __future__ import annotations
 
@@ -54,13 +54,15 @@ def enhance(
     source: Annotated[
         str, typer.Argument(help="plate.####.exr, plate.%04d.exr, one picture, or a movie.")
     ],
-    target: Annotated[str, typer.Argument(help="The same, for what is written; never a movie.")],
+    target: Annotated[
+        str, typer.Argument(help="The target: a sequence or one picture, not a movie.")
+    ],
     *,
     flow: Annotated[
         str, typer.Option(help='Effects in order: "denoise(strength=0.6)", or a preset\'s name.')
     ],
     frames: Annotated[
-        str, typer.Option(help="1001-1100x2, or a list; none: all that are there.")
+        str, typer.Option(help="1001-1100x2, or a list. Default: every frame on disk.")
     ] = "",
     options: RenderOptions,
     embedded: Annotated[
@@ -69,9 +71,9 @@ def enhance(
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> int:
-    """Enhance a plate. Uses the running server, or starts one and leaves it warm.
+    """Enhance a plate. Uses the running server, or starts one and leaves it running.
 
-    Exit status: 0 all frames are good, 1 some need attention, 2 nothing could be done.
+    Exit status: 0 all frames are good, 1 some need attention, 2 nothing was rendered.
     """
     _make_last_folder(target)
     submit = Submit(
@@ -96,7 +98,7 @@ def enhance(
 
 
 def _make_last_folder(target: str) -> None:
-    """Make the target's own folder; one whose parent is missing too is rather a slip."""
+    """Make the target's folder, unless its parent is missing too: that is rather a typing error."""
     folder = Path(target).absolute().parent
     if not folder.exists() and folder.parent.is_dir():
         folder.mkdir()
@@ -110,7 +112,7 @@ def exit_status(done: JobDone) -> int:
 
 
 def _noting_good(events: Iterator[JobEvent], good: list[int]) -> Iterator[JobEvent]:
-    """Pass events on and note which frames are good, for a job that comes to no end."""
+    """Pass events on and count the good frames, for a job that is interrupted."""
     for event in events:
         if event.state in ("done", "skipped"):
             good.append(event.frame)
@@ -122,7 +124,7 @@ def _served(
     submit: Submit, endpoint: str | None, *, as_json: bool
 ) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
     if ensure_server(environ=os.environ, endpoint=endpoint) and not as_json:
-        OUT.print("Started a server; it stays warm (kwaflux stop ends it).")
+        OUT.print("Started a server; it keeps running (kwaflux stop ends it).")
     with Client.connect(endpoint) as client:
         job = client.submit(
             submit.source,
@@ -136,7 +138,7 @@ def _served(
 
 @contextmanager
 def _embedded(submit: Submit) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
-    # Torch is imported here and not before: a client's command must not pay for it.
+    # torch is imported here, so that a client's command starts fast.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
     from kwaflux_models.rendering.device import Device
     from kwaflux_server.worker.embedded import EmbeddedJob
@@ -179,7 +181,7 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
         TimeRemainingColumn(),
     )
     measured: dict[str, list[float]] = {}
-    told: set[str] = set()
+    reported: set[str] = set()
     with Progress(*columns, console=OUT) as progress:
         bar = progress.add_task("frames", total=len(job.frames))
         for event in events:
@@ -188,7 +190,7 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
             progress.update(bar, completed=event.done)
             for name, value in ({} if event.report is None else event.report.measured).items():
                 measured.setdefault(name, []).append(value)
-            for text in _attention(event, told=told):
+            for text in _attention(event, reported=reported):
                 progress.console.print(text, markup=False)
     if measured:
         OUT.print("Measured:", ", ".join(_span(*named) for named in measured.items()), markup=False)
@@ -205,15 +207,18 @@ def _show_as_json(events: Iterator[JobEvent], job: _Job) -> None:
     say_json("done", **counts, exit_status=exit_status(done))
 
 
-def _attention(event: JobEvent, *, told: set[str]) -> list[str]:
-    """Return what a person should know of a frame; nothing where all is as asked.
+def _attention(event: JobEvent, *, reported: set[str]) -> list[str]:
+    """Return the warnings and the error of a frame, as lines to print; empty for a good frame.
 
-    A warning is told with the first frame that has it, and not again: a movie's are of every frame.
+    Each warning is printed once, with the first frame that has it: a movie repeats its own with
+    every frame.
     """
     report, texts = event.report, []
     if report is not None:
-        texts += [f"frame {event.frame}: {text}" for text in report.warnings if text not in told]
-        told.update(report.warnings)
+        texts += [
+            f"frame {event.frame}: {text}" for text in report.warnings if text not in reported
+        ]
+        reported.update(report.warnings)
         texts += [f"frame {event.frame} needs attention: {reason}" for reason in report.attention]
     if event.error is not None:
         hint = f" ({event.error.hint})" if event.error.hint else ""
@@ -222,13 +227,13 @@ def _attention(event: JobEvent, *, told: set[str]) -> list[str]:
     if receipt is not None and receipt.nan_count + receipt.inf_count:
         texts.append(
             f"frame {event.frame}: {receipt.nan_count} NaN and {receipt.inf_count} Inf passed "
-            "through as they were"
+            "through unchanged"
         )
     return texts
 
 
 def _span(name: str, values: list[float]) -> str:
-    """Return what was measured under a name over all frames: one number, or from which to which."""
+    """Return a measured value over all frames, as text: one number, or a range."""
     low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return f"{name} {low}" if low == high else f"{name} {low} to {high}"
 
@@ -247,7 +252,7 @@ def _without_none(event: JobEvent) -> dict[str, object]:
     report = values.pop("report")
     if report is not None:
         values |= {field.name: getattr(report, field.name) for field in fields(report)}
-        del values["provenance"]  # it stands in the file
+        del values["provenance"]  # read from the file
     return {name: value for name, value in values.items() if value not in (None, "", (), {})}
 
 

@@ -1,4 +1,4 @@
-"""``kwaflux install nuke|resolve``: put an adapter into its host, or take it out."""
+"""``kwaflux install nuke|resolve``: install a host's adapter, or remove it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kwaflux_core.errors import HostError, RequestError
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
 from kwaflux_server.install.host_locations import Host, HostProgram, Machine
-from kwaflux_server.install.host_python import HostPython, asked
+from kwaflux_server.install.host_python import HostPython, inspect_python
 from kwaflux_server.install.install_plan import Shape, shape_of
 from kwaflux_server.install.installer import Installation, uninstall
 from kwaflux_server.install.installer import install as run_install
@@ -28,27 +28,28 @@ def install(
     host: HostName,
     *,
     remove: Annotated[
-        bool, typer.Option("--uninstall", help="Take it out again; nothing is left.")
+        bool, typer.Option("--uninstall", help="Remove the installation completely.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
     ] = False,
     python: Annotated[
         list[Path] | None,
-        typer.Option(help="The host's own Python, where it is not found by itself; repeatable."),
+        typer.Option(help="The host's Python, if it is not found automatically; repeatable."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="Another folder than your own: one a whole studio sees.")
+        Path | None,
+        typer.Option(help="Install into this folder, for example one shared by a studio."),
     ] = None,
     wheels: Annotated[
-        Path | None, typer.Option(help="A folder of wheels, for a machine without the network.")
+        Path | None, typer.Option(help="A folder of wheels, for a machine without network access.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put Kwaflux into Nuke or DaVinci Resolve Studio. Run it again after every update.
 
-    The host's own Python is asked which wheels it takes; nothing is put into the host's folders
-    but one of ours, and the server stays in this environment.
+    The wheels are chosen for the host's Python. One folder is added to the host's plug-in folders;
+    the server stays in this environment.
     """
     name = host_named(host)
     machine = Machine.this(os.environ)
@@ -62,10 +63,10 @@ def install(
 
     if remove:
         if not uninstall(shape, say=say, is_dry=dry_run):
-            say(f"Nothing of Kwaflux is in {shape.root}.")
+            say(f"Kwaflux is not installed in {shape.root}.")
         return
-    given = [HostProgram(str(path), path.absolute()) for path in python or ()]
-    pythons = host_pythons(given or machine.programs(name), host=name, say=say)
+    programs = [HostProgram(str(path), path.absolute()) for path in python or ()]
+    pythons = host_pythons(programs or machine.programs(name), host=name, say=say)
     job = Installation(
         shape=shape,
         pythons=pythons,
@@ -79,10 +80,10 @@ def install(
 
 
 def host_named(text: str) -> Host:
-    """Return which host a person means.
+    """Return the host of a name.
 
     Raises:
-        RequestError: None that there is.
+        RequestError: There is no such host.
     """
     if text in get_args(Host):
         return cast(Host, text)
@@ -92,35 +93,35 @@ def host_named(text: str) -> Host:
 def host_pythons(
     programs: list[HostProgram], *, host: Host, say: Callable[[str], None]
 ) -> list[HostPython]:
-    """Return the Pythons that answer and are new enough, one for each kind of wheel.
+    """Return the Pythons that run and are new enough, one for each wheel tag.
 
     Raises:
-        HostError: There is none.
+        HostError: None was found.
     """
-    found: dict[str, HostPython] = {}
+    pythons_by_tag: dict[str, HostPython] = {}
     for program in programs:
         try:
-            python = asked(program.python, os.environ)
+            python = inspect_python(program.python, os.environ)
         except HostError as error:
             say(f"{program.label}: {error}")
             continue
         if python.is_old:
-            say(f"{program.label}: {python.text} is older than 3.10 and is left out")
+            say(f"{program.label}: {python.text} is older than 3.10 and is skipped")
             continue
         say(f"{program.label}: {python.text} ({program.python})")
-        found.setdefault(python.tag, python)
-    if not found:
+        pythons_by_tag.setdefault(python.tag, python)
+    if not pythons_by_tag:
         where = "Nuke/python3" if host == "nuke" else "python3"
         raise HostError(
             f"no Python of {'Nuke 15 or later' if host == 'nuke' else 'Resolve'} was found",
-            hint=f"say where it is: kwaflux install {host} --python /path/to/{where}",
+            hint=f"give its path: kwaflux install {host} --python /path/to/{where}",
         )
-    return list(found.values())
+    return list(pythons_by_tag.values())
 
 
 def _say_next(shape: Shape, say: Callable[[str], None], *, is_dry: bool) -> None:
-    say(f"The server runs with {sys.executable}; a host starts it when none runs.")
+    say(f"The server runs with {sys.executable}; the host starts it if none is running.")
     for hint in shape.hints:
         say(hint)
     if is_dry:
-        say("Nothing was done: this was --dry-run.")
+        say("Nothing was done (--dry-run).")

@@ -1,4 +1,4 @@
-"""``kwaflux keys``: the key pairs that a server beyond this machine needs."""
+"""``kwaflux keys``: CURVE key pairs for a server on another machine."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ _SERVER = "server"
 def keys(
     *,
     client: Annotated[
-        str, typer.Option(help="Also make a pair for a client of this name, and admit it.")
+        str, typer.Option(help="Also make a pair for a client of this name, and admit the client.")
     ] = "",
-    out: Annotated[Path, typer.Option(help="The folder.")] = Path("~/.config/kwaflux/keys"),
+    out: Annotated[Path, typer.Option(help="The folder of the keys.")] = Path(
+        "~/.config/kwaflux/keys"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Make CURVE key pairs for a server on another machine, and one for each client of it.
 
-    The server's pair is made once; keys that are there are never replaced.
+    The server's pair is made once; existing keys are never replaced.
     """
     folder = out.expanduser().absolute()
     if client and not re.fullmatch(r"[A-Za-z0-9_-]+", client):
         raise SettingsError(
-            f"{client!r} is no name for a key", hint="use letters, digits, - and _ alone"
+            f"{client!r} is not a valid name for a key", hint="use only letters, digits, - and _"
         )
     if client == _SERVER:
         raise SettingsError("a client's key cannot be named server", hint="give another name")
     if client and (folder / f"{client}.key_secret").exists():
         raise SettingsError(
-            f"{folder} has a key of {client!r} already",
-            hint="take another name, or remove its three files to withdraw it",
+            f"{folder} already has a key of {client!r}",
+            hint="choose another name, or remove its three files to revoke it",
         )
     server_secret = folder / f"{_SERVER}.key_secret"
     is_new = not server_secret.exists()
@@ -62,12 +64,12 @@ def keys(
     if as_json:
         say_json("keys", is_new_server=is_new, server=server, client=theirs)
         return
-    OUT.print("Made the server's keys." if is_new else "The server's keys are there already.")
+    OUT.print("Made the server's keys." if is_new else "The server's keys already exist.")
     _say("For the server, in its settings.toml:", "server", server)
     if theirs:
         _say(f"For the client {client!r}; copy both files to its machine:", "client", theirs)
     else:
-        OUT.print("No client is admitted by this call: kwaflux keys --client NAME")
+        OUT.print("To admit a client: kwaflux keys --client NAME")
 
 
 def _say(title: str, table: str, settings: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""``kwaflux``: the commands in one place, and what becomes of their errors."""
+"""``kwaflux``: all commands, and the printing of their errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="kwaflux",
-    help="Image restoration for plates: nothing in the picture changes but what was asked.",
+    help="Image restoration for plates.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +37,7 @@ def _options(
     context: typer.Context,
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Say which version this is.", is_eager=True)
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
     ] = False,
 ) -> None:
     if version:
@@ -52,7 +52,7 @@ app.add_typer(models)
 
 
 def main() -> int:
-    """Run the command line; the exit status is 2 where nothing could be done."""
+    """Run the command line; exit with status 2 on an error."""
     try:
         code = app(standalone_mode=False)
     except KwafluxError as error:

@@ -1,6 +1,6 @@
-"""``kwaflux models``: the factory of effects, each command in a process of its own.
+"""``kwaflux models``: train, score and install effects; each command runs in its own process.
 
-A command's options are the module's own: they are passed on as they are, and so is its exit status.
+A command's options are passed on to its module unchanged, and its exit status is returned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["FACTORY", "FactoryCommand", "models", "run_module"]
 
 models = typer.Typer(
     name="models",
-    help="Make, judge and add effects: pictures, degradations, training, scores.",
+    help="Train, score, add and list effects and LoRAs.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -34,12 +34,12 @@ def _overview(context: typer.Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FactoryCommand:
-    """A command that is a module.
+    """A command that runs a module.
 
     Attributes:
-        module: What ``python -m`` runs.
-        needs: Modules of the training extra without which it cannot start.
-        summary: What it does, one sentence.
+        module: The module that ``python -m`` runs.
+        needs: Modules of the training extra that it requires.
+        summary: Its help, one sentence.
     """
 
     module: str
@@ -51,12 +51,12 @@ FACTORY: dict[str, FactoryCommand] = {
     "data": FactoryCommand(
         "kwaflux_models.training.pictures.download",
         ("numpy", "PIL"),
-        "Fetch the pictures that training starts from; print each source's licence and split.",
+        "Fetch the pictures for training; print each source's licence and split.",
     ),
     "degrade": FactoryCommand(
-        "kwaflux_models.training.degradations.contact_sheet",
-        ("numpy", "PIL", "av", "scipy", "skimage"),
-        "Draw a contact sheet of what each degradation does (--sheet --out FILE --seed N).",
+        "kwaflux_models.training.contact_sheet",
+        ("torch", "safetensors", "PIL", "av", "scipy", "skimage"),
+        "Draw clean and degraded samples of the training (--effect NAME --out FILE --seed N).",
     ),
     "train": FactoryCommand(
         "kwaflux_models.training.train",
@@ -72,21 +72,21 @@ FACTORY: dict[str, FactoryCommand] = {
 
 
 def run_module(module: str, arguments: Sequence[str], *, needs: Sequence[str] = ()) -> int:
-    """Run ``python -m module`` with this terminal as its own, and wait for its end.
+    """Run ``python -m module`` in this terminal, and wait until it ends.
 
-    A training run lasts as long as it was asked to: the one who waits is the person at the
-    terminal, whose interrupt reaches the child as well.
+    There is no deadline: a training run takes hours, and an interrupt from the terminal reaches the
+    child as well.
 
     Args:
         module: The module.
-        arguments: What follows it.
+        arguments: Its arguments.
         needs: Top-level modules that must be installed.
 
     Returns:
-        Its exit status; 128 and the signal's number where a signal ended it, as shells say it.
+        Its exit status; 128 + the signal's number if a signal ended it, as in a shell.
 
     Raises:
-        RequestError: something it needs is not installed.
+        RequestError: A required module is not installed.
     """
     absent = [name for name in needs if importlib.util.find_spec(name) is None]
     if absent:
@@ -99,16 +99,14 @@ def run_module(module: str, arguments: Sequence[str], *, needs: Sequence[str] = 
 
 
 def _add(name: str, command: FactoryCommand) -> None:
-    """Register a command that passes everything on, ``--help`` too."""
+    """Register a command that passes on all arguments, including ``--help``."""
 
     def run(context: typer.Context) -> None:
         raise typer.Exit(run_module(command.module, context.args, needs=command.needs))
 
-    passing = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    models.command(name, help=command.summary, context_settings=passing)(run)
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    models.command(name, help=command.summary, context_settings=settings)(run)
 
 
 for _name, _command in FACTORY.items():
     _add(_name, _command)
-
-# Models a person owns (kwaflux_server.cli.user_models) are mounted below this line.

@@ -1,4 +1,4 @@
-"""Options that several commands share; those of a render are made from its record."""
+"""Options shared by several commands, among them one for each field of ``RenderOptions``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from kwaflux_core.protocol.render_options import RenderOptions
 __all__ = ["AsJson", "Endpoint", "with_render_options"]
 
 AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object a line instead of words.")
+    bool, typer.Option("--json", help="Print one JSON object per line instead of text.")
 ]
 Endpoint: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="Where the server is: ipc:///path or tcp://host:port. Default: your own."),
+    typer.Option(
+        help="Address of the server: ipc:///path or tcp://host:port. Default: your own server."
+    ),
 ]
 
 
@@ -27,14 +29,14 @@ def with_render_options(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command one option for every field of ``RenderOptions``.
 
     Args:
-        command: A command with a keyword ``options: RenderOptions``, which it gets filled.
+        command: A command with a keyword ``options: RenderOptions``.
     """
     hints = get_type_hints(RenderOptions)
     names = [entry.name for entry in fields(RenderOptions)]
     signature = inspect.signature(command, eval_str=True)
     flags = []
     for entry in fields(RenderOptions):
-        # A bool is a flag without its opposite: --half, and no --no-half.
+        # A bool is a flag without a negative form: --half, but not --no-half.
         spelled = (f"--{entry.name}",) if hints[entry.name] is bool else ()
         option = typer.Option(*spelled, help=entry.metadata["help"])
         flags.append(
@@ -47,13 +49,13 @@ def with_render_options(command: Callable[..., int]) -> Callable[..., int]:
         )
 
     @wraps(command)
-    def run(*args: Any, **given: Any) -> int:
-        options = RenderOptions(**{name: given.pop(name) for name in names})
-        return command(*args, options=options, **given)
+    def run(*args: Any, **kwargs: Any) -> int:
+        options = RenderOptions(**{name: kwargs.pop(name) for name in names})
+        return command(*args, options=options, **kwargs)
 
-    kept: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        kept += flags if parameter.name == "options" else [parameter]
-    run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
+        parameters += flags if parameter.name == "options" else [parameter]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -1,4 +1,4 @@
-"""``kwaflux serve``, ``start``, ``stop`` and ``status``: the server's life."""
+"""``kwaflux serve``, ``start``, ``stop`` and ``status``: run and control the server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def serve(
 
 
 def start(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
-    """Start a server in the background, unless one runs."""
+    """Start a server in the background, unless one is running."""
     began_s = time.monotonic()
     is_new = ensure_server(environ=os.environ, endpoint=endpoint)
     took_s = time.monotonic() - began_s
@@ -59,7 +59,7 @@ def start(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
     elif is_new:
         OUT.print(f"The server runs (ready in {took_s:.1f} s). Its log: {log_file(os.environ)}")
     else:
-        OUT.print("A server runs already.")
+        OUT.print("A server is already running.")
 
 
 def stop(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
@@ -71,7 +71,7 @@ def stop(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
         if as_json:
             say_json("stopped", was_running=False)
         else:
-            OUT.print("No server runs.")
+            OUT.print("No server is running.")
         return
     deadline_s = time.monotonic() + _STOP_S
     while time.monotonic() < deadline_s:
@@ -82,8 +82,8 @@ def stop(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
         time.sleep(0.1)
     else:
         raise DeadlineExceeded(
-            f"the server was told to stop and still answers after {_STOP_S:.0f} s",
-            hint="it finishes its running frames; look again with kwaflux status",
+            f"the server still answers {_STOP_S:.0f} s after the request to stop",
+            hint="it is finishing its running frames; check with kwaflux status",
         )
     if as_json:
         say_json("stopped", was_running=True)
@@ -92,23 +92,22 @@ def stop(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
 
 
 def status(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
-    """Show how the server is. Exit status 2 when none runs."""
+    """Show the state of the server. Exit status 2 if none is running."""
     with Client.connect(endpoint) as client:
-        found = client.status()
+        info = client.status()
     if as_json:
-        say_json("status", status=found)
+        say_json("status", status=info)
         return
     OUT.print(
-        f"kwaflux {found.version}, process {found.pid}, up {found.uptime_s:.0f} s, "
-        f"{found.endpoint}",
+        f"kwaflux {info.version}, process {info.pid}, up {info.uptime_s:.0f} s, {info.endpoint}",
         markup=False,
     )
     OUT.print(
-        f"{found.sessions} clients; frames: {found.running} running, {found.waiting} waiting, "
-        f"{found.done} done, {found.failed} failed"
+        f"{info.sessions} clients; frames: {info.running} running, {info.waiting} waiting, "
+        f"{info.done} done, {info.failed} failed"
     )
     table = Table("worker", "device", "state", "restarts", "warm", box=None, pad_edge=False)
-    for worker in found.workers:
+    for worker in info.workers:
         state = "ready" if worker.is_ready else "starting" if worker.pid else "given up"
         device = (
             f"{worker.device} ({worker.device_label})" if worker.device_label else worker.device

@@ -1,4 +1,4 @@
-"""``kwaflux models``: what a person added, checked, fetched and threw away again."""
+"""``kwaflux models``: add, fetch, list, verify and remove a user's own models."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PASSING = {
     "help_option_names": [],
 }
 _Name = Annotated[
-    str, typer.Argument(help="An effect of your own, or EFFECT/NAME for a LoRA; none: all.")
+    str, typer.Argument(help="An effect of your own, or EFFECT/NAME for a LoRA. Default: all.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRow:
-    """Tell of one effect or LoRA of the user's own; every field is ready to be shown."""
+    """Describe one effect or LoRA of the user; every field is text for the table."""
 
     name: str
     kind: str
@@ -63,12 +63,12 @@ def _pull(
     context: typer.Context,
     address: Annotated[str, typer.Argument(help="https://, http://, file:// or a path.")],
     *,
-    sha256: Annotated[str, typer.Option(help="Of the file, as its maker publishes it.")],
+    sha256: Annotated[str, typer.Option(help="SHA-256 of the file, as published by its author.")],
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a file, verify it, and add it; what follows is passed on to ``models add``."""
+    """Fetch a file, verify it, and add it; other arguments are passed on to ``models add``."""
     own = _own(Registry.discover())
-    wanted = Pull(address=address, sha256=sha256)
+    request = Pull(address=address, sha256=sha256)
     with Progress(
         "{task.description}",
         BarColumn(),
@@ -77,12 +77,12 @@ def _pull(
         console=OUT,
         disable=as_json,
     ) as progress:
-        task = progress.add_task(wanted.name, total=None)
+        task = progress.add_task(request.name, total=None)
 
         def say(there: int, total: int) -> None:
             progress.update(task, completed=there, total=total or None)
 
-        path = pull(wanted, own.downloads_folder, say=say)
+        path = pull(request, own.downloads_folder, say=say)
     passed = [*context.args, *(["--json"] if as_json else [])]
     status = run_module(_ADD, [str(path), *passed], needs=("torch", "safetensors"))
     if status == 0:
@@ -92,20 +92,22 @@ def _pull(
 
 @models.command("list")
 def _list(*, as_json: AsJson = False) -> None:
-    """List your own effects and LoRAs, and where they lie."""
+    """List your own effects and LoRAs, and their folder."""
     registry = Registry.discover()
     own = _own(registry)
     rows = rows_of(registry, own)
     if as_json:
         OUT.print_json(data={"folder": str(own.folder), "models": [asdict(row) for row in rows]})
         return
-    OUT.print(f"in {own.folder}:" if rows else f"nothing of your own in {own.folder}", markup=False)
+    OUT.print(
+        f"in {own.folder}:" if rows else f"no models of your own in {own.folder}", markup=False
+    )
     _show(rows)
 
 
 @models.command("verify")
 def _verify(name: _Name = "", *, as_json: AsJson = False) -> None:
-    """Check that effects and LoRAs of your own are whole and as they were installed."""
+    """Check that your own effects and LoRAs are complete and unchanged since installation."""
     registry = Registry.discover()
     rows = rows_of(registry, _own(registry), is_thorough=True)
     rows = [row for row in rows if not name or row.name == name]
@@ -128,15 +130,15 @@ def _remove(
     registry = Registry.discover()
     own = _own(registry)
     effect, _, lora = name.partition("/")
-    found = {file.name: file for file in own.loras(effect)} if lora else {}
+    loras = {file.name: file for file in own.loras(effect)} if lora else {}
     folders = {folder.name: folder for folder in own.effect_folders()}
-    if lora in found:
-        own.remove(found[lora].path)
+    if lora in loras:
+        own.remove(loras[lora].path)
     elif not lora and effect in folders:
         own.remove(folders[effect])
     else:
         raise _unknown(name, registry)
-    OUT.print(f"{name} is removed", markup=False)
+    OUT.print(f"removed {name}", markup=False)
 
 
 def rows_of(registry: Registry, own: OwnModels, *, is_thorough: bool = False) -> list[OwnRow]:
@@ -145,7 +147,7 @@ def rows_of(registry: Registry, own: OwnModels, *, is_thorough: bool = False) ->
     Args:
         registry: The installed effects.
         own: The user's models.
-        is_thorough: Whether to compute the hashes of weights, which reads every file.
+        is_thorough: Whether to hash the weights, which reads every file.
     """
     rows = [
         _effect_row(registry, name, is_thorough=is_thorough)

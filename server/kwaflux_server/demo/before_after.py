@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.io import atomic_path
-from kwaflux_models.evaluation.metrics.metrics import shown
+from kwaflux_core.images.atomic_write import atomic_path
+from kwaflux_models.evaluation.metrics.display_values import shown
 
 __all__ = ["Panel", "draw_before_after"]
 

@@ -25,7 +25,7 @@ Picture: TypeAlias = npt.NDArray[np.float32]
 
 DISPLAY_WINDOW = Box.from_size(640, 360)
 DATA_WINDOW = DISPLAY_WINDOW.expanded(8)
-"""What is filmed: the display window with an overscan of 8 pixels on each side."""
+"""The data window of the shot: the display window with 8 pixels of overscan on each side."""
 
 _EXPOSURE = 0.85
 _FOCAL_PX, _PRINCIPAL_SHIFT_PX, _BASELINE_M = 994.978, 31.086, 0.193001
@@ -60,11 +60,11 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Say what one frame shows of the photograph.
+    """The part of the photograph that one frame shows.
 
     Args:
-        x: Column of the frame's center, pixels of the photograph, which starts at 0.
-        y: Row of the frame's center, likewise, down.
+        x: Column of the frame's center, in pixels of the photograph.
+        y: Row of the frame's center, in pixels of the photograph, y down.
         step: Pixels of the photograph from one pixel of the frame to the next, at least 1.
     """
 
@@ -92,7 +92,7 @@ class Shot:
 
 
 def camera_path(frames: int) -> list[Framing]:
-    """Return the framings of a camera that closes in and pans, starting and ending softly."""
+    """Return the framings of a camera that zooms in and pans, with an ease in and out."""
     path = []
     for index in range(frames):
         along = index / max(frames - 1, 1)
@@ -105,8 +105,8 @@ def camera_path(frames: int) -> list[Framing]:
 def film(photograph: Photograph, path: list[Framing], *, window: Box = DATA_WINDOW) -> Shot:
     """Film a photograph along a path.
 
-    Color is resampled in scene-linear with a Lanczos filter of three lobes, as wide as the step
-    asks; depth and IDs are taken from the nearest pixel, never mixed.
+    Color is resampled in scene-linear with a three-lobed Lanczos filter as wide as the step; depth
+    and IDs take the nearest pixel's value.
 
     Raises:
         RequestError: A framing reaches beyond the photograph.
@@ -119,7 +119,7 @@ def film(photograph: Photograph, path: list[Framing], *, window: Box = DATA_WIND
         x = _positions(framing.x, framing.step, window.width, columns)
         down, across = _lanczos(y, rows, framing.step), _lanczos(x, columns, framing.step)
         filmed = np.stack([down @ plane @ across.T for plane in planes], axis=-1)
-        # The filter's lobes undershoot beside highlights, and no light is negative.
+        # The filter's negative lobes undershoot beside highlights; light is not negative.
         color.append(np.maximum(filmed, 0.0) * np.float32(_EXPOSURE))
         depth.append(photograph.depth[np.ix_(np.int64(y), np.int64(x))])
     distance = np.stack(depth)
@@ -127,7 +127,7 @@ def film(photograph: Photograph, path: list[Framing], *, window: Box = DATA_WIND
 
 
 def _positions(center: float, step: float, count: int, limit: int) -> npt.NDArray[np.float64]:
-    """Return where the frame's pixel centers lie; a pixel's own center is at its index + 0.5."""
+    """Return the positions of the frame's pixel centers; a pixel's center is at its index + 0.5."""
     places = center + (np.arange(count, dtype=np.float64) + 0.5 - count / 2) * step
     if places[0] < 0.0 or places[-1] > limit:
         raise RequestError(

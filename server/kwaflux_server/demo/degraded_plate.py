@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import OpenEXR
 
 from kwaflux_core.color.display_curves import display_decode, display_encode
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_core.images.exr.read import write_exr
 from kwaflux_core.images.image import Image, Part
 from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
@@ -39,7 +40,6 @@ Clip: TypeAlias = npt.NDArray[np.float32]
 
 FPS = 24
 _GRAY = 0.18
-_HOUR = 1
 
 # Rec.709 primaries and its white point, as the standard attribute of OpenEXR orders them.
 _REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
@@ -47,13 +47,13 @@ _REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """Say how a plate is spoilt.
+    """The strength of the degradation.
 
     Args:
         sigma: Standard deviation of the sensor's noise on middle gray, in display units (0..1).
         shot_share: Share (0..1) of the variance on middle gray that is shot noise.
         crf: Constant rate factor of x264.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
 
     sigma: float
@@ -62,7 +62,7 @@ class Degradation:
     seed: int
 
     def sensor(self) -> Sensor:
-        """Return the camera: a Bayer mosaic under tungsten light, with its color matrix."""
+        """Return the camera: a Bayer sensor under tungsten light, with its color matrix."""
         # Around middle gray the display curve rises by about 1.2 per unit of light.
         variance = (self.sigma / 1.2) ** 2
         read = math.sqrt((1.0 - self.shot_share) * variance)
@@ -78,18 +78,18 @@ class Degradation:
 DEGRADATION = Degradation(sigma=0.045, shot_share=0.9, crf=26, seed=1001)
 """A camera at a high ISO that records H.264; a finer sensor or a lower bitrate leaves less to gain.
 
-Both lie in the middle of what people meet (0.03 to 0.06, CRF 23 to 28) and training covers.
+Both lie in the middle of the usual range (0.03 to 0.06, CRF 23 to 28), which training covers.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """Hold a degraded shot and what it should have been.
+    """A degraded shot and its clean frames.
 
     Args:
         degraded: (T, H, W, 3) scene-linear Rec.709.
-        clean: The same; clipped to 0..1, which is all that the codec's curve can hold.
-        kbit_s: Kilobits per second of the movie in between.
+        clean: The same shape and colorspace, clipped to 0..1 as the codec's curve does.
+        kbit_s: Bit rate of the intermediate movie, kilobits per second.
     """
 
     degraded: Clip
@@ -103,11 +103,11 @@ def shoot(shot: Shot, movie: Path, *, how: Degradation = DEGRADATION) -> Plate:
     Args:
         shot: The clean frames; height and width even.
         movie: The MP4 to record.
-        how: How strong.
+        how: The strength of the degradation.
 
     Raises:
         WorkerError: The encoder failed.
-        DeadlineExceeded: The encoder did not end in time.
+        DeadlineExceeded: The encoder did not finish in time.
     """
     sensor = how.sensor()
     noisy = np.stack(
@@ -129,17 +129,17 @@ def write_frames(
     window: Box = DATA_WINDOW,
     display_window: Box = DISPLAY_WINDOW,
 ) -> Iterator[Path]:
-    """Write a clip as EXR files from frame 1001 on, and yield each file's path when it is there.
+    """Write a clip as EXR files from frame 1001 on, and yield the path of each written file.
 
     Args:
-        sequence: The files; their folder is there.
+        sequence: The files; their folder exists.
         color: (T, H, W, 3) scene-linear Rec.709.
-        shot: Where the channels ``depth.Z`` and ``object.id`` come from; None for color alone.
-        window: The data window that the clip fills.
-        display_window: What the viewer shows.
+        shot: Source of the channels ``depth.Z`` and ``object.id``; None writes color only.
+        window: The data window of the clip.
+        display_window: The display window of the files.
 
     Raises:
-        ImageWriteFailed: The disk is full, or the folder is closed to us.
+        ImageWriteFailed: The disk is full, or the folder is not writable.
     """
     for index, pixels in enumerate(color):
         channels: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.uint32]] = {
@@ -157,17 +157,13 @@ def write_frames(
 
 def _attributes(frame: int) -> Mapping[str, object]:
     """Return a frame's header: its timecode is its number, counted from one hour on."""
-    seconds, rest = divmod(frame, FPS)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    flags = (False,) * 6
-    time_code = OpenEXR.TimeCode(_HOUR + hours, minutes, seconds, rest, *flags, *(0,) * 8)
+    timecode = Timecode.of_count(3600 * FPS + frame, per_second=FPS)
     return MappingProxyType(
         {
             "chromaticities": _REC709,
             "framesPerSecond": Fraction(FPS, 1),
             "reelName": "A001C001",
             "shot": "demo_0010",
-            "timeCode": time_code,
+            "timeCode": to_exr_timecode(timecode),
         }
     )

@@ -1,4 +1,4 @@
-"""Have the plate enhanced by a real server: twice as files, and one frame by shared memory."""
+"""Render the plate on a real server: twice from files, and one frame by shared memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kwaflux_server.demo.score import COLOR, differing_channels, merged_receipt
 from kwaflux_server.demo.verify_outputs import check
 from kwaflux_server.launcher import ensure_server
 
-__all__ = ["Onlooker", "Served", "Service"]
+__all__ = ["ProgressListener", "Served", "Service"]
 
 _STOP_S = 30.0
 _AROUND = 2
@@ -32,29 +32,29 @@ _AROUND = 2
 _FRAME_TIMEOUT_S = 600.0
 
 
-class Onlooker(Protocol):
-    """See how far the demonstration is."""
+class ProgressListener(Protocol):
+    """Receives the progress of the demonstration."""
 
     def begin(self, what: str, *, steps: int) -> None:
-        """Hear that something of so many steps begins; what was before it is over."""
+        """Begin a stage of so many steps; this ends the stage before it."""
         ...
 
     def step(self) -> None:
-        """Hear that one step is done."""
+        """Count one step as done."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Hold what came of the server's part.
+    """The results of the renders on the server.
 
     Args:
-        start_s: Until the server was ready; None where one ran already.
-        device: What its workers compute on.
+        start_s: Seconds until the server was ready; None if one was already running.
+        device: Devices of its workers.
         cold: The first run.
-        warm: The second.
-        receipt: What happened to the range, over the first run.
-        by_memory: Whether a frame by memory is the same as by files.
+        warm: The second run.
+        receipt: The range receipt of the first run.
+        by_memory: Whether a frame by shared memory equals the same frame by files.
     """
 
     start_s: float | None
@@ -67,21 +67,21 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Do the server's part: both runs and the frame by memory.
+    """Render on the server: both runs, and the frame by shared memory.
 
     Args:
-        folders: Where the plate is, and where the results go.
-        flow: What is done to the plate.
+        folders: Folders of the plate and of the results.
+        flow: The flow to render.
         numbers: The frames.
-        onlooker: Hears how far it is.
-        environ: Where the server's places are.
-        endpoint: Where the server is; None for the user's own.
+        progress: Receives the progress.
+        environ: The environment, which names the server's folders.
+        endpoint: Address of the server; None for the user's own.
     """
 
     folders: Folders
     flow: str
     numbers: range
-    onlooker: Onlooker
+    progress: ProgressListener
     environ: Mapping[str, str]
     endpoint: str | None
 
@@ -89,13 +89,13 @@ class Service:
         """Find or start a server, use it, and stop it if it was started.
 
         Raises:
-            KwafluxError: No server came up, or no frame is good.
+            KwafluxError: The server did not start, or no frame is good.
         """
-        self.onlooker.begin("starting the server", steps=1)
+        self.progress.begin("starting the server", steps=1)
         began_s = time.monotonic()
         is_ours = ensure_server(environ=self.environ, endpoint=self.endpoint)
         start_s = time.monotonic() - began_s if is_ours else None
-        self.onlooker.step()
+        self.progress.step()
         with contextlib.ExitStack() as stack:
             if is_ours:
                 stack.callback(self._stop_server)
@@ -123,9 +123,9 @@ class Service:
         """Run the flow over the plate, files to files, and add a receipt per frame.
 
         Raises:
-            KwafluxError: What was wrong with the first frame, where no frame is good.
+            KwafluxError: The error of the first frame, if no frame is good.
         """
-        self.onlooker.begin(what, steps=len(self.numbers))
+        self.progress.begin(what, steps=len(self.numbers))
         began_s = time.monotonic()
         job = client.submit(
             self.folders.plate.pattern,
@@ -137,7 +137,7 @@ class Service:
         for event in job.events(timeout_s=_FRAME_TIMEOUT_S):
             if event.state == "started":
                 continue
-            self.onlooker.step()
+            self.progress.step()
             if event.state == "done":
                 first_s = first_s or time.monotonic() - began_s
                 if event.report is not None:
@@ -147,12 +147,12 @@ class Service:
         done = job.result()
         wall_s = time.monotonic() - began_s
         if not done.done:
-            raise failures[0][1] if failures else Unavailable("the server did no frame at all")
+            raise failures[0][1] if failures else Unavailable("the server rendered no frame")
         failed = tuple(f"frame {frame}: {error.message}" for frame, error in failures)
         return Run(done.done, failed, first_s, wall_s)
 
     def _by_memory(self) -> Check:
-        """Render one frame from memory to memory, and compare it with the sequence's file."""
+        """Render one frame from memory to memory, and compare it with the rendered file."""
         done = [frame for frame in self.numbers if self.folders.enhanced.file(frame).is_file()]
         frame = done[len(done) // 2]
         plate = read_image(self.folders.plate.file(frame))
@@ -166,12 +166,12 @@ class Service:
             with self._connect("shm") as client:
                 result = client.render(plate, self.flow, frame=frame, neighbors=around)
         except ResourceError:
-            road = "ZeroMQ (there is no room for shared memory)"
+            road = "ZeroMQ (no room for shared memory)"
             with self._connect("inline") as client:
                 result = client.render(plate, self.flow, frame=frame, neighbors=around)
-        standing = read_image(self.folders.enhanced.file(frame))
-        names = sorted({*COLOR, *standing.part.channels})
-        differing = differing_channels(result.image, standing, names)
+        rendered_file = read_image(self.folders.enhanced.file(frame))
+        names = sorted({*COLOR, *rendered_file.part.channels})
+        differing = differing_channels(result.image, rendered_file, names)
         return check(f"frame {frame} by {road} has the pixels of the file, bit for bit", differing)
 
     def _stop_server(self) -> None:
@@ -187,7 +187,7 @@ class Service:
 
 def _error_of(failed: Failed | None) -> KwafluxError:
     if failed is None:
-        return KwafluxError("the server does not say why")
+        return KwafluxError("the server gave no reason")
     return from_wire(
         {
             "code": failed.code,

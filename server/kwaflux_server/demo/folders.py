@@ -1,4 +1,4 @@
-"""The demonstration's folder: what lies where, and that nobody else's files are overwritten."""
+"""Folders and files of the demonstration; files of others are never overwritten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwaflux_core.errors import ImageWriteFailed
-from kwaflux_core.images.io import write_failed
+from kwaflux_core.images.atomic_write import write_failed
 
 __all__ = ["FIRST_FRAME", "Folders", "Sequence"]
 
@@ -16,7 +16,7 @@ _MARKER = ".kwaflux-demo"
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Name the files of a sequence: ``plate.1001.exr`` and so on in one folder."""
+    """The files of a sequence, such as ``plate.1001.exr``, in one folder."""
 
     folder: Path
     name: str
@@ -33,34 +33,34 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Name everything the demonstration writes.
+    """The paths that the demonstration writes to.
 
     Args:
-        out: Where all of it lies.
-        passing: A folder for what is removed at the end.
+        out: The output folder.
+        temporary: A folder for temporary files, removed at the end.
     """
 
     out: Path
-    passing: Path
+    temporary: Path
 
     @classmethod
-    def claimed(cls, out: Path, *, passing: str) -> Folders:
+    def claimed(cls, out: Path, *, temporary: str) -> Folders:
         """Make the folder, or take one of an earlier demonstration and remove its results.
 
         Args:
-            out: The folder; missing, empty, or of an earlier demonstration.
-            passing: The name, in it, of the folder for what is removed at the end.
+            out: The folder: missing, empty, or of an earlier demonstration.
+            temporary: Name of the folder for temporary files, inside ``out``.
 
         Raises:
-            ImageWriteFailed: Other files lie there, or the folder cannot be made.
+            ImageWriteFailed: It holds other files, or cannot be made.
         """
-        folders = cls(out.absolute(), out.absolute() / passing)
+        folders = cls(out.absolute(), out.absolute() / temporary)
         marker = folders.out / _MARKER
         try:
             folders.out.mkdir(parents=True, exist_ok=True)
             if any(folders.out.iterdir()) and not marker.is_file():
                 raise ImageWriteFailed(
-                    f"{out} holds files that are not of a demonstration",
+                    f"{out} contains files that the demo did not write",
                     hint="name an empty folder: kwaflux demo --out DIR",
                     path=str(out),
                 )
@@ -75,12 +75,12 @@ class Folders:
 
     @property
     def movie(self) -> Path:
-        """What the camera recorded."""
+        """The movie that the camera recorded."""
         return self.out / "plate.mp4"
 
     @property
     def picture(self) -> Path:
-        """Before and after."""
+        """The before-and-after picture."""
         return self.out / "before_after.png"
 
     @property
@@ -90,15 +90,15 @@ class Folders:
 
     @property
     def clean(self) -> Sequence:
-        """What the plate should have been."""
+        """The clean plate."""
         return Sequence(self.out / "clean", "clean")
 
     @property
     def enhanced(self) -> Sequence:
-        """What the first run made of the plate."""
+        """The result of the first run."""
         return Sequence(self.out / "enhanced", "plate")
 
     @property
     def repeated(self) -> Sequence:
-        """What the second run made of it."""
-        return Sequence(self.passing, "plate")
+        """The result of the second run."""
+        return Sequence(self.temporary, "plate")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +11,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from kwaflux_core.errors import DeadlineExceeded, RequestError, WorkerError
+from kwaflux_core.errors import RequestError, WorkerError
+from kwaflux_models.child_call import call_in_child
 from kwaflux_models.training.degradations.video_codecs import (
     CODECS,
     Encode,
@@ -31,7 +30,7 @@ _CODEC = "h264"
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """Hold what a recorder delivered.
+    """A decoded recording.
 
     Args:
         frames: (T, H, W, 3) display-encoded BT.709, 0..1, as decoded from the file.
@@ -54,35 +53,24 @@ def record(clip: Clip, path: Path, *, crf: int, fps: int, preset: str = "medium"
 
     Raises:
         RequestError: A side is odd.
-        WorkerError: The child process failed, or the movie holds other frames than were put in.
-        DeadlineExceeded: The child process did not end in time.
+        WorkerError: The child process failed, or the movie has another size or number of frames.
+        DeadlineExceeded: The child process did not finish in time.
     """
     if clip.shape[1] % 2 or clip.shape[2] % 2:
         raise RequestError("a clip for a codec needs even sides", hint="crop it by one pixel")
-    with tempfile.TemporaryDirectory(prefix="kwaflux-demo-") as folder:
-        source, target = Path(folder) / "in.npy", Path(folder) / "out.npy"
-        np.save(source, clip)
-        arguments = (source, path, target, crf, fps, preset)
-        child = multiprocessing.get_context("spawn").Process(target=_round_trip, args=arguments)
-        child.start()
-        child.join(_LIMIT_S)
-        if child.exitcode is None:
-            child.kill()
-            child.join()
-            raise DeadlineExceeded(f"the encoder took more than {_LIMIT_S:.0f} s")
-        if child.exitcode != 0 or not target.is_file():
-            raise WorkerError(f"the encoder's process ended with status {child.exitcode}")
-        frames = np.asarray(np.load(target), dtype=np.float32)
+    frames = call_in_child(
+        _LIMIT_S, _encode_and_decode, clip, path, crf=crf, fps=fps, preset=preset
+    )
     if frames.shape != clip.shape:
-        raise WorkerError(f"the movie holds {frames.shape}, {clip.shape} were put in")
+        raise WorkerError(f"the movie decodes to {frames.shape}, expected {clip.shape}")
     seconds = clip.shape[0] / fps
     return Movie(frames, path.stat().st_size * 8 / 1000 / seconds)
 
 
-def _round_trip(source: Path, path: Path, target: Path, crf: int, fps: int, preset: str) -> None:
-    """Encode and decode; runs in a child process."""
-    _encode(np.load(source), path, crf=crf, fps=fps, preset=preset)
-    np.save(target, _decode(path))
+def _encode_and_decode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> Clip:
+    """Write the movie and read it; runs in a child process."""
+    _encode(clip, path, crf=crf, fps=fps, preset=preset)
+    return _decode(path)
 
 
 def _encode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> None:
@@ -94,7 +82,7 @@ def _encode(clip: Clip, path: Path, *, crf: int, fps: int, preset: str) -> None:
         options = {"crf": str(crf), "preset": preset, "x264-params": params}
         stream = container.add_stream(codec.encoder, rate=fps, options=options)
         if not isinstance(stream, av.VideoStream):
-            raise WorkerError(f"{codec.encoder} is no video encoder")
+            raise WorkerError(f"{codec.encoder} is not a video encoder")
         stream.width, stream.height, stream.pix_fmt = width, height, codec.layout
         # BT.709 in every respect: 1 is the number of ITU-T H.273 for it.
         stream.codec_context.color_primaries = 1

@@ -1,4 +1,4 @@
-"""Say what the demonstration measured, for people and for programs."""
+"""The report of the demonstration, as a page for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ALL_GOOD, SOME_NEED_ATTENTION = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold what one run over the sequence took.
+    """The times of one run over the sequence.
 
     Args:
-        frames: Frames that are done.
-        failed: Frames that are not, and why, a sentence each.
-        first_frame_s: From the request until the first frame stood on the disk.
-        wall_s: From the request until the last.
+        frames: Number of frames that are done.
+        failed: One sentence for each failed frame.
+        first_frame_s: From the request until the first frame was on disk.
+        wall_s: From the request until the last frame was on disk.
     """
 
     frames: int
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Hold one thing that had to hold, and whether it did."""
+    """A check and its outcome."""
 
     text: str
     is_good: bool
@@ -49,20 +49,20 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Hold all that the demonstration shows.
+    """The measurements and checks of a demonstration.
 
     Args:
-        plate_about: What the plate is, one line.
-        flow: What was done to it.
-        device: What computed.
-        plate: How close the plate is to the clean one.
-        enhanced: How close the result is.
-        server_start_s: Until the server was ready; None where one ran already.
+        plate_about: Description of the plate, one line.
+        flow: The flow that was rendered.
+        device: Devices of the workers.
+        plate: Quality of the degraded plate against the clean one.
+        enhanced: Quality of the result against the clean one.
+        server_start_s: Seconds until the server was ready; None if one was already running.
         cold: The first run.
-        warm: The second run, in the same server.
-        receipt: What happened to the range, over all frames of the first run.
-        checks: What had to stay as it was.
-        files: Where things lie, under what they are.
+        warm: The second run, on the same server.
+        receipt: The range receipt over all frames of the first run.
+        checks: Checks that the rest of the picture is unchanged.
+        files: Paths by name.
     """
 
     plate_about: str
@@ -79,12 +79,12 @@ class Report:
 
     @property
     def psnr_gain_db(self) -> float:
-        """Decibels that the flow gained."""
+        """Gain in PSNR, in decibels."""
         return self.enhanced.psnr_db - self.plate.psnr_db
 
     @property
     def exit_status(self) -> int:
-        """0 when every frame is good and every check holds, else 1."""
+        """0 if every frame is good and every check passed, else 1."""
         is_good = not self.cold.failed and not self.warm.failed
         is_good = is_good and all(check.is_good for check in self.checks)
         return ALL_GOOD if is_good else SOME_NEED_ATTENTION
@@ -139,7 +139,7 @@ def _speed_table(report: Report) -> Table:
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     started = report.server_start_s
     names = ("cold", "warm") if started is not None else ("first run", "second run")
-    ready = "ran already" if started is None else f"{started:.2f} s"
+    ready = "was running" if started is None else f"{started:.2f} s"
     for name, run, when in ((names[0], report.cold, ready), (names[1], report.warm, "-")):
         table.add_row(
             name,

@@ -1,4 +1,4 @@
-"""Run the demonstration: film, spoil, enhance through a real server, score."""
+"""Run the demonstration: film, degrade, enhance on a real server, score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kwaflux_server.demo.camera_shot import (
     film,
 )
 from kwaflux_server.demo.degraded_plate import DEGRADATION, Plate, shoot, write_frames
-from kwaflux_server.demo.enhance_run import Onlooker, Served, Service
+from kwaflux_server.demo.enhance_run import ProgressListener, Served, Service
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
 from kwaflux_server.demo.report import Report
 from kwaflux_server.demo.score import quality
@@ -31,67 +31,67 @@ _CROP = Box.from_size(304, 300, x0=200, y0=60)
 def run_demo(
     out: Path,
     *,
-    onlooker: Onlooker,
+    progress: ProgressListener,
     environ: Mapping[str, str],
     endpoint: str | None = None,
     flow: str,
     frames: int,
 ) -> Report:
-    """Make a plate, enhance it twice through a server, and report.
+    """Make a plate, render it twice on a server, and report.
 
     Args:
-        out: The folder to fill; made when it is missing.
-        onlooker: Hears how far it is.
-        environ: Where the server's places are.
-        endpoint: Where the server is; None for the user's own.
-        flow: What is done to the plate; it keeps the size.
-        frames: How many frames, at least 1.
+        out: The output folder; made if missing.
+        progress: Receives the progress.
+        environ: The environment, which names the server's folders.
+        endpoint: Address of the server; None for the user's own.
+        flow: The flow to render; its scale is 1.
+        frames: Number of frames, at least 1.
 
     Raises:
-        KwafluxError: Nothing could be done: no server comes up, no disk space, no frame was good.
+        KwafluxError: The server did not start, the disk is full, or no frame is good.
     """
-    folders = Folders.claimed(out, passing="second_run")
+    folders = Folders.claimed(out, temporary="second_run")
     try:
-        plate = _make_plate(folders, frames, onlooker)
+        plate = _make_plate(folders, frames, progress)
         serve = Service(
-            folders, flow, range(FIRST_FRAME, FIRST_FRAME + frames), onlooker, environ, endpoint
+            folders, flow, range(FIRST_FRAME, FIRST_FRAME + frames), progress, environ, endpoint
         )
-        return _report(folders, plate, serve.run(), onlooker, flow=flow)
+        return _report(folders, plate, serve.run(), progress, flow=flow)
     finally:
-        shutil.rmtree(folders.passing, ignore_errors=True)
+        shutil.rmtree(folders.temporary, ignore_errors=True)
 
 
-def _make_plate(folders: Folders, frames: int, onlooker: Onlooker) -> Plate:
-    onlooker.begin("filming, adding noise, encoding", steps=2)
+def _make_plate(folders: Folders, frames: int, progress: ProgressListener) -> Plate:
+    progress.begin("filming, adding noise, encoding", steps=2)
     shot = film(Photograph.load(), camera_path(frames))
-    onlooker.step()
+    progress.step()
     plate = shoot(shot, folders.movie)
-    onlooker.step()
-    onlooker.begin("writing EXRs", steps=2 * frames)
+    progress.step()
+    progress.begin("writing EXRs", steps=2 * frames)
     for _ in write_frames(folders.plate, plate.degraded, shot=shot):
-        onlooker.step()
+        progress.step()
     for _ in write_frames(folders.clean, plate.clean):
-        onlooker.step()
+        progress.step()
     return plate
 
 
 def _report(
-    folders: Folders, plate: Plate, served: Served, onlooker: Onlooker, *, flow: str
+    folders: Folders, plate: Plate, served: Served, progress: ProgressListener, *, flow: str
 ) -> Report:
-    onlooker.begin("reading back", steps=len(plate.clean))
-    found = read_back(folders, plate.clean, on_frame=onlooker.step)
-    middle = len(found.enhanced) // 2
+    progress.begin("reading back", steps=len(plate.clean))
+    results = read_back(folders, plate.clean, on_frame=progress.step)
+    middle = len(results.enhanced) // 2
     panels = [
-        Panel("plate", found.plate[middle]),
-        Panel("enhanced", found.enhanced[middle]),
-        Panel("clean", found.clean[middle]),
+        Panel("plate", results.plate[middle]),
+        Panel("enhanced", results.enhanced[middle]),
+        Panel("clean", results.clean[middle]),
     ]
     draw_before_after(panels, folders.picture, crop=_CROP)
-    onlooker.begin("scoring", steps=2)
-    before = quality(found.plate, found.clean)
-    onlooker.step()
-    after = quality(found.enhanced, found.clean)
-    onlooker.step()
+    progress.begin("scoring", steps=2)
+    before = quality(results.plate, results.clean)
+    progress.step()
+    after = quality(results.enhanced, results.clean)
+    progress.step()
     return Report(
         plate_about=_about(plate),
         flow=flow,
@@ -102,7 +102,7 @@ def _report(
         cold=served.cold,
         warm=served.warm,
         receipt=served.receipt,
-        checks=(found.is_untouched, served.by_memory, found.is_repeated),
+        checks=(results.is_untouched, served.by_memory, results.is_repeated),
         files={
             "plate": folders.plate.pattern,
             "enhanced": folders.enhanced.pattern,

@@ -1,4 +1,4 @@
-"""Score a clip against the clean one, and check what had to stay as it was.
+"""Score a clip against the clean one, and compare everything but color.
 
 PSNR and SSIM are taken on sRGB-encoded values clipped to 0..1, as a viewer sees them, over the
 whole data window, and are means over frames.
@@ -17,7 +17,8 @@ from skimage.metrics import structural_similarity
 from kwaflux_core.errors import ImageError
 from kwaflux_core.images.image import Channel, Image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.evaluation.metrics.metrics import psnr_db, shown
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.psnr_ssim import psnr_db
 
 __all__ = [
     "COLOR",
@@ -38,7 +39,7 @@ _OURS = "kwaflux/"
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Hold how close a clip is to the clean one.
+    """The quality of a clip against the clean one.
 
     Args:
         psnr_db: Decibels, mean over frames; capped at 120.
@@ -59,7 +60,7 @@ def quality(frames: Sequence[Picture], clean: Sequence[Picture]) -> Quality:
         ImageError: The clips are empty or not of equal size.
     """
     if not frames or [f.shape for f in frames] != [c.shape for c in clean]:
-        raise ImageError("two clips of unequal size, or empty ones, cannot be compared")
+        raise ImageError("empty clips, or clips of unequal size, cannot be compared")
     decibels, similarities = [], []
     for frame, wanted in zip(frames, clean, strict=True):
         ours, theirs = shown(frame), shown(wanted)
@@ -83,9 +84,9 @@ def color_of(image: Image) -> Picture:
 
 
 def differing_channels(first: Image, second: Image, names: Iterable[str]) -> list[str]:
-    """Return which of the named channels of the first part differ in type or in any bit.
+    """Return the named channels of the first part that differ in type or in any bit.
 
-    NaN are compared by their bits as well; a channel that one picture lacks differs.
+    NaN are compared by their bits; a channel that one picture lacks differs.
     """
     ours, theirs = first.part.channels, second.part.channels
     return [name for name in names if not _same_bits(ours.get(name), theirs.get(name))]
@@ -100,9 +101,9 @@ def _same_bits(first: Channel | None, second: Channel | None) -> bool:
 
 
 def altered(before: Image, after: Image) -> list[str]:
-    """Return what else than color is not as it was: channels, windows, header attributes.
+    """Return the channels, windows and header attributes, other than color, that differ.
 
-    What stands under ``kwaflux/`` is ours to add.
+    Header attributes under ``kwaflux/`` are ignored.
     """
     extra = sorted({*before.part.channels, *after.part.channels} - set(COLOR))
     names = [f"channel {name}" for name in differing_channels(before, after, extra)]
@@ -119,7 +120,7 @@ def altered(before: Image, after: Image) -> list[str]:
 
 
 def _comparable(value: object) -> object:
-    """Return a header attribute in a form whose ``==`` gives one answer."""
+    """Return a header attribute in a form whose ``==`` gives one bool."""
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.shape, value.tobytes())
     return (type(value), value)
@@ -132,7 +133,7 @@ def merged_receipt(receipts: Sequence[RangeReceipt]) -> RangeReceipt:
         ImageError: There is none.
     """
     if not receipts:
-        raise ImageError("no frame came with a range receipt")
+        raise ImageError("no frame has a range receipt")
     return RangeReceipt(
         min_in=min(r.min_in for r in receipts),
         max_in=max(r.max_in for r in receipts),

@@ -1,4 +1,4 @@
-"""Read the demonstration's results back from the disk, and hold them against the plate."""
+"""Read the demonstration's results from disk and compare them with the plate."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["ReadBack", "check", "read_back"]
 
 Picture: TypeAlias = npt.NDArray[np.float32]
 
-_SAID_AT_MOST = 6
+_LISTED_AT_MOST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """Hold the frames that are there, each (H, W, 3) scene-linear Rec.709, and what was checked.
+    """The rendered frames, each (H, W, 3) scene-linear Rec.709, and the checks.
 
     Args:
-        plate: The plate's frames, of which there is a result.
+        plate: The plate's frames that have a result.
         enhanced: The results.
-        clean: What they should be.
-        is_untouched: Whether all but color came back as it was.
-        is_repeated: Whether the second run made the same pixels.
+        clean: The clean frames.
+        is_untouched: Whether everything but color is unchanged.
+        is_repeated: Whether the second run gave the same pixels.
     """
 
     plate: list[Picture]
@@ -42,24 +42,24 @@ class ReadBack:
 
 
 def check(text: str, differing: list[str]) -> Check:
-    """Return a check that holds where nothing differs, and otherwise says what does."""
+    """Return a check that passes if nothing differs, and otherwise lists what does."""
     if not differing:
         return Check(text, True)
-    return Check(f"{text}; but not {', '.join(differing[:_SAID_AT_MOST])}", False)
+    return Check(f"{text}; but not {', '.join(differing[:_LISTED_AT_MOST])}", False)
 
 
 def read_back(
     folders: Folders, clean: npt.NDArray[np.float32], *, on_frame: Callable[[], None]
 ) -> ReadBack:
-    """Read every result that is there, and compare it.
+    """Read and compare every result on disk.
 
     Args:
-        folders: Where they are.
-        clean: (T, H, W, 3) what they should be; the first is frame 1001.
+        folders: Folders of the plate and of the results.
+        clean: (T, H, W, 3) the clean frames; the first is frame 1001.
         on_frame: Called when a frame is done.
 
     Raises:
-        FrameMissing: There is no result at all.
+        FrameMissing: There is no result.
         ImageUnreadable: A file is damaged.
     """
     plates, enhanced, wanted = [], [], []
@@ -79,6 +79,8 @@ def read_back(
         on_frame()
     if not enhanced:
         raise FrameMissing(f"there is no frame of {folders.enhanced.pattern}")
-    kept = "depth.Z, object.id, timecode, all other attributes and windows came back bit for bit"
-    same = "the second run made the same pixels as the first, bit for bit"
+    kept = (
+        "depth.Z, object.id, timecode, all other attributes and windows are unchanged, bit for bit"
+    )
+    same = "the second run gave the same pixels as the first, bit for bit"
     return ReadBack(plates, enhanced, wanted, check(kept, changes), check(same, unequal))

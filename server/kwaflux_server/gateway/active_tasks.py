@@ -1,7 +1,7 @@
-"""Everything the gateway has promised an answer to: tasks, jobs and plans under way.
+"""Records of active tasks, jobs and plans: every request that still needs an answer.
 
-Owns, for each session's request, what it became (a task, a job, a plan that is being made), and for
-each task its request, parts and answer. Must not know sockets, the scheduler or the disk.
+Maps each session's request to its task, job or unfinished plan, and each task to its request, parts
+and answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kwaflux_core.errors import ProtocolError
 from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.protocol.messages import Failed, InlinePixels, Render, Rendered, ShmPixels
 from kwaflux_server.gateway.router_sockets import Parts
-from kwaflux_server.jobs.planner import PendingPlan
+from kwaflux_server.jobs.plan_processes import PendingPlan
 from kwaflux_server.scheduler.events import Task
 
 __all__ = ["ActiveJob", "ActivePlan", "ActiveTask", "ActiveTasks", "models_of"]
@@ -22,16 +22,16 @@ __all__ = ["ActiveJob", "ActivePlan", "ActiveTask", "ActiveTasks", "models_of"]
 
 @dataclass(slots=True)
 class ActiveTask:
-    """Hold a task between its arrival and its release.
+    """A task between its arrival and its release.
 
     Args:
-        session: Whose it is.
-        request_id: Under which id it was asked for; of a job's frame, the job's.
-        request: What is asked for.
-        parts: What came with it.
+        session: Name of the session.
+        request_id: Id of the client's request; for a frame of a job, the job's.
+        request: The request.
+        parts: The raw parts of the request.
         job: The job it belongs to, or empty.
-        answer: The worker's answer, once it came.
-        answer_parts: What came with that.
+        answer: The worker's answer, None until it arrives.
+        answer_parts: The raw parts of the answer.
     """
 
     session: str
@@ -45,7 +45,7 @@ class ActiveTask:
 
 @dataclass(frozen=True, slots=True)
 class ActiveJob:
-    """Hold a job: whose it is, its name, and the models its frames want warm."""
+    """A job: its session, its name, and the models its frames need in memory."""
 
     session: str
     request_id: int
@@ -55,7 +55,7 @@ class ActiveJob:
 
 @dataclass(frozen=True, slots=True)
 class ActivePlan:
-    """Hold a submission whose plan is being made."""
+    """A submission that is being planned."""
 
     session: str
     request_id: int
@@ -64,7 +64,7 @@ class ActivePlan:
 
 
 class ActiveTasks:
-    """Hold what is under way, by task and by each session's request id."""
+    """The active tasks, jobs and plans, by task id and by session and request id."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
@@ -80,16 +80,16 @@ class ActiveTasks:
         return self._tasks.get(task_id)
 
     def check_unused(self, session: str, request_id: int) -> None:
-        """Refuse an id that a request of the session still has.
+        """Refuse a request id that an active request of the session has.
 
         Raises:
-            ProtocolError: It does.
+            ProtocolError: The id is in use.
         """
         key = (session, request_id)
         if key in self._single or key in self._jobs or key in self._plans:
             raise ProtocolError(
-                f"the id {request_id} belongs to a request that still runs",
-                hint="give every request an id of its own",
+                f"the id {request_id} belongs to an active request",
+                hint="use a new id for every request",
             )
 
     # --- tasks ------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class ActiveTasks:
         models: str,
         job: str = "",
     ) -> Task:
-        """Take a frame; return what the scheduler must know of it."""
+        """Add a frame; return its task for the scheduler."""
         task_id = next(self._ids)
         self._tasks[task_id] = ActiveTask(session, request_id, request, parts, job)
         if not job:
@@ -121,14 +121,14 @@ class ActiveTasks:
         )
 
     def finish(self, task_id: int) -> ActiveTask | None:
-        """Take a task out; None where there is none."""
+        """Remove and return a task; None if there is none."""
         task = self._tasks.pop(task_id, None)
         if task is not None and not task.job:
             self._single.pop((task.session, task.request_id), None)
         return task
 
     def note_answer(self, task_id: int, answer: Rendered | Failed, parts: Parts) -> None:
-        """Keep a worker's answer until the scheduler releases the task."""
+        """Store a worker's answer until the scheduler releases the task."""
         task = self._tasks.get(task_id)
         if task is not None:
             task.answer, task.answer_parts = answer, parts
@@ -138,23 +138,23 @@ class ActiveTasks:
         return tuple(self._tasks)
 
     def drop_frames_of_jobs(self) -> None:
-        """Forget the frames of all jobs."""
+        """Remove the frames of all jobs."""
         self._tasks = {key: task for key, task in self._tasks.items() if not task.job}
 
     # --- jobs -------------------------------------------------------------------------------
 
     def open_job(self, session: str, request_id: int, *, job: str, models: str) -> ActiveJob:
-        """Take a job that was accepted."""
+        """Add an accepted job."""
         active = ActiveJob(session, request_id, job, models)
         self._jobs[session, request_id] = active
         return active
 
     def job(self, session: str, request_id: int) -> ActiveJob | None:
-        """Return the job that a request became, or None."""
+        """Return the job of a request, or None."""
         return self._jobs.get((session, request_id))
 
     def close_job(self, job: ActiveJob) -> None:
-        """Forget a job; its frames are tasks of their own."""
+        """Remove a job; its frames stay, as tasks."""
         self._jobs.pop((job.session, job.request_id), None)
 
     def jobs_of(self, session: str) -> tuple[ActiveJob, ...]:
@@ -164,29 +164,29 @@ class ActiveTasks:
     # --- plans ------------------------------------------------------------------------------
 
     def begin_plan(self, plan: ActivePlan) -> None:
-        """Take a submission whose plan is being made."""
+        """Add a submission that is being planned."""
         self._plans[plan.session, plan.request_id] = plan
 
     def ended_plans(self) -> Iterator[ActivePlan]:
-        """Take out the submissions whose plan is made, or has failed."""
+        """Remove and return the submissions whose plan is ready or has failed."""
         for key, plan in list(self._plans.items()):
             if plan.pending.is_done():
                 del self._plans[key]
                 yield plan
 
     def plan_files(self) -> tuple[int, ...]:
-        """Return the descriptors that become readable when a plan may be made."""
+        """Return the file descriptors that become readable when a plan may be ready."""
         return tuple(plan.pending.fileno() for plan in self._plans.values())
 
     def cancel_plan(self, session: str, request_id: int) -> bool:
-        """Give up the plan of a request; tell whether there was one."""
+        """Cancel the plan of a request; return whether there was one."""
         plan = self._plans.pop((session, request_id), None)
         if plan is not None:
             plan.pending.end()
         return plan is not None
 
     def drop_plans(self, session: str) -> tuple[int, ...]:
-        """Give up all plans of a session; return the ids of their requests."""
+        """Cancel all plans of a session; return the ids of their requests."""
         ids = tuple(request_id for name, request_id in self._plans if name == session)
         for request_id in ids:
             self.cancel_plan(session, request_id)
@@ -194,7 +194,7 @@ class ActiveTasks:
 
 
 def models_of(flow: BoundFlow) -> str:
-    """Return what must be warm for a flow, as one text: equal texts want the same models."""
+    """Return the key of a flow's models: flows with equal keys need the same models."""
     return ",".join(sorted({step.card.id for step in flow.steps}))
 
 

@@ -1,7 +1,7 @@
-"""From requests to workers and back: carries out what the scheduler decides.
+"""The dispatcher: carries requests to workers and answers to clients, as the scheduler decides.
 
-Owns the order of events: what happens is queued as the scheduler's events, and handled one by one.
-Decides nothing itself. Must not import torch or read a disk.
+Owns the queue of the scheduler's events, which are handled one by one. Must not decide anything
+itself, import torch or read a disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kwaflux_server.gateway.router_sockets import Parts, RouterSockets
 from kwaflux_server.gateway.session import Session, Sessions
 from kwaflux_server.gateway.supervisor import Supervisor
 from kwaflux_server.jobs.open_jobs import OpenJobs
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.scheduler.events import (
     Action,
     Assign,
@@ -54,7 +54,7 @@ from kwaflux_server.scheduler.events import (
     WorkerJoined,
     WorkerLost,
 )
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Dispatcher"]
 
@@ -66,13 +66,13 @@ class Dispatcher:
 
     Args:
         sockets: The gateway's sockets.
-        scheduler: Decides.
+        scheduler: Decides which worker renders which task, and when.
         sessions: The clients that are connected.
         supervisor: The workers.
         planner: Plans jobs in child processes.
-        jobs: The frame ranges under way.
+        jobs: The open jobs.
         slots: Tasks that a worker holds at a time.
-        clock: Seconds that never run backwards.
+        clock: Monotonic time in seconds.
 
     Thread: the gateway's.
     """
@@ -103,11 +103,11 @@ class Dispatcher:
     # --- from clients -----------------------------------------------------------------------
 
     def join(self, session: Session) -> None:
-        """Take in a new session."""
+        """Register a new session."""
         self._settle(ClientJoined(session.name))
 
     def leave(self, session: Session) -> None:
-        """Drop the work of a session that is gone."""
+        """Cancel the work of a closed session."""
         self._active.drop_plans(session.name)
         for job in self._active.jobs_of(session.name):
             self._close_job(job)
@@ -116,10 +116,10 @@ class Dispatcher:
     def render(
         self, session: Session, request_id: int, request: Render, flow: BoundFlow, parts: Parts
     ) -> None:
-        """Take a single frame.
+        """Accept a single frame.
 
         Raises:
-            ProtocolError: The id belongs to a request that still runs.
+            ProtocolError: The id belongs to an active request.
         """
         self._active.check_unused(session.name, request_id)
         models = models_of(flow)
@@ -127,10 +127,10 @@ class Dispatcher:
         self._settle(TaskArrived(task))
 
     def submit(self, session: Session, request_id: int, submit: Submit, flow: BoundFlow) -> None:
-        """Begin to plan a job; ``tick`` accepts it once the plan is made.
+        """Start planning a job; ``tick`` accepts it once the plan is ready.
 
         Raises:
-            ProtocolError: The id belongs to a request that still runs.
+            ProtocolError: The id belongs to an active request.
             Unavailable: Too many jobs are being planned already.
         """
         self._active.check_unused(session.name, request_id)
@@ -153,14 +153,14 @@ class Dispatcher:
         self._settle()
 
     def tell(self, session: Session, message: Message, request_id: int, parts: Parts = ()) -> None:
-        """Send to a client; one that cannot be reached counts as silent from now on."""
+        """Send to a client; a client that cannot be reached counts as silent from now on."""
         if not self._sockets.to_client(session.identity, message, request_id, parts):
             session.heard_s = float("-inf")
 
     # --- from workers -----------------------------------------------------------------------
 
     def from_worker(self, worker: str, envelope: Envelope) -> None:
-        """Handle a worker's message; those of a worker that was lost are ignored."""
+        """Handle a worker's message; messages of a lost worker are ignored."""
         if not self._supervisor.knows(worker):
             return
         task_id = envelope.request_id
@@ -190,7 +190,7 @@ class Dispatcher:
     # --- time -------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Handle what needs no message: workers that ended, plans that are made, time."""
+        """Handle ended workers, finished plans, and timeouts."""
         for lost in self._supervisor.poll():
             self._settle(WorkerLost(lost.name, lost.reason))
         for plan in self._active.ended_plans():
@@ -200,11 +200,11 @@ class Dispatcher:
         self._settle(Tick())
 
     def plan_files(self) -> tuple[int, ...]:
-        """Return the descriptors whose news ``tick`` should hear of at once."""
+        """Return the file descriptors that call for a ``tick`` when they become readable."""
         return self._active.plan_files()
 
     def beat(self) -> None:
-        """Tell every client and worker that the server lives."""
+        """Send a heartbeat to every client and worker."""
         for session in self._sessions:
             self.tell(session, Beat(), 0)
         self.say_to_workers(Beat())
@@ -214,8 +214,8 @@ class Dispatcher:
         return self._scheduler.snapshot()
 
     def fail_all(self, error: KwafluxError) -> None:
-        """Answer every task with an error, and have the scheduler forget them."""
-        while len(self._active):  # a job's next frames arrive as its others end
+        """Answer every task with an error, and remove it from the scheduler."""
+        while len(self._active):  # the next frames of a job arrive as earlier ones end
             for task_id in self._active.ids():
                 self._release(task_id, failed(error))
         for session in self._sessions:
@@ -223,11 +223,11 @@ class Dispatcher:
         self._settle()
 
     def drain(self) -> None:
-        """Hand out nothing more; what the workers hold is finished. Once or more often."""
+        """Assign no more tasks; workers finish those they hold. Idempotent."""
         self._settle(Drain())
 
     def end(self, error: KwafluxError) -> None:
-        """Answer all that is left with an error, each job as a whole."""
+        """Answer all remaining requests with an error, each job as a whole."""
         for session in self._sessions:
             for request_id in self._active.drop_plans(session.name):
                 self.tell(session, failed(error), request_id)
@@ -241,7 +241,7 @@ class Dispatcher:
     # --- the scheduler's actions ------------------------------------------------------------
 
     def _settle(self, *events: Event) -> None:
-        """Hand events to the scheduler, and those that its actions cause, each after the other."""
+        """Handle events one by one, including those that the scheduler's actions cause."""
         self._events += events
         while self._events:
             event = self._events.popleft()
@@ -249,7 +249,7 @@ class Dispatcher:
                 self._act(action)
 
     def _act(self, action: Action) -> None:
-        """Carry an action out. Events that it causes are queued, never handled within it."""
+        """Carry out an action. Events that it causes are queued, not handled here."""
         match action:
             case Assign(task_id, worker):
                 self._assign(task_id, worker)
@@ -260,7 +260,7 @@ class Dispatcher:
             case Reject(task_id, code, message, hint):
                 self._release(task_id, Failed(code, message, hint, retryable=True))
             case RestartWorker(worker):
-                _LOG.warning("worker %s does not answer; it is started again", worker)
+                _LOG.warning("worker %s does not answer; restarting it", worker)
                 self._supervisor.restart(worker)
 
     def _assign(self, task_id: int, worker: str) -> None:
@@ -291,14 +291,14 @@ class Dispatcher:
     # --- jobs -------------------------------------------------------------------------------
 
     def _accept(self, plan: ActivePlan) -> None:
-        """Open the job of a plan, or say why not."""
+        """Open the job of a plan, or answer with the plan's error."""
         session = self._sessions.named(plan.session)
         submit, request_id = plan.pending.submit, plan.request_id
         try:
-            found = plan.pending.result()
+            job_plan = plan.pending.result()
             if session is None:
                 return
-            accepted = self._jobs.open(submit, plan.flow, found)
+            accepted = self._jobs.open(submit, plan.flow, job_plan)
         except KwafluxError as error:
             if session is not None:
                 self.tell(session, failed(error), request_id)
@@ -315,7 +315,7 @@ class Dispatcher:
         self._active.close_job(job)
 
     def _feed(self, session: Session, job: ActiveJob) -> None:
-        """Queue the next frames of a job, and close it once none is left."""
+        """Queue the next frames of a job, and close the job when none is left."""
         for request in self._jobs.next_frames(job.job):
             task = self._active.admit(
                 job.session, job.request_id, request, (), models=job.models, job=job.job
@@ -336,7 +336,7 @@ class Dispatcher:
 
 
 def _log_frame(job: str, frame: int, answer: Rendered | Failed) -> None:
-    """Log what a person will want to know of a job's frame afterwards."""
+    """Log the warnings and the error of a job's frame."""
     if isinstance(answer, Rendered):
         for text in answer.report.attention:
             _LOG.warning("job %s frame %d needs attention: %s", job, frame, text)

@@ -1,7 +1,7 @@
-"""The gateway: one thread that answers clients and looks after time.
+"""The gateway: one thread that serves clients and keeps the timeouts.
 
-Owns the loop, the sessions' life and the questions that need no worker. Frames go through
-``dispatch``; pixels are never touched. Must not import torch.
+Owns the event loop, the sessions and the requests that need no worker; ``dispatch`` handles frames.
+Must not import torch or touch pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from kwaflux_core.errors import ProtocolError, Unavailable
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
-from kwaflux_core.flows.preset import Preset
+from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_core.protocol.codec import Envelope
 from kwaflux_core.protocol.messages import (
     Beat,
@@ -44,10 +44,10 @@ from kwaflux_server.gateway.router_sockets import Parts, RouterSockets
 from kwaflux_server.gateway.session import Session, Sessions
 from kwaflux_server.gateway.supervisor import Supervisor
 from kwaflux_server.jobs.open_jobs import OpenJobs
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.path_guard import check_names
 from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Gateway"]
 
@@ -57,18 +57,18 @@ _NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
 
 
 class Gateway:
-    """Serve clients until a client or ``stop`` ends it.
+    """Serve clients until a client or ``stop`` shuts it down.
 
     Args:
         sockets: Both sockets, bound.
-        settings: What the server was started with.
-        cards: The installed effects.
-        presets: The flows that have a name.
+        settings: The server's settings.
+        cards: The cards of the installed effects.
+        presets: The installed presets.
         supervisor: The workers.
-        rings: Where clients put their rings; None where there is no shared memory.
-        host_id: Names this machine, so that a client knows whether it shares its memory.
-        planner: Plans jobs; None: in child processes, with the roots of the settings.
-        clock: Seconds that never run backwards.
+        rings: Directory of the clients' rings; None without shared memory.
+        host_id: Id of this machine, by which a client knows whether it can share memory.
+        planner: Plans jobs; None makes one with the roots of the settings.
+        clock: Monotonic time in seconds.
 
     Thread: one; ``stop`` and ``interrupt`` from any.
     """
@@ -90,6 +90,7 @@ class Gateway:
         self._settings = settings
         self._cards = cards
         self._presets = presets
+        self._named = named_flows(presets.values())
         self._supervisor = supervisor
         self._rings = rings
         self._host_id = host_id
@@ -153,7 +154,7 @@ class Gateway:
         self._next_beat_s = now_s + self._settings.beat_s
         self._dispatcher.beat()
         for session in self._sessions.silent(now_s=now_s):
-            self._close_session(session, why="it is gone, or fell silent")
+            self._close_session(session, why="no heartbeat from the client")
 
     def _from_client(self, identity: bytes, envelope: Envelope) -> None:
         message, request_id = envelope.message, envelope.request_id
@@ -169,8 +170,8 @@ class Gateway:
             self._from_session(session, envelope)
         elif not isinstance(message, (Beat, Goodbye)):
             raise Unavailable(
-                "the server does not know this session: it was started again, or heard nothing of "
-                "the client for too long",
+                "the server does not know this session: the server was restarted, or the client "
+                "was silent for too long",
                 hint="connect again",
             )
 
@@ -191,19 +192,19 @@ class Gateway:
             case StatusRequest():
                 tell(session, self._status(), request_id)
             case Goodbye():
-                self._close_session(session, why="it said goodbye")
+                self._close_session(session, why="closed by the client")
             case Shutdown():
                 tell(session, ShuttingDown(), request_id)
                 self.stop()
             case Beat():
                 pass
             case _:
-                raise ProtocolError(f"a client does not send {message.kind!r}")
+                raise ProtocolError(f"a client cannot send {message.kind!r}")
 
     def _open_session(self, identity: bytes, hello: Hello, request_id: int) -> None:
         former = self._sessions.of(identity)
         if former is not None:
-            self._close_session(former, why="its client connected anew")
+            self._close_session(former, why="replaced by a new connection of its client")
         session = self._sessions.open(identity, client=hello.client, now_s=self._clock())
         self._dispatcher.join(session)
         settings = self._settings
@@ -240,7 +241,7 @@ class Gateway:
             raise Unavailable("the server is shutting down", hint="start it again: kwaflux start")
 
     def _bound(self, text: str) -> BoundFlow:
-        return Flow.parse(text).bind(self._cards, self._presets)
+        return Flow.parse(text).bind(self._cards, named=self._named)
 
     def _status(self) -> ServerStatus:
         counts = self._dispatcher.snapshot()

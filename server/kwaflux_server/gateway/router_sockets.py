@@ -1,7 +1,6 @@
-"""The gateway's two sockets: messages in, messages out.
+"""The gateway's two ROUTER sockets: messages in, messages out.
 
-Owns encoding, decoding and what happens when a peer cannot be reached. Must not know what a
-message means.
+Owns encoding, decoding and the handling of unreachable peers. Must not know what a message means.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ __all__ = ["Parts", "RouterSockets"]
 
 _LOG = logging.getLogger("kwaflux.server.gateway")
 _AT_A_TIME = 64
-"""How many messages of one side are handled before the other side's turn."""
+"""Number of messages handled from one socket before the other is read."""
 _TRUSTED = CodecLimits(total_bytes=1 << 40)
 Parts: TypeAlias = tuple[WirePart, ...]
 
 
 class RouterSockets:
-    """Hold two bound ROUTER sockets.
+    """Two bound ROUTER sockets.
 
     Args:
         clients: The socket that clients connect to.
         workers: The socket that the workers connect to.
-        limits: What a client's message may be.
+        limits: Limits of a client's message.
 
     Thread: one.
     """
@@ -59,14 +58,15 @@ class RouterSockets:
         from_worker: Callable[[str, Envelope], None],
         also: Sequence[int] = (),
     ) -> None:
-        """Wait for messages and hand each one over with its sender's name.
+        """Wait for messages and pass each to its handler with the sender's name.
 
-        A client's message that cannot be read, or whose handler raises, is answered with the error.
+        A client's message that cannot be decoded, or whose handler raises, is answered with the
+        error.
 
         Args:
-            timeout_ms: How long to wait at most.
-            from_client: Takes the messages of clients.
-            from_worker: Takes the messages of workers.
+            timeout_ms: Longest wait.
+            from_client: Handles messages of clients.
+            from_worker: Handles messages of workers.
             also: File descriptors that end the wait when they become readable.
         """
         for descriptor in also:
@@ -86,11 +86,11 @@ class RouterSockets:
     def to_client(
         self, identity: bytes, message: Message, request_id: int, parts: Parts = ()
     ) -> bool:
-        """Send to a client; return False when it is gone or takes nothing more."""
+        """Send to a client; return False if it is gone or its queue is full."""
         return self._sent(self._clients, identity, message, request_id, parts)
 
     def to_worker(self, name: str, message: Message, task_id: int, parts: Parts = ()) -> bool:
-        """Send to a worker; return False when it is gone."""
+        """Send to a worker; return False if it is gone."""
         return self._sent(self._workers, name.encode(), message, task_id, parts)
 
     def _hand_client(
@@ -105,12 +105,14 @@ class RouterSockets:
             request_id = envelope.request_id
             from_client(identity, envelope)
         except KwafluxError as error:
-            told = error.fields.get("request", request_id)
-            self.to_client(identity, failed(error), told if isinstance(told, int) else request_id)
+            failed_id = error.fields.get("request", request_id)
+            self.to_client(
+                identity, failed(error), failed_id if isinstance(failed_id, int) else request_id
+            )
         except Exception as error:
-            # One request that no handler foresaw must not take the server from everybody else.
-            _LOG.exception("a request broke its handler")
-            text = f"the server broke on this request: {type(error).__name__}: {error}"
+            # An unexpected error in one request must not stop the server for the other clients.
+            _LOG.exception("unexpected error in the handler of a request")
+            text = f"unexpected error in the server: {type(error).__name__}: {error}"
             self.to_client(identity, failed(KwafluxError(text)), request_id)
 
     def _hand_worker(

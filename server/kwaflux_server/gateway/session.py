@@ -1,4 +1,4 @@
-"""The clients that are connected: who they are, and when they were heard last."""
+"""Sessions: the connected clients, and when each was last heard."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Session", "Sessions"]
 
 @dataclass(slots=True)
 class Session:
-    """Hold one client's connection.
+    """One client's connection.
 
     Args:
         identity: The ROUTER's name for the connection.
         name: The server's name for the session; the client's rings begin with it.
-        client: What the client says it is.
-        heard_s: When it was heard last.
+        client: Description that the client sent of itself.
+        heard_s: Time of its last message.
     """
 
     identity: bytes
@@ -27,7 +27,7 @@ class Session:
 
 
 class Sessions:
-    """Hold the sessions under their connection's identity."""
+    """The open sessions, by the identity of the connection."""
 
     def __init__(self, *, silence_s: float) -> None:
         self._silence_s = silence_s
@@ -40,7 +40,7 @@ class Sessions:
         return iter(list(self._by_identity.values()))
 
     def open(self, identity: bytes, *, client: str, now_s: float) -> Session:
-        """Return a new session for a connection."""
+        """Open a session for a connection."""
         name = f"s{secrets.token_hex(8)}"
         session = Session(identity, name, client, now_s)
         self._by_identity[identity] = session
@@ -51,16 +51,16 @@ class Sessions:
         return self._by_identity.get(identity)
 
     def named(self, name: str) -> Session | None:
-        """Return the session of a name."""
+        """Return the session with a name."""
         for session in self._by_identity.values():
             if session.name == name:
                 return session
         return None
 
     def close(self, identity: bytes) -> None:
-        """Forget a session; unknown ones are ignored."""
+        """Remove a session; unknown ones are ignored."""
         self._by_identity.pop(identity, None)
 
     def silent(self, *, now_s: float) -> list[Session]:
-        """Return the sessions that have not been heard for too long."""
+        """Return the sessions whose client has been silent for too long."""
         return [session for session in self if now_s - session.heard_s > self._silence_s]

@@ -1,4 +1,4 @@
-"""The worker processes: started, watched, started again."""
+"""The supervisor of the worker processes: starts, watches and restarts them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kwaflux_core.settings.settings import ServerSettings
 __all__ = ["CANNOT_START", "LostWorker", "Supervisor"]
 
 WORKER_ENVIRON: Mapping[str, str] = MappingProxyType({"OMP_WAIT_POLICY": "passive"})
-"""What torch must find in the environment before it is imported. Its threads would otherwise spin
-while they wait for each other, and take the cores from the host application: on a machine whose
-cores were busy, frames came five times slower."""
+"""Environment variables that must be set before torch is imported. Without them its threads spin
+while they wait, and take the cores from the host application: on a machine with busy cores, frames
+took five times longer."""
 
 _LOG = logging.getLogger("kwaflux.server.supervisor")
 CANNOT_START = 2
-"""The exit status of a worker that will not start at another time either."""
+"""Exit status of a worker for which a restart is useless."""
 
 _STARTS_WITHOUT_READY = 3
 _STOP_S = 5.0
@@ -32,7 +32,7 @@ _STOP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LostWorker:
-    """A worker process that ended: its name and why."""
+    """A worker process that ended: its name and the reason."""
 
     name: str
     reason: str
@@ -40,7 +40,7 @@ class LostWorker:
 
 @dataclass(slots=True)
 class _Seat:
-    """A device, and the worker that holds it now."""
+    """A device and its current worker."""
 
     device: str
     index: int
@@ -52,22 +52,22 @@ class _Seat:
 
     @property
     def name(self) -> str:
-        """The worker's name; a restarted one has another, so that late words are not its own."""
+        """The worker's name; a restart changes it, so that late messages are told apart."""
         return f"{self.device.replace(':', '')}-{self.index}.{self.restarts}"
 
 
 class Supervisor:
     """Keep one worker process alive on every device.
 
-    A worker that ends is started again; one that ends three times before it was ready, or says
-    that it never can be, is not.
+    A worker that ends is restarted, unless it ended three times before it was ready or reported
+    that it can never start.
 
     Args:
-        devices: Device names as the workers take them.
-        settings: What the workers are started with.
-        endpoint: Where the gateway listens for workers.
+        devices: Names of the devices.
+        settings: The server's settings.
+        endpoint: Address at which the gateway listens for workers.
         ring_dir: The server's ring directory, or empty.
-        log_file: Where the workers' words go; None lets them share the server's.
+        log_file: Log of the workers; None shares the server's stdout and stderr.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Supervisor:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no worker lives and none will be started again."""
+        """Whether no worker is alive and none will be restarted."""
         return all(seat.process is None for seat in self._seats)
 
     def start(self) -> None:
@@ -96,7 +96,7 @@ class Supervisor:
             self._spawn(seat)
 
     def noted(self, ready: WorkerReady) -> bool:
-        """Take a worker's word that it is ready; tell whether it is a worker's first."""
+        """Note that a worker is ready; return whether it is the worker's first report."""
         for seat in self._seats:
             if seat.process is not None and seat.name == ready.name:
                 is_first = seat.ready is None
@@ -105,11 +105,11 @@ class Supervisor:
         return False
 
     def knows(self, name: str) -> bool:
-        """Tell whether a living worker has this name."""
+        """Return whether a live worker has this name."""
         return any(seat.process is not None and seat.name == name for seat in self._seats)
 
     def poll(self) -> list[LostWorker]:
-        """Return the workers that ended since the last call; they are started again."""
+        """Return the workers that ended since the last call, and restart them."""
         lost = []
         for seat in self._seats:
             if seat.process is None:
@@ -135,7 +135,7 @@ class Supervisor:
                 seat.process.kill()
 
     def infos(self) -> tuple[WorkerInfo, ...]:
-        """Return what is known of every worker."""
+        """Return the status of every worker."""
         return tuple(
             WorkerInfo(
                 seat.name,
@@ -150,7 +150,7 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """End every worker; kill those that do not end in time, or never got ready."""
+        """End every worker; kill those that do not end in time, or were never ready."""
         deadline_s = time.monotonic() + _STOP_S
         for seat in self._seats:
             if seat.process is not None and seat.ready is None:

@@ -1,1 +1,1 @@
-"""``kwaflux install``: the adapters put into their hosts, and taken out again."""
+"""``kwaflux install``: install the adapters into their hosts, and remove them."""

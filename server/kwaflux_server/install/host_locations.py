@@ -2,7 +2,7 @@ r"""The folders of hosts on each system: plug-ins, programs, interpreters.
 
 Sources: Foundry's "Installing plug-ins" (``.nuke`` in the home folder of every system) and "Nuke as
 a Python module"; Blackmagic's scripting README of 24 July 2026 (``Fusion/Scripts`` of each system).
-Where an interpreter lies inside Nuke's folder was found in public adapters, not on a host.
+The interpreter's place inside Nuke's folder is taken from public adapters, not verified on a host.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PYTHONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class HostProgram:
-    """Name an interpreter that a host runs scripts with, and what a person calls it."""
+    """A host's interpreter and its label for messages."""
 
     label: str
     python: Path
@@ -46,13 +46,13 @@ class HostProgram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Say which system this is; tests say another.
+    """The system that is searched; tests pass another.
 
     Args:
-        home: The person's folder.
+        home: The user's home folder.
         environ: The environment.
-        system: As ``sys.platform`` says it.
-        root: Where absolute places begin.
+        system: ``sys.platform``.
+        root: Root of absolute paths.
     """
 
     home: Path
@@ -62,18 +62,18 @@ class Machine:
 
     @classmethod
     def this(cls, environ: Mapping[str, str]) -> Machine:
-        """Return the machine this runs on."""
+        """Return the current machine."""
         root = Path(environ.get("SYSTEMDRIVE", "C:") + "\\") if sys.platform == "win32" else "/"
         return cls(home=Path.home(), environ=environ, root=Path(root))
 
     @property
     def nuke_folder(self) -> Path:
-        """Where a person's own ``init.py`` and plug-ins lie."""
+        """The folder of the user's ``init.py`` and plug-ins."""
         return self.home / ".nuke"
 
     @property
     def resolve_folder(self) -> Path:
-        """The folder of the person's own that holds ``Fusion/Scripts``."""
+        """The user's folder that contains ``Fusion/Scripts``."""
         if self.system == "win32":
             roaming = Path(self.environ.get("APPDATA", "") or self.home / "AppData" / "Roaming")
             return roaming / "Blackmagic Design" / "DaVinci Resolve" / "Support"
@@ -83,10 +83,10 @@ class Machine:
         return self.home / ".local" / "share" / "DaVinciResolve"
 
     def programs(self, host: Host) -> list[HostProgram]:
-        """Return the interpreters of a host that are found, the newest first."""
-        found = self._nukes() if host == "nuke" else self._resolve_pythons()
+        """Return the interpreters of a host that exist, newest first."""
+        programs = self._nukes() if host == "nuke" else self._resolve_pythons()
         unique: dict[Path, HostProgram] = {}
-        for program in found:
+        for program in programs:
             unique.setdefault(program.python.resolve(), program)
         return list(unique.values())
 
@@ -104,17 +104,17 @@ class Machine:
                 yield HostProgram(f"Nuke {major}.{minor}v{release}", python)
 
     def _resolve_pythons(self) -> Iterator[HostProgram]:
-        """Yield what Resolve would take: the one it is told, then those of the system."""
+        """Yield the interpreters Resolve uses: those of its variables, then the system's."""
         for variable in ("FUSION_PYTHON3_HOME", "PYTHONHOME"):
             home = self.environ.get(variable, "")
             for name in ("python.exe", "bin/python3", "python3"):
                 if home and (Path(home) / name).is_file():
                     yield HostProgram(f"the Python of ${variable}", Path(home) / name)
         local = Path(self.environ.get("LOCALAPPDATA", "") or self.home / "AppData" / "Local")
-        found = [path for at in self._of_system(_PYTHONS) for path in sorted(self.root.glob(at))]
+        paths = [path for at in self._of_system(_PYTHONS) for path in sorted(self.root.glob(at))]
         if self.system == "win32":
-            found += sorted(local.glob("Programs/Python/Python31?/python.exe"))
-        for path in found:
+            paths += sorted(local.glob("Programs/Python/Python31?/python.exe"))
+        for path in paths:
             if path.is_file():
                 yield HostProgram("the system's Python", path)
 

@@ -1,22 +1,22 @@
-"""A host's Python, asked what it is: which wheels it takes."""
+"""A host's Python: its version, platform and the wheels that fit it."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.child_process import CommandResult, run_command
+from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.install_layout import python_tag
 from kwaflux_hosting.server_link.local_server import clean_environ
 
-__all__ = ["OLDEST", "HostPython", "asked", "said_by"]
+__all__ = ["OLDEST", "HostPython", "inspect_python", "printed_by", "run_code"]
 
 OLDEST: Final = (3, 10)
-"""The oldest Python that the adapters read in: Nuke 15's."""
+"""The oldest Python that the adapters support: Nuke 15's."""
 
 _TIMEOUT_S: Final = 60.0
 _QUESTION: Final = """
@@ -36,17 +36,17 @@ print("kwaflux:" + json.dumps({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPython:
-    """Say what a Python is.
+    """A Python interpreter.
 
     Args:
-        path: The program.
-        version: Three numbers.
-        flags: What the name of its ABI ends in: ``t`` without the lock.
-        system: As ``sys.platform`` says it.
-        machine: What it was built for.
-        bits: Of a pointer.
+        path: The executable.
+        version: Major, minor and micro version.
+        flags: Suffix of its ABI: ``t`` for a free-threaded build.
+        system: Its ``sys.platform``.
+        machine: Its ``platform.machine()``.
+        bits: Bits of a pointer.
         libc: Name and version of the C library, on Linux.
-        mac: The version of macOS.
+        mac: Version of macOS.
     """
 
     path: Path
@@ -65,22 +65,22 @@ class HostPython:
 
     @property
     def abi(self) -> str:
-        """The name of its ABI, as wheels have it: ``cp311``."""
+        """The ABI tag in wheel names, such as ``cp311``."""
         free = "t" if "t" in self.flags else ""
         return f"cp{self.version[0]}{self.version[1]}{free}"
 
     @property
     def is_old(self) -> bool:
-        """Whether it is older than the adapters."""
+        """Whether it is too old for the adapters."""
         return self.version[:2] < OLDEST
 
     @property
     def text(self) -> str:
-        """What a person reads: ``Python 3.10.10``."""
+        """The label for messages, such as ``Python 3.10.10``."""
         return "Python " + ".".join(map(str, self.version))
 
     def platforms(self) -> tuple[str, ...]:
-        """Return the tags of the platforms whose wheels it takes, the best first (PEP 425, 600)."""
+        """Return the platform tags of the wheels that fit it, best first (PEP 425, 600)."""
         machine = self.machine.lower()
         if self.system == "win32":
             by_machine = {"amd64": "win_amd64", "x86_64": "win_amd64", "arm64": "win_arm64"}
@@ -100,18 +100,18 @@ class HostPython:
         )
 
 
-def asked(python: Path, environ: Mapping[str, str]) -> HostPython:
+def inspect_python(python: Path, environ: Mapping[str, str]) -> HostPython:
     """Run a Python, and return what it says it is.
 
     Raises:
-        HostError: It does not run, or is no CPython.
+        HostError: It does not run, or is not CPython.
     """
-    said = said_by(python, _QUESTION, environ=environ)
+    said = printed_by(python, _QUESTION, environ=environ)
     lines = [line for line in said.splitlines() if line.startswith("kwaflux:")]
     try:
         raw = json.loads(lines[-1].removeprefix("kwaflux:"))
         first, second, third = raw["version"]
-        found = HostPython(
+        host_python = HostPython(
             path=python,
             version=(first, second, third),
             flags=raw["flags"],
@@ -123,38 +123,43 @@ def asked(python: Path, environ: Mapping[str, str]) -> HostPython:
         )
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise HostError(
-            f"{python} does not answer as a Python does", hint="name another: --python"
+            f"{python} is not a Python interpreter", hint="give another one with --python"
         ) from error
     if raw["implementation"] != "cpython":
         raise HostError(
-            f"{python} is {raw['implementation']}, and hosts run CPython",
-            hint="name another: --python",
+            f"{python} is {raw['implementation']}, but hosts run CPython",
+            hint="give another one with --python",
         )
-    return found
+    return host_python
 
 
-def said_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]) -> str:
+def printed_by(python: Path, code: str, *arguments: str, environ: Mapping[str, str]) -> str:
     """Run code in a Python that sees nothing of ours; return what it printed.
 
     Raises:
-        HostError: It does not run, or ended badly; the message holds its last line.
+        HostError: It does not run, or failed; the message contains the last line of its output.
     """
-    # -B: what it imports lies in a folder that is not yet where it will be.
-    command = [str(python), "-I", "-B", "-c", code, *arguments]
     try:
-        done = subprocess.run(
-            command,
-            env=clean_environ(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(f"{python} does not run: {error}", hint="name another: --python") from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise HostError(f"{python}: {last}", hint="name another: --python", path=str(python))
-    return done.stdout
+        result = run_code(python, code, *arguments, environ=environ)
+        result.raise_for_status()
+    except KwafluxError as error:
+        raise HostError(error.message, hint="name another: --python", path=str(python)) from error
+    return result.output
+
+
+def run_code(
+    python: Path,
+    code: str,
+    *arguments: str,
+    environ: Mapping[str, str],
+    limit_s: float = _TIMEOUT_S,
+) -> CommandResult:
+    """Run code in a Python that sees nothing of ours.
+
+    Raises:
+        WorkerError: It does not run.
+        DeadlineExceeded: It took too long.
+    """
+    # -B: what it imports may lie in a folder that is not yet where it will be.
+    command = [str(python), "-I", "-B", "-c", code, *arguments]
+    return run_command(command, environ=clean_environ(environ), limit_s=limit_s)

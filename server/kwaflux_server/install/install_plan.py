@@ -1,4 +1,4 @@
-"""What is put where for each host."""
+"""Installation plans: the files and lines that each host gets."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _NUKE_LINES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Say what an installation consists of.
+    """The parts of an installation.
 
     Args:
-        host: Whose.
-        root: The folder of packages and wheels; ours alone.
+        host: The host.
+        root: The folder of packages and wheels, used by Kwaflux only.
         packages: The packages copied into it.
-        beside: Files copied into it: from the package, by the name they get.
-        outside: Files copied to where the host looks for them.
-        lines_in: A person's own file that gets some lines; None: none does.
-        lines: These lines.
-        hints: What a person does next.
+        beside: Files copied into it: source in the package by target name.
+        outside: Files copied to folders that the host searches.
+        lines_in: A file of the user that gets the lines; None for no lines.
+        lines: The lines.
+        hints: Next steps for the user.
     """
 
     host: Host
@@ -48,24 +48,24 @@ class Shape:
 
 
 def shape_of(host: Host, machine: Machine, *, to: Path | None = None) -> Shape:
-    """Return the shape of a host's installation.
+    """Return the parts of a host's installation.
 
     Args:
-        host: Which.
-        machine: Where.
-        to: Another folder than the person's own: a studio's, that all its machines see.
+        host: The host.
+        machine: The machine.
+        to: A shared folder, such as a studio's; None for the user's own.
     """
     return _nuke(machine, to) if host == "nuke" else _resolve(machine, to)
 
 
 def package_folder(name: str) -> Path:
-    """Return where a package of ours lies, without importing it.
+    """Return the folder of one of our packages, without importing it.
 
     Raises:
         HostError: It is not installed.
     """
-    found = find_spec(name)
-    places = list(found.submodule_search_locations or ()) if found is not None else []
+    spec = find_spec(name)
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
     if not places:
         raise HostError(f"{name} is not installed", hint="install kwaflux again")
     return Path(places[0])
@@ -77,7 +77,7 @@ def _nuke(machine: Machine, to: Path | None) -> Shape:
     next_steps = (
         "Start Nuke, press Tab in the node graph and type Kwaflux."
         if to is None
-        else f"Let every Nuke find it: add {root} to NUKE_PATH."
+        else f"For every Nuke that shall load it, add {root} to NUKE_PATH."
     )
     return Shape(
         host="nuke",
@@ -98,7 +98,7 @@ def _resolve(machine: Machine, to: Path | None) -> Shape:
     root = fusion / "Modules" / "Kwaflux"
     hints = ["Start DaVinci Resolve Studio: Workspace > Scripts > Kwaflux."]
     if to is not None:
-        hints.append(f"Tell Resolve's Python where it lies: KWAFLUX_RESOLVE_DIR={root}")
+        hints.append(f"Set for Resolve: KWAFLUX_RESOLVE_DIR={root}")
     return Shape(
         host="resolve",
         root=root,

@@ -1,4 +1,4 @@
-"""An installation, done and undone: staged beside its place and swapped in whole."""
+"""The installer: stages an installation next to its folder, swaps it in, and removes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 
 import kwaflux_core
 from kwaflux_core.errors import HostError, ImageWriteFailed, KwafluxError
-from kwaflux_core.images.io import atomic_path, write_failed
+from kwaflux_core.images.atomic_write import atomic_path, write_failed
 from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS
 from kwaflux_server.install.host_python import HostPython
 from kwaflux_server.install.install_plan import Shape, package_folder
@@ -31,15 +31,15 @@ _IN_USE: Final = "close the host, which holds its files open, and try again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """Say what to install, and how.
+    """Install and remove a host's adapter.
 
     Args:
-        shape: What is put where.
-        pythons: The host's own, by tag; the wheels of each are put in.
+        shape: The parts of the installation.
+        pythons: The host's Pythons; each gets its wheels.
         environ: The environment.
-        wheels: A folder to take wheels from; None: pip's own sources.
-        say: Gets a line for everything that is done.
-        is_dry: Whether nothing is done, and said all the same.
+        wheels: A folder of wheels; None uses pip's configured index.
+        say: Called with a line of text for each step.
+        is_dry: Whether to report the steps without doing them.
     """
 
     shape: Shape
@@ -51,23 +51,25 @@ class Installation:
 
 
 def install(job: Installation) -> None:
-    """Install, or bring what is installed up to date: afterwards all is as after a first time.
+    """Install, or update an installation; the result equals that of a first installation.
 
     Raises:
-        HostError: No Python got its wheels, or files that are in use.
-        ImageWriteFailed: A place that is closed to us, or a full disk.
+        HostError: No Python got its wheels, or files are in use.
+        ImageWriteFailed: A folder is not writable, or the disk is full.
     """
-    shape, said = job.shape, "would put" if job.is_dry else "put"
+    shape, verb = job.shape, "would put" if job.is_dry else "put"
     packages = ", ".join(shape.packages[:-1]) + f" and {shape.packages[-1]}"
     if job.is_dry:
         for python in job.pythons:
             job.say(f"would put wheels for {python.text} into {shape.root / WHEELS / python.tag}")
         job.say(f"would put {packages} into {shape.root}")
     else:
-        made = _missing_folders([shape.root.parent, *(path.parent for path in shape.outside)])
+        new_folders = _missing_folders(
+            [shape.root.parent, *(path.parent for path in shape.outside)]
+        )
         with _writing(shape.root), _staged(shape.root) as stage:
             _fill(stage, job)
-            _write_list(stage, job, made=[*_made_before(shape.root), *made])
+            _write_list(stage, job, made=[*_made_before(shape.root), *new_folders])
             _swap(stage, shape.root)
         job.say(f"put {packages} into {shape.root}")
     for target, source in shape.outside.items():
@@ -76,23 +78,23 @@ def install(job: Installation) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target) as temporary:
                     shutil.copyfile(source, temporary)
-        job.say(f"{said} {target}")
+        job.say(f"{verb} {target}")
     if shape.lines_in is not None:
         if not job.is_dry:
             put_block(shape.lines_in, shape.lines)
-        job.say(f"{said} {len(shape.lines) + 2} lines at the end of {shape.lines_in}")
+        job.say(f"{verb} {len(shape.lines) + 2} lines at the end of {shape.lines_in}")
 
 
 def uninstall(shape: Shape, *, say: Callable[[str], None], is_dry: bool = False) -> bool:
-    """Remove what ``install`` put there; return whether there was anything.
+    """Remove the installation; return whether there was one.
 
-    Folders that it made go too, where nothing of others is in them by now.
+    Folders that ``install`` made are removed too, if they are empty.
 
     Raises:
-        HostError: Files that are in use.
+        HostError: Files are in use.
     """
-    said, removed = "would remove" if is_dry else "removed", False
-    made = _made_before(shape.root)
+    verb, removed = "would remove" if is_dry else "removed", False
+    folders = _made_before(shape.root)
     outside = [path for path in shape.outside if path.exists()]
     for path in (shape.root, *outside):
         if path.exists():
@@ -100,14 +102,14 @@ def uninstall(shape: Shape, *, say: Callable[[str], None], is_dry: bool = False)
             if not is_dry:
                 with _writing(path):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-            say(f"{said} {path}")
+            say(f"{verb} {path}")
     if shape.lines_in is not None and has_block(shape.lines_in):
         removed = True
         if not is_dry:
             remove_block(shape.lines_in)
-        say(f"{said} our lines from {shape.lines_in}")
+        say(f"{verb} our lines from {shape.lines_in}")
     if not is_dry:
-        for folder in reversed(made):
+        for folder in reversed(folders):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
     return removed
@@ -118,7 +120,7 @@ def _fill(stage: Path, job: Installation) -> None:
         shutil.copytree(package_folder(name), stage / name, ignore=_IGNORED)
     for name, source in job.shape.beside.items():
         shutil.copyfile(source, stage / name)
-    # Python finds the version of a package there.
+    # importlib.metadata reads the version of a package from here.
     about = stage / f"kwaflux-{kwaflux_core.__version__}.dist-info"
     about.mkdir()
     text = f"Metadata-Version: 2.1\nName: kwaflux\nVersion: {kwaflux_core.__version__}\n"
@@ -156,7 +158,7 @@ def _write_list(stage: Path, job: Installation, *, made: list[str]) -> None:
 
 
 def _made_before(root: Path) -> list[str]:
-    """Return the folders that were made for an installation, outermost first."""
+    """Return the folders made by an installation, outermost first."""
     try:
         raw = json.loads((root / INSTALL_FILE).read_text(encoding="utf-8"))
         return [folder for folder in raw["made_folders"] if isinstance(folder, str)]
@@ -165,7 +167,7 @@ def _made_before(root: Path) -> list[str]:
 
 
 def _missing_folders(folders: Sequence[Path]) -> list[str]:
-    """Return the folders that have to be made, outermost first."""
+    """Return the missing folders, outermost first."""
     missing: dict[str, None] = {}
     for folder in folders:
         chain = [at for at in (folder, *folder.parents) if not at.exists()]
@@ -175,7 +177,7 @@ def _missing_folders(folders: Sequence[Path]) -> list[str]:
 
 @contextlib.contextmanager
 def _staged(root: Path) -> Iterator[Path]:
-    """Give a folder beside the root; whatever is left of it in the end is removed."""
+    """Yield a staging folder next to the root, and remove it at the end."""
     root.parent.mkdir(parents=True, exist_ok=True)
     stage = root.with_name(f".{root.name}-{os.getpid()}-{secrets.token_hex(3)}")
     stage.mkdir()
@@ -186,7 +188,7 @@ def _staged(root: Path) -> Iterator[Path]:
 
 
 def _swap(stage: Path, root: Path) -> None:
-    """Put the new folder in the place of the old one; where that fails the old one stays."""
+    """Replace the old folder with the new one; on failure the old one stays."""
     old = stage.with_name(stage.name + "-old")
     if root.exists():
         root.rename(old)
@@ -205,7 +207,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise HostError(
-            f"{error.filename or path} is closed to us: {error.strerror}",
+            f"no access to {error.filename or path}: {error.strerror}",
             hint=f"check its permissions, or {_IN_USE}"
             if os.name == "nt"
             else "check its permissions",

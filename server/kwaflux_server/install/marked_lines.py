@@ -1,6 +1,6 @@
-"""A few marked lines in a file that belongs to a person: put in, brought up to date, taken out.
+"""A block of marked lines in a user's file: added, updated, removed.
 
-Everything else in the file keeps its bytes.
+All other bytes of the file are unchanged.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 
 __all__ = ["has_block", "put_block", "remove_block"]
 
@@ -22,12 +22,12 @@ _BLOCK: Final = re.compile(
 
 
 def has_block(file: Path) -> bool:
-    """Tell whether our lines are in a file."""
+    """Return whether a file contains the block."""
     return file.is_file() and _BLOCK.search(file.read_bytes()) is not None
 
 
 def put_block(file: Path, lines: tuple[str, ...]) -> None:
-    """Put our lines at the end of a file, in place of those that are there; make the file.
+    """Write the block at the end of a file, replacing an earlier one; make the file if missing.
 
     Raises:
         ImageWriteFailed: It cannot be written.
@@ -35,12 +35,12 @@ def put_block(file: Path, lines: tuple[str, ...]) -> None:
     old = _BLOCK.sub(b"", file.read_bytes()) if file.is_file() else b""
     newline = b"\r\n" if b"\r\n" in old else b"\n"
     ours = newline.join(line.encode() for line in (_BEGIN, *lines, _END)) + newline
-    # The empty line before ours is part of the block, and goes with it.
+    # The empty line before the block is part of it, and is removed with it.
     _write(file, old + newline + ours if old else ours)
 
 
 def remove_block(file: Path) -> None:
-    """Take our lines out again; a file that held nothing else is removed.
+    """Remove the block; a file that contained nothing else is removed.
 
     Raises:
         ImageWriteFailed: It cannot be written.

@@ -1,26 +1,27 @@
-"""pyzmq and msgpack as wheels that fit a host's Python, put into a folder of their own.
+"""Wheels of pyzmq and msgpack for a host's Python, installed into a separate folder.
 
 pip runs in *this* Python and is told what the other one is, so that a host's Python needs no pip
-and its own packages are never touched.
+and its own packages are never touched. ``pip --python`` would run our pip in the host's Python: it
+has to be one that this pip supports, with every module of the standard library that pip imports.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from kwaflux_core.errors import HostError
+from kwaflux_core.child_process import run_command
+from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.server_link.local_server import clean_environ
-from kwaflux_server.install.host_python import HostPython, said_by
+from kwaflux_server.install.host_python import HostPython, printed_by
 
 __all__ = ["WANTED", "put_wheels"]
 
 WANTED: Final = ("msgpack>=1.0.5,<2", "pyzmq>=26.2,<28")
-"""What the client needs, as pip is asked for it; both are BSD or Apache licensed."""
+"""Requirements of the client; both have BSD or Apache licences."""
 
 _TIMEOUT_S: Final = 300.0
 _PROOF: Final = """
@@ -34,16 +35,16 @@ print("msgpack", ".".join(map(str, msgpack.version)) + ", pyzmq", zmq.__version_
 def put_wheels(
     python: HostPython, into: Path, *, environ: Mapping[str, str], wheels: Path | None = None
 ) -> str:
-    """Put the packages that fit a Python into a folder; return which ones, for a person.
+    """Install the packages for a Python into a folder; return their versions as text.
 
     Args:
-        python: Whose they are.
-        into: A folder that is made.
-        environ: The environment; pip finds its own settings there.
-        wheels: A folder of wheels to take them from, for a machine without the network.
+        python: The host's Python.
+        into: The folder, which is made.
+        environ: The environment, with the settings of pip.
+        wheels: A folder of wheels, for a machine without network access.
 
     Raises:
-        HostError: There are none that fit, pip is not there, or they do not import in that Python.
+        HostError: No wheels fit, pip is missing, or the packages do not import in that Python.
     """
     if find_spec("pip") is None:
         raise HostError(
@@ -53,33 +54,28 @@ def put_wheels(
     command = [sys.executable, "-m", "pip", "install", "--target", str(into), *_how(python)]
     command += ["--no-index", "--find-links", str(wheels)] if wheels is not None else []
     try:
-        done = subprocess.run(
+        done = run_command(
             [*command, *WANTED],
-            env={**clean_environ(environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
+            environ={**clean_environ(environ), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            limit_s=_TIMEOUT_S,
         )
-    except subprocess.TimeoutExpired as error:
-        raise _no_wheels(python, f"pip was not done within {_TIMEOUT_S:.0f} s") from error
-    if done.returncode != 0:
-        raise _no_wheels(python, _reason(done.stderr))
+    except KwafluxError as error:
+        raise _no_wheels(python, error.message) from error
+    if done.status != 0:
+        raise _no_wheels(python, _reason(done.errors))
     try:
-        return said_by(python.path, _PROOF, str(into), environ=environ).strip()
+        return printed_by(python.path, _PROOF, str(into), environ=environ).strip()
     except HostError as error:
         raise HostError(
             f"the wheels for {python.text} do not import in it: {error.message}",
-            hint="is another pyzmq or msgpack first on its path? Look at PYTHONPATH",
+            hint="check PYTHONPATH for another pyzmq or msgpack",
         ) from error
 
 
 def _how(python: HostPython) -> list[str]:
     major, minor, _ = python.version
     how = ["--only-binary", ":all:", "--no-deps", "--no-compile", "--quiet", "--no-input"]
-    how += ["--no-cache-dir"]  # an installation that is taken out again leaves nothing
+    how += ["--no-cache-dir"]  # without bytecode, removal leaves no files
     how += ["--implementation", "cp", "--python-version", f"{major}.{minor}", "--abi", python.abi]
     for name in python.platforms():
         how += ["--platform", name]
@@ -87,15 +83,15 @@ def _how(python: HostPython) -> list[str]:
 
 
 def _reason(stderr: str) -> str:
-    """Return pip's own words: its last error, which says more than the first."""
+    """Return pip's last error, which is more specific than the first."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or ["pip said nothing"])[-1].removeprefix("ERROR: ")
+    return (errors or lines or ["pip printed no error"])[-1].removeprefix("ERROR: ")
 
 
 def _no_wheels(python: HostPython, reason: str) -> HostError:
     return HostError(
         f"no wheels for {python.text} ({python.tag}): {reason}",
-        hint="without the network, give a folder that holds them: --wheels DIR "
+        hint="without network access, give a folder of wheels: --wheels DIR "
         f"(pip download {' '.join(repr(word) for word in WANTED)} on another machine)",
     )

@@ -1,6 +1,6 @@
-"""A job as a feed of frames: which is next, which are out, how each ended.
+"""The feed of a job: hands out its frames and counts how they end.
 
-Nothing here touches a disk; what lies there was listed when the job was planned.
+Reads no disk; the files were listed when the job was planned.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class FrameTask(Protocol):
 
     @property
     def source_path(self) -> AnyPath:
-        """Where the plate is read from."""
+        """The source file."""
 
     @property
     def target_path(self) -> AnyPath:
-        """Where the result is written to."""
+        """The target file."""
 
 
 class JobFeed:
@@ -52,17 +52,16 @@ class JobFeed:
 
     Args:
         job: The job's name.
-        submit: What the client asked for.
+        submit: The client's request.
         tasks: The frames to render, in the order they are handed out.
-        clip: Every frame of the source that is on disk, with its path: what is read around the
-            range (the handles) too.
-        window: How many frames may be out at a time.
-        frames_before: Earlier frames the flow reads.
-        frames_after: Later frames the flow reads.
+        clip: Path of every frame of the source on disk, including the handles around the range.
+        window: Largest number of frames in flight.
+        frames_before: Number of earlier frames the flow reads.
+        frames_after: Number of later frames the flow reads.
 
     Raises:
         RequestError: A frame is planned twice.
-        SettingsError: The window lets no frame out.
+        SettingsError: The window is less than 1.
 
     Thread: one at a time; it belongs to the gateway's loop.
     """
@@ -81,7 +80,7 @@ class JobFeed:
         frames = tuple(task.frame for task in tasks)
         if len(set(frames)) != len(frames):
             raise RequestError(
-                f"job {job!r} has a frame twice", hint="name each frame of the range once"
+                f"job {job!r} has a frame twice", hint="list each frame of the range once"
             )
         if window < 1:
             raise SettingsError(
@@ -105,7 +104,7 @@ class JobFeed:
         return JobAccepted(self.job, self._frames)
 
     def next_frame(self) -> Render | None:
-        """Hand out the next frame, or None while the window is full or no frame is left."""
+        """Return the next frame, or None while the window is full or no frame is left."""
         if self._next == len(self._tasks) or len(self._out) >= self._window:
             return None
         task = self._tasks[self._next]
@@ -122,19 +121,19 @@ class JobFeed:
         )
 
     def started(self, frame: int) -> JobEvent:
-        """Return the event of a frame that a worker began; once more when it is retried.
+        """Return the event of a frame that a worker starts; again for each retry.
 
         Raises:
-            KwafluxError: The frame is not out.
+            KwafluxError: The frame is not in flight.
         """
         self._task_out(frame)
         return self._event(frame, "started")
 
     def finished(self, frame: int, answer: Rendered | Failed) -> JobEvent:
-        """Take back a frame with its answer; return the event that tells the client.
+        """End a frame with its answer; return the client's event.
 
         Raises:
-            KwafluxError: The frame is not out.
+            KwafluxError: The frame is not in flight.
         """
         task = self._task_out(frame)
         del self._out[frame]
@@ -157,9 +156,9 @@ class JobFeed:
         return self._event(frame, "failed", error=answer)
 
     def cancel(self) -> list[JobEvent]:
-        """Cancel the frames that are not out yet; return their events.
+        """Cancel the frames that are not handed out yet; return their events.
 
-        Those that are out end when their answers come. A second call changes nothing.
+        Frames in flight end when their answers arrive. Idempotent.
         """
         events: list[JobEvent] = []
         for task in self._tasks[self._next :]:
@@ -169,7 +168,7 @@ class JobFeed:
         return events
 
     def done(self) -> JobDone | None:
-        """Return the message that closes the job, or None while a frame is left to do."""
+        """Return the message that closes the job, or None while frames are left."""
         if self._ended.total() < len(self._tasks):
             return None
         ended = self._ended
@@ -199,6 +198,6 @@ class JobFeed:
         return self._out[frame]
 
     def _event(self, frame: int, state: _State, *, error: Failed | None = None) -> JobEvent:
-        """Return an event; its ``done`` counts the frames that ended, in whatever way."""
+        """Return an event; its ``done`` counts all frames that ended, failed ones included."""
         ended, total = self._ended.total(), len(self._tasks)
         return JobEvent(self.job, frame, state, done=ended, total=total, error=error)

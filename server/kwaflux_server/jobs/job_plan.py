@@ -1,7 +1,7 @@
-"""Plan a job: which frames its source has, which of them are wanted, where results go.
+"""The plan of a job: the frames of its source, the frames to render, and their targets.
 
-``plan_job`` reads the disk and runs in a process of its own (``plan_process``), so that a share
-that does not answer stops nobody else. Its result is small: frame numbers as runs, no paths.
+``plan_job`` reads the disk and runs in a separate process (``plan_child``), so that an
+unresponsive share blocks no other job. Its result is small: runs of frame numbers, no paths.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["JobPlan", "plan_job"]
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """Hold the frames of a job.
+    """The frames of a job.
 
     Args:
         frames: The frames to render, in order.
-        clip: Every frame the source has, in ascending order: what may be read as a neighbor.
-        is_movie: Whether the source is one file with all frames.
+        clip: Every frame of the source, ascending; any of them may be read as a neighbor.
+        is_movie: Whether the source is a movie.
     """
 
     frames: tuple[int, ...]
@@ -48,7 +48,7 @@ class JobPlan:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> JobPlan:
-        """Read what ``to_json`` wrote."""
+        """Read a plan that ``to_json`` wrote."""
         record = json.loads(text)
         return cls(_frames(record["frames"]), _frames(record["clip"]), record["is_movie"])
 
@@ -60,29 +60,29 @@ class JobPlan:
         )
 
     def clip_paths(self, submit: Submit) -> Mapping[int, str]:
-        """Return the path of every frame the source has. Reads no disk."""
+        """Return the path of every frame of the source. Reads no disk."""
         source = self._source(submit)
         return {frame: source.path(frame) for frame in self.clip}
 
     def _source(self, submit: Submit) -> Sequence:
-        # A movie's name is a name: "take#2.mov" is no pattern.
+        # A movie's name is not a pattern: "take#2.mov".
         if self.is_movie:
             return Sequence(*os.path.split(submit.source))
         return Sequence.parse(submit.source)
 
 
 def plan_job(submit: Submit, *, guard: PathGuard, frame_bytes_max: int) -> JobPlan:
-    """Look at the source and the target of a job and return its plan. Reads the disk.
+    """Check the source and the target of a job and return its plan. Reads the disk.
 
     Args:
-        submit: What is asked for; paths are absolute.
+        submit: The request; its paths are absolute.
         guard: Confines the paths of source and target.
         frame_bytes_max: The largest frame of a movie that is accepted.
 
     Raises:
         PathNotAllowed: Source or target lie outside the server's roots.
-        RequestError: The range, the source or the target cannot be what was meant.
-        ImageError: The source has no file at all, or cannot be read; the target has no folder.
+        RequestError: The range, the source or the target is invalid.
+        ImageError: The source is missing or unreadable, or the target's folder is missing.
     """
     guard.check(submit.source)
     guard.check(submit.target)
@@ -106,7 +106,7 @@ def _plan_movie(submit: Submit, *, frame_bytes_max: int) -> JobPlan:
 
 
 def _check_options(submit: Submit) -> None:
-    """Refuse what can be seen to be wrong before the first frame: once, and not frame by frame."""
+    """Reject invalid targets once, before the first frame, not frame by frame."""
     check_source(submit.source)
     check_target(submit.target)
     colorspace, compression = submit.options.colorspace, submit.options.compression

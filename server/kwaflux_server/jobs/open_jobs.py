@@ -1,4 +1,4 @@
-"""The jobs under way: opened from a plan, fed frame by frame, closed."""
+"""The open jobs: opened from a plan, fed frame by frame, closed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["OpenJobs"]
 
 
 class OpenJobs:
-    """Hold the jobs under way under their names. Late answers for closed jobs are ignored.
+    """The open jobs by name. Late answers for closed jobs are ignored.
 
     Args:
-        window: How many frames of a job may wait or run at a time.
+        window: Largest number of frames of a job that wait or run at a time.
     """
 
     def __init__(self, *, window: int) -> None:
@@ -35,12 +35,12 @@ class OpenJobs:
         """Open a job.
 
         Args:
-            submit: What is asked for.
+            submit: The request.
             flow: Its flow.
-            plan: Its frames.
+            plan: Its plan.
 
         Raises:
-            RequestError: The plan names a frame twice.
+            RequestError: The plan contains a frame twice.
         """
         job = f"j{secrets.token_hex(4)}"
         feed = JobFeed(
@@ -56,24 +56,24 @@ class OpenJobs:
         return feed.accepted()
 
     def next_frames(self, job: str) -> list[Render]:
-        """Hand out the frames that may be rendered now."""
+        """Return the frames that may be rendered now."""
         feed, requests = self._feeds.get(job), []
         while feed is not None and (request := feed.next_frame()) is not None:
             requests.append(request)
         return requests
 
     def started(self, job: str, frame: int) -> JobEvent | None:
-        """Return the event of a frame that a worker began."""
+        """Return the event of a frame that a worker starts."""
         feed = self._feeds.get(job)
         return None if feed is None else feed.started(frame)
 
     def finished(self, job: str, frame: int, answer: Rendered | Failed) -> JobEvent | None:
-        """Take back a frame with its answer; return its event."""
+        """End a frame with its answer; return its event."""
         feed = self._feeds.get(job)
         return None if feed is None else feed.finished(frame, answer)
 
     def cancel(self, job: str) -> list[JobEvent]:
-        """Cancel the frames that were not handed out yet; return their events."""
+        """Cancel the frames that are not handed out yet; return their events."""
         feed = self._feeds.get(job)
         return [] if feed is None else feed.cancel()
 
@@ -83,5 +83,5 @@ class OpenJobs:
         return None if feed is None else feed.done()
 
     def close(self, job: str) -> None:
-        """Forget a job."""
+        """Remove a job."""
         self._feeds.pop(job, None)

@@ -1,5 +1,4 @@
-"""Movies as numbered frames: found, decoded, led to red, green and blue in float.
+"""Movies as numbered frames: indexed, decoded, converted to RGB in float.
 
-Only ``reader`` and ``siting`` use PyAV, and import it when a movie is opened: it is an extra. No
-module here imports torch.
+PyAV is an extra and is imported only when a movie is opened. No module here imports torch.
 """

@@ -1,6 +1,6 @@
-"""What the color tags of a movie mean: matrix, levels, siting of chroma, colorspace.
+"""Color tags of a movie: matrix, levels, chroma siting, colorspace.
 
-Each such choice is named, so that it can be told. The colorspace is never chosen.
+Each default for a missing tag comes with a note for the user. The colorspace has no default.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SD_ROWS_MAX: Final = 576
 
 @dataclass(frozen=True, slots=True)
 class ColorTags:
-    """Hold the tags of a stream as numbers: of H.273, and of FFmpeg for range (1 video, 2 full)."""
+    """The tags of a stream: numbers of H.273, and FFmpeg's for range (1 video, 2 full)."""
 
     primaries: int
     transfer: int
@@ -36,7 +36,7 @@ class ColorTags:
     levels: int
 
     def in_words(self) -> str:
-        """Return primaries and transfer as a person would say them."""
+        """Return primaries and transfer as text."""
         return (
             f"primaries {_PRIMARIES.get(self.primaries, self.primaries)}, "
             f"transfer {_TRANSFERS.get(self.transfer, self.transfer)}"
@@ -45,7 +45,7 @@ class ColorTags:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Hold the weights of red and blue in luma; green has the rest."""
+    """The weights of red and blue in luma; green has the rest."""
 
     name: str
     red: float
@@ -54,9 +54,9 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class ChromaSiting:
-    """Say where the first chroma sample lies, as shares (0..1) of the way to the next pixel group.
+    """The position of a chroma sample among the pixels that share it.
 
-    0 is the first of the pixels that share it, 0.5 the middle of them, 1 the last.
+    0 is the first of these pixels, 0.5 their middle, 1 the last.
     """
 
     name: str
@@ -121,7 +121,7 @@ _INTEROP_IDS: Final = MappingProxyType(
 
 
 def interop_id(tags: ColorTags) -> str:
-    """Return the id of the colorspace that the tags name; empty where they name none we know.
+    """Return the id of the colorspace that the tags name; empty if they name no known one.
 
     Source: ITU-T H.273; ASWF Color Interop Forum for the ids; ITU-R BT.1886 for the display.
     """
@@ -129,16 +129,15 @@ def interop_id(tags: ColorTags) -> str:
 
 
 def matrix_of(tags: ColorTags, *, height: int, path: str) -> tuple[Matrix, str]:
-    """Return the matrix of a Y'CbCr stream, and a sentence about it where it was not said.
+    """Return the matrix of a Y'CbCr stream, and a note if the stream has no matrix tag.
 
     Args:
         tags: The stream's tags.
-        height: Rows of the picture, which decide where the stream does not say: more than 576
-            are HD.
+        height: Rows of the picture, which decide an untagged stream: more than 576 are HD.
         path: The movie, for the error.
 
     Raises:
-        ImageUnsupported: A matrix that is no weighted sum of red, green and blue.
+        ImageUnsupported: The matrix is not a weighted sum of red, green and blue.
     """
     if tags.matrix in _MATRICES:
         return _MATRICES[tags.matrix], ""
@@ -149,16 +148,16 @@ def matrix_of(tags: ColorTags, *, height: int, path: str) -> tuple[Matrix, str]:
             hint="convert it to Y'CbCr with the matrix of BT.709, BT.601 or BT.2020, or to EXR",
         )
     matrix = _MATRICES[6] if height <= _SD_ROWS_MAX else _MATRICES[1]
-    return matrix, f"the movie does not say its matrix; {matrix.name} was taken, by its height"
+    return matrix, f"the movie has no matrix tag; {matrix.name} was assumed from its height"
 
 
 def levels_of(tags: ColorTags, *, is_full_by_layout: bool, is_ycbcr: bool) -> tuple[bool, str]:
-    """Return whether code values span the full range, and a sentence where it was not said.
+    """Return whether code values span the full range, and a note if the stream has no range tag.
 
     Args:
         tags: The stream's tags.
-        is_full_by_layout: Whether the pixel format itself says so (JPEG's).
-        is_ycbcr: Whether it is Y'CbCr; RGB and gray are full unless they say otherwise.
+        is_full_by_layout: Whether the pixel format implies full range (JPEG's).
+        is_ycbcr: Whether it is Y'CbCr; RGB and gray are full unless tagged otherwise.
     """
     if is_full_by_layout or tags.levels == 2:
         return True, ""
@@ -166,25 +165,25 @@ def levels_of(tags: ColorTags, *, is_full_by_layout: bool, is_ycbcr: bool) -> tu
         return False, ""
     if not is_ycbcr:
         return True, ""
-    return False, "the movie does not say its levels; video levels (16 to 235) were taken"
+    return False, "the movie has no range tag; video levels (16 to 235) were assumed"
 
 
 def siting(name: str) -> tuple[ChromaSiting, str]:
-    """Return where chroma lies, and a sentence where the stream does not say.
+    """Return the chroma siting, and a note if the stream has no siting tag.
 
     Args:
-        name: As FFmpeg spells it; ``unspecified`` is taken for left, H.264's and MPEG-2's own.
+        name: FFmpeg's name; ``unspecified`` means left, the default of H.264 and MPEG-2.
     """
     known = _SITINGS.get(name)
     if known is not None:
         return known, ""
-    return _SITINGS["left"], "the movie does not say where its chroma lies; left was taken"
+    return _SITINGS["left"], "the movie has no chroma siting tag; left was assumed"
 
 
 def untagged(path: str, tags: str) -> UnknownColorspace:
-    """Return the error for a movie whose colorspace nobody has said."""
+    """Return the error for a movie whose colorspace is unknown."""
     return UnknownColorspace(
-        f"{path} does not say what its colors mean, or says what has no name here ({tags})",
-        hint="say it, for example with --colorspace 'Rec.1886 Rec.709 - Display'",
+        f"the color tags of {path} name no known colorspace ({tags})",
+        hint="name it, for example with --colorspace 'Rec.1886 Rec.709 - Display'",
         path=path,
     )

@@ -1,4 +1,4 @@
-"""A movie's file opened: its video stream, its packets' times, what its header says."""
+"""Demuxing of a movie: its video stream, the times of its packets, its header."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DEMUXERS: Final = MappingProxyType(
     {".avi": "avi", ".m4v": "mov", ".mkv": "matroska", ".mov": "mov", ".mp4": "mov", ".mxf": "mxf"}
 )
 _UNTIMED: Final = ("avi", "mxf")
-"""Containers that count their pictures and hold no times."""
+"""Containers that count pictures and store no times."""
 _OPTIONS: Final = MappingProxyType({"protocol_whitelist": "file"})
 _BYTES_PER_PIXEL: Final = 12
 """Three planes of float32."""
@@ -40,12 +40,12 @@ _AGAIN: Final = "copy or export the movie again"
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """Hold an open movie.
+    """An open movie.
 
     Args:
-        path: Where it is.
-        container: PyAV's; closed by whoever holds this.
-        stream: The video stream that is read: the first that is no cover picture.
+        path: The file.
+        container: PyAV's container; the owner of this object closes it.
+        stream: The video stream that is read: the first that is not a cover picture.
     """
 
     path: str
@@ -63,14 +63,14 @@ def load_av() -> ModuleType:
         import av
     except ImportError as error:
         raise RequestError(
-            "PyAV is not installed where the frames are rendered, so no movie can be read",
+            "PyAV, which reads movies, is not installed in the server's environment",
             hint='install it with: pip install "kwaflux[movie]", or give an image sequence',
         ) from error
     return av
 
 
 def unreadable(path: str, error: BaseException) -> ImageError:
-    """Return the typed error of what FFmpeg raised."""
+    """Return our error for an error of FFmpeg."""
     if isinstance(error, FileNotFoundError):
         return FrameMissing(f"there is no file {path}", path=path)
     reason = getattr(error, "strerror", None) or str(error)
@@ -78,7 +78,7 @@ def unreadable(path: str, error: BaseException) -> ImageError:
         return ImageUnreadable(f"{path} cannot be opened: {reason}", path=path)
     return ImageUnreadable(
         f"{path} cannot be read as a movie: {reason}",
-        hint="it may be cut off or not finished; " + _AGAIN,
+        hint="it may be truncated or incomplete; " + _AGAIN,
         path=path,
     )
 
@@ -88,9 +88,9 @@ def opened(path: str, *, frame_bytes_max: int) -> OpenFile:
 
     Raises:
         FrameMissing: There is no such file.
-        FrameTooLarge: Its pictures are larger than the server accepts.
-        ImageUnreadable: It cannot be opened, is damaged, or was not finished.
-        ImageUnsupported: It holds no moving picture.
+        FrameTooLarge: Its frames are larger than the server accepts.
+        ImageUnreadable: It cannot be opened, is damaged or incomplete.
+        ImageUnsupported: It contains no video.
         RequestError: PyAV is not installed.
     """
     av = load_av()
@@ -116,12 +116,12 @@ def _checked(path: str, container: InputContainer, *, frame_bytes_max: int) -> O
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
     ]
     if not streams:
-        raise ImageUnsupported(f"{path} holds no moving picture", hint="give a movie with video")
+        raise ImageUnsupported(f"{path} contains no video", hint="give a movie with video")
     stream = streams[0]
     context = stream.codec_context
     if context is None:
         raise ImageUnsupported(
-            f"{path} is coded in a way that is not read", hint="convert it to ProRes or H.264"
+            f"{path} uses a codec that is not supported", hint="convert it to ProRes or H.264"
         )
     needed = context.width * context.height * _BYTES_PER_PIXEL
     if needed > frame_bytes_max:
@@ -131,24 +131,24 @@ def _checked(path: str, container: InputContainer, *, frame_bytes_max: int) -> O
             hint="raise frame_bytes_max",
         )
     if not needed:
-        raise ImageUnreadable(f"{path} does not say how large its pictures are", hint=_AGAIN)
-    # Damage must be an error: FFmpeg would otherwise paint over it with what stood there before.
+        raise ImageUnreadable(f"{path} does not tell the size of its frames", hint=_AGAIN)
+    # Damage must be an error: by default FFmpeg conceals it with earlier pixels.
     context.options = {
         "err_detect": "explode",
         "max_pixels": str(frame_bytes_max // _BYTES_PER_PIXEL),
     }
-    context.thread_type = "SLICE"  # frame threads would tell of an error with another frame
+    context.thread_type = "SLICE"  # frame threads would report an error with another frame
     return OpenFile(path, container, stream)
 
 
 def indexed(file: OpenFile) -> PictureIndex:
-    """Return which picture has which number; the position in the file is lost.
+    """Return the frame index; this moves the position in the file.
 
-    Movies in which every picture stands alone, with a table of them, are not read through.
+    A movie of intra pictures with a table of its packets is not read through.
 
     Raises:
-        ImageUnreadable: Not one picture can be decoded.
-        ImageUnsupported: Pictures without times.
+        ImageUnreadable: No picture can be decoded.
+        ImageUnsupported: The pictures have no times.
     """
     return PictureIndex.build(
         _packet_times(file),
@@ -161,29 +161,31 @@ def indexed(file: OpenFile) -> PictureIndex:
 
 def _packet_times(file: OpenFile) -> list[PacketTime]:
     av = load_av()
-    found: list[PacketTime] = []
+    packets: list[PacketTime] = []
     try:
         for packet in file.container.demux(file.stream):
             if packet.size and not packet.is_corrupt:
                 is_key, is_hidden = packet.is_keyframe, packet.is_discard
-                found.append(PacketTime(packet.pts, packet.dts, is_key=is_key, is_hidden=is_hidden))
-                table = _table(file, first_shown=packet.pts) if len(found) == 1 else None
+                packets.append(
+                    PacketTime(packet.pts, packet.dts, is_key=is_key, is_hidden=is_hidden)
+                )
+                table = _table(file, first_shown=packet.pts) if len(packets) == 1 else None
                 if table is not None:
                     return table
     except av.error.FFmpegError as error:
-        # What the header promises beyond this point is missing, and told so frame by frame.
-        _LOG.warning("%s is read up to packet %d: %s", file.path, len(found), error)
-    return found
+        # Frames that the header announces beyond this point are reported as missing one by one.
+        _LOG.warning("%s could be read only up to packet %d: %s", file.path, len(packets), error)
+    return packets
 
 
 def _table(file: OpenFile, *, first_shown: int | None) -> list[PacketTime] | None:
-    """Return the packets of a QuickTime table in which every picture stands alone, or None."""
+    """Return the packets of a QuickTime table of intra pictures only, or None."""
     stream, size_bytes = file.stream, os.path.getsize(file.path)
     table = stream.index_entries
     if not stream.frames or len(table) != stream.frames:
         return None
     if table[0].timestamp != first_shown or not all(entry.is_keyframe for entry in table):
-        return None  # its times are those of decoding, which are others
+        return None  # its times are decoding times, which differ from presentation times
     return [
         PacketTime(entry.timestamp, entry.timestamp, is_key=True, is_hidden=entry.is_discard)
         for entry in table
@@ -192,11 +194,11 @@ def _table(file: OpenFile, *, first_shown: int | None) -> list[PacketTime] | Non
 
 
 def _promised_length(stream: VideoStream) -> Fraction:
-    """Return how long the header says the stream is, in the stream's unit; 0 if it does not."""
+    """Return the stream's duration by its header, in the stream's time base; 0 if unknown."""
     if stream.duration is not None:
         return Fraction(stream.duration)
-    said = stream.metadata.get("DURATION", "")  # Matroska: 00:01:02.345000000
-    hours, minutes, seconds = [*said.split(":"), "", "", ""][:3]
+    duration = stream.metadata.get("DURATION", "")  # Matroska: 00:01:02.345000000
+    hours, minutes, seconds = [*duration.split(":"), "", "", ""][:3]
     try:
         whole_s = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     except ValueError:

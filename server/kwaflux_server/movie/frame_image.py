@@ -1,4 +1,4 @@
-"""A frame of a movie as a picture: float, encoded as the movie is, tagged, with its header."""
+"""A frame of a movie as a picture: float, in the movie's encoding, with its header attributes."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 __all__ = ["DECODED", "Interpretation", "frame_digest", "picture_of"]
 
 DECODED = "kwaflux/decoded"
-"""The attribute that says how a movie's code values were read."""
+"""The attribute that records how a movie's code values were interpreted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpretation:
-    """Say what the code values of a frame mean. Make one with ``of``.
+    """The interpretation of a frame's code values. Make one with ``of``.
 
     Args:
         layout: Its pixel format.
-        levels: Its black and white.
-        matrix: Its matrix; None where it is RGB or gray.
-        siting: Where its chroma lies.
-        tags: As the stream has them.
-        notes: What the stream did not say and was taken, a sentence each.
+        levels: Its black and white levels.
+        matrix: Its matrix; None for RGB or gray.
+        siting: Its chroma siting.
+        tags: The stream's tags.
+        notes: One sentence for each missing tag and the default in its place.
     """
 
     layout: Layout
@@ -56,7 +56,7 @@ class Interpretation:
         """Read the tags of a decoded frame.
 
         Raises:
-            ImageUnsupported: A pixel format or a matrix that is not understood.
+            ImageUnsupported: The pixel format or the matrix is not supported.
         """
         tags = ColorTags(
             int(frame.color_primaries),
@@ -94,18 +94,18 @@ def picture_of(
 
     Args:
         movie: The open movie.
-        number: Of the frame, from 1.
+        number: The frame's number, from 1.
         path: The movie, for errors.
-        colorspace: What the user says the numbers mean; empty to go by the movie's tags.
-        config: The OCIO config that names are looked up in.
+        colorspace: The colorspace the user named; empty for the movie's tags.
+        config: The OCIO config that defines the names.
 
     Returns:
-        Red, green, blue and, where the movie has one, alpha: float32, unclamped.
+        Red, green, blue and, if the movie has one, alpha: float32, unclamped.
 
     Raises:
         KwafluxError: As ``Movie.frame`` and ``Interpretation.of``.
-        UnknownColorspace: Neither the caller nor the movie says what the numbers mean, or the
-            config does not know the name.
+        UnknownColorspace: Neither the caller nor the movie names a colorspace, or the config does
+            not have it.
     """
     frame = movie.frame(number)
     meaning = Interpretation.of(frame, chroma_location=movie.chroma_location, path=path)
@@ -125,14 +125,14 @@ def picture_of(
     part = Part(channels, window, window, attributes, pixel_aspect=movie.header.pixel_aspect)
     notes = (*meaning.notes, *movie.index.notes)
     if frame.rotation % 360:
-        notes += ("the movie is stored turned; it is processed as it is stored",)
+        notes += ("the movie has a rotation tag; it is processed unrotated",)
     return Image((part,), colorspace=name, notes=notes)
 
 
 def frame_digest(movie: Movie, number: int, *, path: str) -> str:
-    """Return the SHA-256 of a frame's code values and of what they mean, whatever file holds them.
+    """Return the SHA-256 of a frame's code values and their interpretation.
 
-    A movie's own bytes would take minutes to hash, and every frame of it would share them.
+    Hashing the movie's file would take minutes, and all its frames would have the same hash.
 
     Raises:
         KwafluxError: As ``Movie.frame`` and ``Interpretation.of``.

@@ -1,4 +1,4 @@
-"""Which picture of a movie has which number, and where decoding can begin."""
+"""The frame index of a movie: number and time of each picture, and the keyframes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["FIRST_FRAME", "KeyPicture", "PacketTime", "PictureIndex"]
 FIRST_FRAME: Final = 1
 """The number of a movie's first frame, as in Nuke."""
 _REORDERED_MAX: Final = 16
-"""No codec stores a picture further than this from its turn."""
+"""Largest distance, in pictures, between decoding and presentation order in any codec."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketTime:
-    """Hold the times of one packet, in the stream's own unit.
+    """The times of one packet, in the stream's time base.
 
     Args:
-        shown: When its picture is shown (pts).
-        decoded: When it is decoded (dts); None where the container does not say.
-        is_key: Whether decoding can begin here.
-        is_hidden: Whether an edit list leaves its picture out.
+        shown: Presentation time (pts).
+        decoded: Decoding time (dts); None if the container stores none.
+        is_key: Whether decoding can start here.
+        is_hidden: Whether an edit list omits its picture.
     """
 
     shown: int | None
@@ -38,7 +38,7 @@ class PacketTime:
 
 @dataclass(frozen=True, slots=True)
 class KeyPicture:
-    """Hold the times of a picture at which decoding can begin."""
+    """The times of a picture at which decoding can start."""
 
     shown: int
     seek_to: int
@@ -46,14 +46,14 @@ class KeyPicture:
 
 @dataclass(frozen=True, slots=True)
 class PictureIndex:
-    """Know the pictures of one movie. Make one with ``build``.
+    """The pictures of one movie. Make one with ``build``.
 
     Args:
         path: The movie, for errors.
-        shown: When each picture is shown, ascending.
-        keys: Where decoding can begin, ascending.
-        frame_count: How many frames the movie has; more than ``shown`` where it was cut off.
-        notes: What a person should know, a sentence each.
+        shown: Presentation time of each picture, ascending.
+        keys: Key pictures, ascending.
+        frame_count: Number of frames; more than ``shown`` for a truncated movie.
+        notes: Warnings for the user, a sentence each.
     """
 
     path: str
@@ -75,27 +75,28 @@ class PictureIndex:
         """Number the pictures.
 
         Args:
-            packets: Of the video stream, in the order they are stored.
+            packets: Packets of the video stream, in file order.
             path: The movie.
-            promised_packets: How many the header says there are; 0 where it does not.
-            promised_length: How long the header says the stream is, in the stream's unit; 0
-                where it does not. It is believed where pictures last equally long.
-            is_timed: Whether the container holds the time of every picture. Where times are but
-                counted, as in AVI and MXF, a picture that is lost shifts all behind it.
+            promised_packets: Number of packets by the header; 0 if unknown.
+            promised_length: Duration by the header, in the stream's time base; 0 if unknown. It is
+                used for movies with a constant frame rate.
+            is_timed: Whether the container stores a time for every picture. If times are counted,
+                as in AVI and MXF, a lost picture shifts all later ones.
 
         Raises:
-            ImageUnreadable: Not one picture can be decoded, or some are lost and nobody can say
-                which.
-            ImageUnsupported: Pictures without times, or two at the same.
+            ImageUnreadable: No picture can be decoded, or pictures are lost at unknown positions.
+            ImageUnsupported: Pictures have no times, or two have the same.
         """
         keys = _keys(packets, path=path)
         every = sorted(_time(packet, path=path) for packet in packets if not packet.is_hidden)
         shown = tuple(time for time in every if time >= keys[0].shown)
         if not shown:
-            raise ImageUnreadable(f"{path} shows no picture", hint="copy or export it again")
+            raise ImageUnreadable(
+                f"{path} contains no visible picture", hint="copy or export it again"
+            )
         if len(set(shown)) < len(shown):
             raise ImageUnsupported(
-                f"{path} shows two pictures at one time, as movies made of fields do",
+                f"{path} contains two pictures with the same time, as field-coded movies do",
                 hint="deinterlace it or convert it to ProRes, or to an image sequence",
             )
         lost = (
@@ -105,8 +106,8 @@ class PictureIndex:
         )
         if lost and not is_timed:
             raise ImageUnreadable(
-                f"{path} holds {len(shown)} pictures, and its header speaks of "
-                f"{len(shown) + lost}: it is cut off or damaged, and nobody can say where",
+                f"{path} contains {len(shown)} pictures, but its header announces "
+                f"{len(shown) + lost}: it is truncated or damaged at an unknown position",
                 hint="copy or export the movie again, or put it into a .mov or .mkv",
                 path=path,
             )
@@ -115,18 +116,18 @@ class PictureIndex:
         return cls(path, _before_holes(shown) if lost else shown, keys, count, notes)
 
     def time_of(self, frame: int) -> int:
-        """Return when a frame is shown.
+        """Return a frame's presentation time.
 
         Raises:
             FrameMissing: The movie has no such frame.
-            ImageUnreadable: The movie was cut off before it.
+            ImageUnreadable: The movie is truncated before it.
         """
         at = frame - FIRST_FRAME
         if 0 <= at < len(self.shown):
             return self.shown[at]
         if 0 <= at < self.frame_count:
             raise ImageUnreadable(
-                f"frame {frame} is not in {self.path}: it is cut off after frame "
+                f"frame {frame} is not in {self.path}: it is truncated after frame "
                 f"{len(self.shown) - 1 + FIRST_FRAME} of {self.frame_count}",
                 hint="copy or export the movie again",
                 frame=frame,
@@ -140,17 +141,17 @@ class PictureIndex:
         )
 
     def keys_before(self, time: int) -> tuple[KeyPicture, ...]:
-        """Return pictures from which a time can be decoded: the nearest, then ever further back.
+        """Return keyframes from which a time can be decoded, the nearest first.
 
-        Some containers mark pictures that are none, and some pictures restore only what comes
-        long after them.
+        More than one, because some containers mark other pictures as keyframes, and some key
+        pictures restore only pictures long after them.
         """
         end = bisect.bisect_right(self.keys, time, key=lambda key: key.shown)
         steps = (2**power - 1 for power in range(end.bit_length() + 1))
         return tuple(self.keys[end - 1 - step] for step in steps if step < end)
 
     def pictures_between(self, first: int, last: int) -> int:
-        """Return how many pictures are shown after the one time and up to the other."""
+        """Return the number of pictures shown after the first time and up to the second."""
         return bisect.bisect_right(self.shown, last) - bisect.bisect_right(self.shown, first)
 
 
@@ -158,7 +159,7 @@ def _keys(packets: Sequence[PacketTime], *, path: str) -> tuple[KeyPicture, ...]
     times = [(_time(packet, path=path), packet.decoded) for packet in packets if packet.is_key]
     if not times:
         raise ImageUnreadable(
-            f"{path} holds no picture from which decoding can begin",
+            f"{path} contains no keyframe",
             hint="copy or export it again",
         )
     keys = (KeyPicture(shown, shown if dts is None else min(dts, shown)) for shown, dts in times)
@@ -168,7 +169,7 @@ def _keys(packets: Sequence[PacketTime], *, path: str) -> tuple[KeyPicture, ...]
 def _time(packet: PacketTime, *, path: str) -> int:
     if packet.shown is None:
         raise ImageUnsupported(
-            f"{path} does not say when its pictures are shown",
+            f"{path} contains no times for its pictures",
             hint="put it into a .mov or .mkv (ffmpeg -i it -c copy out.mkv), or convert it",
         )
     return packet.shown
@@ -178,26 +179,24 @@ def _notes(*, cut: int, is_even: bool) -> tuple[str, ...]:
     notes = []
     if cut:
         notes.append(
-            f"the movie's first {cut} pictures need others that were cut away; frame "
-            f"{FIRST_FRAME} is the first that is whole"
+            f"the movie's first {cut} pictures depend on missing ones; frame "
+            f"{FIRST_FRAME} is the first complete picture"
         )
     if not is_even:
-        notes.append(
-            "the movie's pictures do not all last equally long; they are numbered as they come"
-        )
+        notes.append("the movie has a variable frame rate; its pictures are numbered in order")
     return tuple(notes)
 
 
 def _middle_step(shown: Sequence[int]) -> int:
-    """Return how long most pictures last."""
+    """Return the most frequent duration of a picture."""
     steps = sorted(later - earlier for earlier, later in itertools.pairwise(shown))
     return steps[len(steps) // 2] if steps else 0
 
 
 def _is_even(shown: Sequence[int]) -> bool:
-    """Tell whether pictures last equally long, but for rounded times and a camera's jitter.
+    """Return whether the frame rate is constant, apart from rounding and a camera's jitter.
 
-    A picture that is missing or lasts twice as long is no jitter.
+    A missing picture, or one that lasts twice as long, is not jitter.
     """
     middle = _middle_step(shown)
     steps = (later - earlier for earlier, later in itertools.pairwise(shown))
@@ -205,16 +204,16 @@ def _is_even(shown: Sequence[int]) -> bool:
 
 
 def _lost_of_length(shown: tuple[int, ...], length: Fraction, *, tolerance: int) -> int:
-    """Return how many pictures the header's length has room for that are not there.
+    """Return the number of missing pictures by the header's duration.
 
-    Holes alone are no proof: pictures may last unequally. They are believed near the end of a
-    movie that was even for long, or where the last picture is far from the movie's end.
+    A gap alone is no proof, because the frame rate may vary. A gap counts near the end of a movie
+    that had a constant rate until then, or if the last picture is far from the movie's end.
     """
     middle = _middle_step(shown)
     if not length or not middle or not _is_even(shown[: max(2, len(shown) - _REORDERED_MAX)]):
         return 0
     even = _before_holes(shown)
-    # The mean of many steps: the rounding of one would add up.
+    # The mean of many durations, because the rounding error of one would accumulate.
     mean = Fraction(even[-1] - even[0], len(even) - 1) if len(even) > 1 else Fraction(middle)
     end = length + min(0, shown[0])
     has_holes = len(even) < len(shown)
@@ -226,9 +225,9 @@ def _lost_of_length(shown: tuple[int, ...], length: Fraction, *, tolerance: int)
 
 
 def _before_holes(shown: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the pictures up to the first hole near the end.
+    """Return the pictures up to the first gap near the end.
 
-    Where a movie was cut off, pictures that are shown earlier may have been stored later.
+    A truncated movie may lack pictures that are shown before the last stored ones.
     """
     middle = _middle_step(shown)
     for at in range(max(1, len(shown) - _REORDERED_MAX), len(shown)):

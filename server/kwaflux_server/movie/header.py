@@ -1,14 +1,15 @@
-"""What a movie's file says of it beside the pixels: size, rate, shape of a pixel, timecode."""
+"""The header of a movie: size, frame rate, pixel aspect, timecode."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import OpenEXR
 
+from kwaflux_core.frames.timecode import Timecode
+from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_server.movie.frame_index import FIRST_FRAME
 
 if TYPE_CHECKING:
@@ -17,19 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["MovieHeader", "TimecodeStart"]
 
-_WRITTEN: Final = re.compile(r"(\d{2}):(\d{2}):(\d{2})([:;.])(\d{2})")
 _FRAMES_MAX: Final = 30
-"""SMPTE 12M counts no more frames in a second, and OpenEXR's attribute is made by it."""
+"""Largest frame rate of SMPTE 12M, which OpenEXR's timecode attribute follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimecodeStart:
-    """Know the timecode of a movie's first frame.
+    """The timecode of a movie's first frame.
 
     Args:
-        count: Frames since 00:00:00:00, those that drop-frame leaves out not counted.
-        per_second: Frames that the timecode counts in a second.
-        is_drop_frame: Whether two numbers a minute are left out, but every tenth minute.
+        count: Frames since 00:00:00:00, without the numbers that drop-frame skips.
+        per_second: Frames per second of the timecode.
+        is_drop_frame: Whether two numbers are skipped each minute except every tenth.
     """
 
     count: int
@@ -38,50 +38,32 @@ class TimecodeStart:
 
     @classmethod
     def parse(cls, text: str, *, rate: Fraction) -> TimecodeStart | None:
-        """Read a timecode; None for one that is no time, or of more than 30 frames a second.
-
-        Source: SMPTE ST 12-1; a semicolon or a point before the frames means drop-frame.
-        """
-        found = _WRITTEN.fullmatch(text.strip())
+        """Read a timecode; None for one that is no time, or of more than 30 frames a second."""
         per_second = round(rate)
-        if found is None or not 0 < per_second <= _FRAMES_MAX:
+        if not 0 < per_second <= _FRAMES_MAX:
             return None
-        hours, minutes, seconds, frames = (int(found[group]) for group in (1, 2, 3, 5))
-        is_drop = found[4] != ":" and per_second == _FRAMES_MAX
-        if hours > 23 or minutes > 59 or seconds > 59 or frames >= per_second:
+        found = Timecode.parse(text, per_second=per_second)
+        if found is None:
             return None
-        whole_minutes = hours * 60 + minutes
-        count = (whole_minutes * 60 + seconds) * per_second + frames
-        if is_drop:
-            count -= 2 * (whole_minutes - whole_minutes // 10)
-        return cls(count, per_second, is_drop)
+        return cls(found.count(per_second=per_second), per_second, found.is_drop)
 
     def at(self, frame: int) -> OpenEXR.TimeCode:
-        """Return the timecode of a frame, as OpenEXR's attribute; it begins anew at midnight.
-
-        Source: SMPTE ST 12-1, drop-frame compensation.
-        """
+        """Return the timecode of a frame, as OpenEXR's attribute; it begins anew at midnight."""
         count = self.count + frame - FIRST_FRAME
-        if self.is_drop_frame:
-            tens, rest = divmod(count, 17982)
-            count += 18 * tens + (2 * ((rest - 2) // 1798) if rest >= 2 else 0)
-        seconds, frames = divmod(count, self.per_second)
-        minutes, second = divmod(seconds, 60)
-        hour = minutes // 60 % 24
-        return OpenEXR.TimeCode(
-            hour, minutes % 60, second, frames, self.is_drop_frame, *(False,) * 5, *(0,) * 8
+        return to_exr_timecode(
+            Timecode.of_count(count, per_second=self.per_second, is_drop=self.is_drop_frame)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class MovieHeader:
-    """Hold what a movie's file says of it.
+    """The header of a movie.
 
     Args:
         size_px: Width and height of every frame.
-        rate: Frames a second; 0 where it is not said.
+        rate: Frames per second; 0 if unknown.
         pixel_aspect: Width / height of one pixel.
-        timecode: Of the first frame, or None.
+        timecode: Timecode of the first frame, or None.
     """
 
     size_px: tuple[int, int]
@@ -96,19 +78,19 @@ class MovieHeader:
         aspect = float(stream.sample_aspect_ratio or 0)
         streams = (stream, *container.streams.data)
         spoken = (*(place.metadata for place in streams), container.metadata)
-        said = next((words["timecode"] for words in spoken if "timecode" in words), "")
+        timecode = next((words["timecode"] for words in spoken if "timecode" in words), "")
         return cls(
             (stream.codec_context.width, stream.codec_context.height),
             rate,
             aspect if 1e-3 < aspect < 1e3 else 1.0,
-            TimecodeStart.parse(said, rate=rate) if said else None,
+            TimecodeStart.parse(timecode, rate=rate) if timecode else None,
         )
 
     def attributes(self, frame: int) -> dict[str, object]:
-        """Return the header attributes of a frame, as an EXR holds them."""
-        found: dict[str, object] = {}
+        """Return the header attributes of a frame, as in an EXR."""
+        attributes: dict[str, object] = {}
         if 0 < self.rate < 1000:
-            found["framesPerSecond"] = self.rate.limit_denominator(1001)
+            attributes["framesPerSecond"] = self.rate.limit_denominator(1001)
         if self.timecode is not None:
-            found["timeCode"] = self.timecode.at(frame)
-        return found
+            attributes["timeCode"] = self.timecode.at(frame)
+        return attributes

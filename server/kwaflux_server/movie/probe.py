@@ -1,7 +1,7 @@
-"""Count a movie's frames and read what its tags say of color, before a job begins.
+"""Probe a movie before a job starts: count its frames and read its color tags.
 
-Decodes the first frame that can be decoded, with a library that a damaged file can crash: call it
-in a process that may die (``jobs.plan_process``).
+Decodes the first decodable frame, with a library that a damaged file can crash: call it in a
+process that may die (``jobs.plan_child``).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["MovieFacts", "probe_movie"]
 
 @dataclass(frozen=True, slots=True)
 class MovieFacts:
-    """Hold what a job must know of a movie before its first frame.
+    """The properties of a movie that planning a job needs.
 
     Args:
-        frame_count: How many frames it has.
-        interop_id: The colorspace its tags name; empty where they name none.
-        tags: The tags in words.
+        frame_count: Number of frames.
+        interop_id: The colorspace its tags name; empty if they name none.
+        tags: The tags as text.
     """
 
     frame_count: int
@@ -42,10 +42,10 @@ def probe_movie(path: str, *, frame_bytes_max: int) -> MovieFacts:
 
     Args:
         path: The movie.
-        frame_bytes_max: The largest frame that is accepted.
+        frame_bytes_max: Largest accepted frame, in bytes.
 
     Raises:
-        KwafluxError: What is wrong with the movie, typed. A damaged frame does not cost the others.
+        KwafluxError: The movie is unusable. A single damaged frame is not an error.
     """
     movie = Movie(path, frame_bytes_max=frame_bytes_max, cache_bytes=0)
     try:
@@ -60,5 +60,5 @@ def probe_movie(path: str, *, frame_bytes_max: int) -> MovieFacts:
     finally:
         movie.close()
     raise ImageUnreadable(
-        f"not one frame of {path} can be decoded", hint="copy or export the movie again", path=path
+        f"no frame of {path} can be decoded", hint="copy or export the movie again", path=path
     )

@@ -1,8 +1,8 @@
-"""One open movie: any frame by its number, the same bits however it was reached.
+"""The reader of one movie: any frame by its number, with the same bits whether it seeks or not.
 
-Frame N is found by its time. From where the decoder stands it goes on, or begins at the nearest
-picture from which decoding can begin; pictures that such a beginning cannot restore (they lean on
-ones before it) are thrown away. A picture that FFmpeg could only guess is an error.
+Frame N is found by its time. The decoder continues from its position or seeks to the nearest key
+picture; pictures after a seek that depend on earlier ones are discarded. A picture that FFmpeg
+concealed is an error.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["Movie"]
 
 _WORTH_SEEKING_PICTURES: Final = 8
-"""A seek costs about what some pictures cost to decode."""
+"""Number of pictures whose decoding takes about as long as a seek."""
 _INTRA: Final = (0, 1)
-"""FFmpeg's numbers of a picture that leans on no other, and of one whose decoder says nothing."""
+"""FFmpeg's picture types of an intra picture, and of one whose decoder sets no type."""
 
 
 class _DamagedError(Exception):
-    """A packet could not be decoded; the decoder must begin anew."""
+    """A packet could not be decoded; the decoder must be restarted."""
 
 
 class Movie:
@@ -41,14 +41,14 @@ class Movie:
 
     Args:
         path: Its file.
-        frame_bytes_max: The largest frame that is accepted, as float32 pixels.
-        cache_bytes: How much of decoded frames is kept; at least two frames are.
+        frame_bytes_max: Largest accepted frame, as bytes of float32 pixels.
+        cache_bytes: Size of the cache of decoded frames; it holds at least two.
 
     Raises:
         FrameMissing: There is no such file.
         FrameTooLarge: Its frames are too large.
-        ImageUnreadable: It cannot be opened, is damaged, or was not finished.
-        ImageUnsupported: It holds no moving picture, or pictures without times.
+        ImageUnreadable: It cannot be opened, is damaged or incomplete.
+        ImageUnsupported: It contains no video, or pictures without times.
         RequestError: PyAV is not installed.
 
     Thread: any; one decodes at a time.
@@ -78,27 +78,27 @@ class Movie:
 
     @property
     def header(self) -> MovieHeader:
-        """What its file says of it."""
+        """The movie's header."""
         return self._header
 
     @property
     def chroma_location(self) -> str:
-        """Where chroma lies, as FFmpeg spells it; known once a frame was decoded."""
+        """FFmpeg's name of the chroma siting; known after a frame was decoded."""
         return self._chroma_location or UNSPECIFIED
 
     def close(self) -> None:
-        """Close the file, once a frame that is being decoded is done."""
+        """Close the file; waits for a frame that is being decoded."""
         with self._lock:
             self._cache.clear()
             self._packets = None
             self._file.container.close()
 
     def frame(self, number: int) -> VideoFrame:
-        """Return a decoded frame; its memory is its own.
+        """Return a decoded frame, which owns its memory.
 
         Raises:
             FrameMissing: The movie has no such frame.
-            ImageUnreadable: The movie was cut off before it, or is damaged there.
+            ImageUnreadable: The movie is truncated before it, or damaged there.
             ImageUnsupported: The frame is made of two fields, or has another size.
         """
         time = self._index.time_of(number)
@@ -111,7 +111,7 @@ class Movie:
         return self._checked(frame, number)
 
     def _found(self, time: int, number: int) -> VideoFrame:
-        """Return the picture of a time, by going on or by seeking; further back if need be."""
+        """Return the picture of a time; continue or seek, further back if needed."""
         ways: list[KeyPicture | None] = [*self._index.keys_before(time), None]
         if self._is_ahead(time):
             frame = self._advanced(time)
@@ -125,13 +125,13 @@ class Movie:
         raise ImageUnreadable(
             f"frame {number} of {self._path} cannot be decoded: the movie is damaged there or cut "
             "off",
-            hint="copy or export the movie again; the other frames are done",
+            hint="copy or export the movie again; its other frames are rendered",
             frame=number,
             path=self._path,
         )
 
     def _is_ahead(self, time: int) -> bool:
-        """Tell whether a picture comes sooner by going on than by seeking."""
+        """Return whether decoding on is faster than a seek."""
         if self._packets is None or time <= self._reached:
             return False
         nearest = self._index.keys_before(time)[0].shown
@@ -140,7 +140,7 @@ class Movie:
         return self._index.pictures_between(self._reached, nearest) <= _WORTH_SEEKING_PICTURES
 
     def _seek(self, key: KeyPicture | None) -> bool:
-        """Stand before a key picture, or before the file's first packet; tell whether we do."""
+        """Seek to a keyframe, or to the file's first packet; return whether it worked."""
         av = load_av()
         self._packets = None
         try:
@@ -159,36 +159,36 @@ class Movie:
             return False
         if key is not None and (first.pts > key.shown or not first.is_keyframe):
             return False
-        # From the file's first packet everything is restored that can be.
+        # From the file's first packet every decodable picture is restored.
         self._whole_from = self._reached = self._index.keys[0].shown if key is None else first.pts
         self._reached -= 1
         self._packets = _chained(first, packets)
         return True
 
     def _advanced(self, time: int) -> VideoFrame | None:
-        """Decode until a time is reached; None when it was passed by, or damage came first."""
-        wanted: VideoFrame | None = None
+        """Decode up to a time; None if no picture has it, or after damage."""
+        match: VideoFrame | None = None
         damaged: int | None = None
         while self._packets is not None and self._reached < time:
             packet = next(self._packets, None)
             try:
                 frames = self._decoded(packet)
             except _DamagedError:
-                # What was decoded before the damage waits in the decoder to be shown in its turn.
+                # Pictures decoded before the damage are still in the decoder's reorder buffer.
                 damaged, frames = packet.pts if packet is not None else None, self._drained()
                 self._packets = None
             if packet is None or not packet.size:
                 self._packets = None
             for frame in frames:
                 if frame.pts is not None and frame.pts != damaged and self._keep(frame):
-                    wanted = frame if frame.pts == time else wanted
-        return wanted
+                    match = frame if frame.pts == time else match
+        return match
 
     def _decoded(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        """Return what a packet gives; None drains the decoder.
+        """Return the pictures of a packet; None drains the decoder.
 
         Raises:
-            _DamagedError: The packet is one that must be decodable from here, and is not.
+            _DamagedError: The packet should be decodable from here, and is not.
         """
         av = load_av()
         is_asked_for = packet is None or packet.pts is None or packet.pts >= self._whole_from
@@ -201,7 +201,7 @@ class Movie:
         except av.error.FFmpegError as error:
             if is_asked_for:
                 raise _DamagedError from error
-            return []  # it leans on pictures before the one we began at
+            return []  # it depends on pictures before the keyframe
 
     def _drained(self) -> list[VideoFrame]:
         with contextlib.suppress(_DamagedError):
@@ -209,11 +209,11 @@ class Movie:
         return []
 
     def _keep(self, frame: VideoFrame) -> bool:
-        """Note how far decoding came, and keep a frame if it is whole; tell whether it is."""
+        """Update the position, and cache a frame if it is intact; return whether it is."""
         if frame.pts is None or frame.pts < self._whole_from or frame.is_corrupt:
             return False
         if frame.pts == self._whole_from and not (frame.key_frame or frame.pict_type in _INTRA):
-            self._packets = None  # it was only marked as one from which decoding can begin
+            self._packets = None  # it is wrongly marked as a keyframe
             return False
         self._reached = max(self._reached, frame.pts)
         self._cache[frame.pts] = frame
@@ -228,8 +228,8 @@ class Movie:
     def _checked(self, frame: VideoFrame, number: int) -> VideoFrame:
         if frame.interlaced_frame:
             raise ImageUnsupported(
-                f"frame {number} of {self._path} is interlaced: it holds two moments",
-                hint="deinterlace it first, or convert it to frames if it is only marked so",
+                f"frame {number} of {self._path} is interlaced",
+                hint="deinterlace it, or convert it to an image sequence if only its tag is wrong",
                 frame=number,
                 path=self._path,
             )

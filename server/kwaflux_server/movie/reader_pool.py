@@ -1,4 +1,4 @@
-"""The movies a worker has open: one decoder each, kept for the next frame, given back when idle."""
+"""The pool of open movies of a worker: one decoder each, closed when idle."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _Held:
 
 
 class MovieShelf:
-    """Hand out frames of movies, and keep the movies open that are read.
+    """Return frames of movies, and keep recently read movies open.
 
     Args:
-        config: The OCIO config that colorspaces are looked up in.
-        frame_bytes_max: The largest frame that is accepted.
-        open_max: How many movies are kept open while nobody reads them.
-        clock: Seconds that never run backwards.
+        config: The OCIO config that defines colorspaces.
+        frame_bytes_max: Largest accepted frame, in bytes.
+        open_max: Largest number of idle movies that stay open.
+        clock: Monotonic time in seconds.
 
     Thread: any.
     """
@@ -66,7 +66,7 @@ class MovieShelf:
         """Return a frame as a picture in the movie's encoding; see ``picture_of``.
 
         Raises:
-            KwafluxError: Whatever is wrong with the movie or the frame, typed.
+            KwafluxError: The movie or the frame cannot be read.
         """
         held = self._take(path)
         try:
@@ -80,7 +80,7 @@ class MovieShelf:
         """Return the hash of a frame; see ``frame_digest``.
 
         Raises:
-            KwafluxError: Whatever is wrong with the movie or the frame, typed.
+            KwafluxError: The movie or the frame cannot be read.
         """
         held = self._take(path)
         try:
@@ -89,7 +89,7 @@ class MovieShelf:
             self._give_back(held)
 
     def close_idle(self) -> None:
-        """Close the movies that nobody has read for a minute, or that are too many."""
+        """Close the movies that were idle for a minute, and the oldest above ``open_max``."""
         now_s = self._clock()
         with self._lock:
             free = [path for path, held in self._held.items() if not held.users]
@@ -99,15 +99,15 @@ class MovieShelf:
                     self._held.pop(path).movie.close()
 
     def close(self) -> None:
-        """Close every movie; those that are read are closed when their frame is done."""
+        """Close every movie; those in use are closed when their frame is done."""
         with self._lock:
             for held in self._held.values():
                 _drop(held)
             self._held.clear()
 
     def _take(self, path: str) -> _Held:
-        """Return an open movie, which is not closed until it is given back."""
-        # One at a time: two readers must not both open, and index, the same movie.
+        """Yield an open movie, which is not closed before the end of the block."""
+        # One at a time: two threads must not both open and index the same movie.
         with self._opening:
             identity = _identity(path)
             with self._lock:
@@ -134,20 +134,20 @@ class MovieShelf:
 
 
 def _drop(held: _Held) -> None:
-    """Close a movie now, or when whoever reads it gives it back."""
+    """Close a movie now, or when it is no longer in use."""
     held.is_dropped = True
     if not held.users:
         held.movie.close()
 
 
 def _identity(path: str) -> _Identity:
-    """Return what changes when another movie stands under a path."""
+    """Return the identity of a file, which changes when the file is replaced."""
     try:
         status = os.stat(path)
     except OSError as error:
         raise FrameMissing(
             f"{path} cannot be opened: {error.strerror}",
-            hint="check the path, and whether the server's machine sees it",
+            hint="check the path on the server's machine",
             path=path,
         ) from error
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

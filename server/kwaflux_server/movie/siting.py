@@ -1,4 +1,4 @@
-"""Where a decoded frame's chroma lies: the one tag that PyAV does not hand out."""
+"""Chroma siting of a decoded frame, which PyAV does not expose."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 __all__ = ["UNSPECIFIED", "chroma_location"]
 
 UNSPECIFIED: Final = "unspecified"
-_TOLD: Final = re.compile(r"\bcl:([a-z]+)\b")
+_SITING: Final = re.compile(r"\bcl:([a-z]+)\b")
 _ONE_AT_A_TIME: Final = threading.Lock()
-"""The level of FFmpeg's log belongs to the whole process."""
+"""Guards the level of FFmpeg's log, which is global to the process."""
 
 
 def chroma_location(frame: VideoFrame) -> str:
-    """Return the siting of a frame's chroma as FFmpeg spells it (``left``, ``topleft``).
+    """Return FFmpeg's name of a frame's chroma siting (``left``, ``topleft``).
 
-    Takes as long as copying nothing: the filter looks at the frame's header. Once a movie.
+    Copies no pixels: the filter reads the frame's header. Called once per movie.
     """
     import av.filter
     import av.logging
@@ -42,13 +42,13 @@ def chroma_location(frame: VideoFrame) -> str:
         level = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
         try:
-            with av.logging.Capture() as told:
+            with av.logging.Capture() as log:
                 graph.vpush(frame)
                 graph.vpull()
         finally:
             av.logging.set_level(level)
-    for _, source, text in told:
-        found = _TOLD.search(text) if source == "showinfo" else None
-        if found is not None:
-            return found[1]
+    for _, source, text in log:
+        match = _SITING.search(text) if source == "showinfo" else None
+        if match is not None:
+            return match[1]
     return UNSPECIFIED

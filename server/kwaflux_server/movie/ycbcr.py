@@ -1,6 +1,6 @@
-"""Code values of a decoded frame to red, green and blue, in float and unclamped.
+"""Conversion of a decoded frame's code values to RGB in float, unclamped.
 
-Super-whites and colors out of gamut stay beyond 0..1.
+Super-whites and out-of-gamut colors stay outside 0..1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CodePlane(Protocol):
 
     @property
     def width(self) -> int:
-        """Pixels in a row."""
+        """Pixels per row."""
 
     @property
     def height(self) -> int:
@@ -46,21 +46,21 @@ class CodePlane(Protocol):
         """Bytes from one row to the next."""
 
     def __buffer__(self, flags: int, /) -> memoryview:
-        """Give the bytes."""
+        """Return the bytes."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Say where each channel of a pixel format lies.
+    """The memory layout of a pixel format.
 
     Args:
-        name: As FFmpeg spells it.
-        channels: ``Y``, ``Cb``, ``Cr`` or ``R``, ``G``, ``B``, and perhaps ``A``: the plane, the
-            place in it and the step from one pixel to the next, in code values.
-        bits: Of one code value; more than 8 are stored in 16.
+        name: FFmpeg's name.
+        channels: ``Y``, ``Cb``, ``Cr`` or ``R``, ``G``, ``B``, and optionally ``A``: the plane, the
+            offset in it and the step from one pixel to the next, in code values.
+        bits: Bits of one code value; more than 8 are stored in 16.
         chroma_shift: Chroma has 1 / 2**shift of the columns and rows.
-        is_full_range: Whether the format itself says so (JPEG's).
+        is_full_range: Whether the format implies full range (JPEG's).
     """
 
     name: str
@@ -74,7 +74,7 @@ class Layout:
         """Read the name of a pixel format.
 
         Raises:
-            ImageUnsupported: One that is not understood (floats, big-endian, palettes, Bayer).
+            ImageUnsupported: The format is not supported (float, big-endian, palette, Bayer).
         """
         planar = _PLANAR.fullmatch(name)
         if planar is not None:
@@ -93,21 +93,21 @@ class Layout:
             bits = 16 if packed["size"] in ("48le", "64le") else 8
             return cls(name, at, bits, (0, 0), is_full_range=False)
         raise ImageUnsupported(
-            f"{path} holds pixels as {name}, which are not read",
+            f"{path} has the pixel format {name}, which is not supported",
             hint="convert it to ProRes, DNxHR or H.264, or to an image sequence",
         )
 
     @property
     def is_ycbcr(self) -> bool:
-        """Whether color must be led through a matrix."""
+        """Whether color is coded with a matrix."""
         return "Cb" in self.channels
 
 
-def _planar(name: str, found: re.Match[str]) -> Layout | None:
-    if found["gray"]:
-        bits = int(found["gray_bits"] or 8)
+def _planar(name: str, match: re.Match[str]) -> Layout | None:
+    if match["gray"]:
+        bits = int(match["gray_bits"] or 8)
         return Layout(name, {"Y": (0, 0, 1)}, bits, (0, 0), is_full_range=False)
-    kind, sub, bits = found["kind"], found["sub"], int(found["bits"] or 8)
+    kind, sub, bits = match["kind"], match["sub"], int(match["bits"] or 8)
     order = ("G", "B", "R") if kind.startswith("gbr") else ("Y", "Cb", "Cr")
     if not 8 <= bits <= 16 or (sub is None) != kind.startswith("gbr"):
         return None
@@ -120,7 +120,7 @@ def _planar(name: str, found: re.Match[str]) -> Layout | None:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Say which code values are black, white and neutral.
+    """The code values of black, white and neutral.
 
     Source: ITU-T H.273 (07/2021), section 8.3: equations 2 to 14.
     """
@@ -142,7 +142,7 @@ class Levels:
         return _scaled(codes, middle, float(span))
 
     def alpha(self, codes: Codes) -> Plane:
-        """Return coverage, which always has the full range."""
+        """Return alpha, which always has the full range."""
         return _scaled(codes, 0.0, float(2**self.bits - 1))
 
 
@@ -160,7 +160,7 @@ def code_values(planes: Sequence[CodePlane], layout: Layout) -> dict[str, Codes]
     Raises:
         ImageUnreadable: A plane is smaller than its format needs.
     """
-    found: dict[str, Codes] = {}
+    codes_by_channel: dict[str, Codes] = {}
     for channel, (index, offset, step) in layout.channels.items():
         plane = planes[index]
         data = memoryview(plane)
@@ -172,12 +172,12 @@ def code_values(planes: Sequence[CodePlane], layout: Layout) -> dict[str, Codes]
         row = plane.line_size // codes.dtype.itemsize
         if row < plane.width * step or codes.size < row * plane.height:
             raise ImageUnreadable(
-                f"a plane of {plane.width}x{plane.height} pixels holds {codes.nbytes} bytes",
+                f"a plane of {plane.width}x{plane.height} pixels has only {codes.nbytes} bytes",
                 hint="copy or export the movie again",
             )
         rows = codes[: row * plane.height].reshape(plane.height, row)
-        found[channel] = rows[:, offset : plane.width * step : step]
-    return found
+        codes_by_channel[channel] = rows[:, offset : plane.width * step : step]
+    return codes_by_channel
 
 
 def rgb_of_codes(
@@ -193,11 +193,11 @@ def rgb_of_codes(
     Source: ITU-T H.273 (07/2021), section 8.3, equations 38 to 40, solved for R'G'B'.
 
     Args:
-        codes: Of ``code_values``.
-        layout: Of the frame.
-        levels: What its code values mean.
-        matrix: The weights of its luma; None where there is no chroma.
-        siting: Where its chroma lies.
+        codes: Result of ``code_values``.
+        layout: The frame's layout.
+        levels: The frame's levels.
+        matrix: The weights of its luma; None without chroma.
+        siting: Its chroma siting.
     """
     alpha = {"A": levels.alpha(codes["A"])} if "A" in codes else {}
     if "R" in codes:
@@ -230,8 +230,7 @@ def _full_size(
 def enlarged(plane: Plane, factor: int, *, place: float, length: int) -> Plane:
     """Return a plane with ``factor`` times the rows, by Catmull-Rom interpolation.
 
-    A sample that lies on a pixel is returned unchanged; beyond the edges the outermost samples
-    are repeated.
+    A sample that lies on a pixel is returned unchanged; the edges are extended by repetition.
 
     Source: Catmull and Rom, "A class of local interpolating splines" (1974); Keys, "Cubic
     convolution interpolation for digital image processing" (1981), a = -1/2.
@@ -239,8 +238,8 @@ def enlarged(plane: Plane, factor: int, *, place: float, length: int) -> Plane:
     Args:
         plane: (h, w), float32.
         factor: 1, 2 or 4.
-        place: Where the first sample lies among its ``factor`` rows: 0 the first, 1 the last.
-        length: How many rows are returned, at most ``h * factor``.
+        place: Position of the first sample among its ``factor`` rows: 0 the first, 1 the last.
+        length: Number of rows to return, at most ``h * factor``.
     """
     if factor == 1:
         return plane[:length].copy()

@@ -1,4 +1,5 @@
 """The scheduler: events in, actions out. No socket, no clock, no file, no thread.
 
-``events`` holds events and actions, ``policy`` the order and the limits, ``state`` the machine.
+``events`` defines events and actions, ``policy`` the order and the limits, ``scheduler`` the
+machine.
 """

@@ -1,8 +1,8 @@
-"""What the scheduler hears and what it says: tasks, events and actions.
+"""The scheduler's vocabulary: tasks, events and actions.
 
-A task arrives, waits, is assigned to a worker, and is released; or it is rejected at the door.
-Every task that arrives gets exactly one ``Release`` or ``Reject``, and that is the last word on it:
-no worker holds it any more, so nothing will read its sources or write its target again.
+A task arrives, waits, is assigned to a worker, and is released; or it is rejected on arrival.
+Every task gets exactly one ``Release`` or ``Reject``. After it no worker holds the task, so nothing
+reads its sources or writes its target any more.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ Outcome: TypeAlias = Literal["done", "failed", "cancelled", "superseded", "clien
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Describe one frame to render, as far as its place in the queue depends on it.
+    """One frame to render: the properties that scheduling depends on.
 
     Args:
-        task_id: The gateway's number for it, never used twice.
-        client: Who asked.
-        request_id: The number the client asked with; the frames of a job share their job's.
-        urgency: The class it waits in.
-        node: Who asks inside the client. A newer interactive task of a node replaces older ones;
-            empty: it replaces nothing.
+        task_id: The gateway's number of the task, never reused.
+        client: The client.
+        request_id: The client's request id; the frames of a job share their job's.
+        urgency: The urgency class.
+        node: The client's node. A newer interactive task of a node replaces older ones; an empty
+            name replaces nothing.
         job: The job it is a frame of; empty for a single request.
-        bytes_held: Memory its pixels take until it is released (shared or inside a message).
-        flow: What should be warm where it runs; equal text means the same models.
-        attempts: How many workers broke under it so far.
+        bytes_held: Memory of its pixels until it is released (shared or inside a message).
+        flow: Key of the models it needs; equal keys mean the same models.
+        attempts: Number of workers lost so far while they held it.
     """
 
     task_id: int
@@ -82,21 +82,21 @@ class ClientJoined:
 
 @dataclass(frozen=True, slots=True)
 class ClientLeft:
-    """A client went away; nobody waits for its tasks."""
+    """A client closed its session; its tasks are not needed any more."""
 
     client: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskArrived:
-    """A client asked for a frame, or its job's turn came."""
+    """A client requested a frame, or a job handed out its next one."""
 
     task: Task
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTask:
-    """A client takes back what it asked for with this number."""
+    """A client cancelled the request with this id."""
 
     client: str
     request_id: int
@@ -104,7 +104,7 @@ class CancelTask:
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
-    """A client takes back every frame of a job."""
+    """A client cancelled every frame of a job."""
 
     client: str
     job: str
@@ -115,12 +115,12 @@ class WorkerJoined:
     """A worker is ready to hold tasks.
 
     Args:
-        worker: Its name. A worker that was restarted may have the name of the one that was lost.
-        slots: How many tasks it holds at a time (one computes, the others are read or written).
-        device: What it computes on.
+        worker: Its name. A restarted worker may have the name of the lost one.
+        slots: Number of tasks it holds at a time (one computes, the others are read or written).
+        device: Its device.
 
     Raises:
-        SettingsError: Fewer slots than one.
+        SettingsError: Less than one slot.
     """
 
     worker: str
@@ -136,7 +136,7 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker process is gone: it crashed, was killed, or closed its connection."""
+    """A worker process ended: it crashed, was killed, or closed its connection."""
 
     worker: str
     reason: str
@@ -144,7 +144,7 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class TaskStarted:
-    """A worker began to compute a task."""
+    """A worker started to compute a task."""
 
     task_id: int
     worker: str
@@ -152,7 +152,7 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskUndelivered:
-    """A task could not be sent to the worker it was assigned to: the worker cannot be reached."""
+    """A task could not be sent to its worker: the worker cannot be reached."""
 
     task_id: int
     worker: str
@@ -160,7 +160,7 @@ class TaskUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class TaskFinished:
-    """A worker delivered a task's result and let go of the task."""
+    """A worker delivered a task's result and no longer holds the task."""
 
     task_id: int
     worker: str
@@ -168,7 +168,7 @@ class TaskFinished:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A worker gave a task up, revoked ones included, and let go of it."""
+    """A worker failed a task, or stopped a revoked one, and no longer holds it."""
 
     task_id: int
     worker: str
@@ -178,7 +178,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The server stops: what workers hold is finished, and nothing more is handed out."""
+    """The server shuts down: workers finish the tasks they hold, and no more are assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """Tell the worker to drop the task, or to stop it at the next tile, and to say so."""
+    """Have the worker drop the task, or stop it at the next tile, and report that."""
 
     task_id: int
     worker: str
@@ -224,10 +224,10 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Answer the client and forget the task.
+    """Answer the client and remove the task.
 
-    ``error`` is the answer where the scheduler knows it. It is None for a task that is done, for
-    a client that is gone, and where the worker's own failure is the answer.
+    ``error`` is the answer if the scheduler decides it. It is None for a task that is done, for a
+    closed session, and if the worker's error is the answer.
     """
 
     task_id: int
@@ -237,7 +237,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refuse the task at the door with this error, and forget it."""
+    """Refuse the task on arrival with this error."""
 
     task_id: int
     code: str
@@ -247,7 +247,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class RestartWorker:
-    """Kill the worker and start a fresh one; report ``WorkerLost`` as for any other death."""
+    """Kill the worker and start a new one; report ``WorkerLost`` as for a crash."""
 
     worker: str
 
@@ -260,7 +260,7 @@ Action: TypeAlias = Assign | Revoke | Release | Reject | RestartWorker
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Count the tasks that wait, those that workers hold, and how tasks ended since the start."""
+    """Numbers of waiting tasks, of tasks held by workers, and of ended tasks since the start."""
 
     waiting: int
     running: int

@@ -1,4 +1,4 @@
-"""Who comes first, where a task may go, and how much a client may ask for."""
+"""Scheduling policy: the order of tasks, the choice of worker, the limits of a client."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from kwaflux_server.scheduler.events import Task
 __all__ = ["ATTEMPTS", "SchedulerLimits", "has_room", "may_retry", "order", "preference", "refusal"]
 
 ATTEMPTS = 2
-"""How many workers may break under a task: it is retried once, then reported."""
+"""Number of workers that a task may lose: it is retried once, then reported as failed."""
 
 _RANKS: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """Hold what one client may have in flight, and how long a worker may ignore a revoke.
+    """The limits of a client, and the deadline for a revoke.
 
     Args:
-        client_requests: Single requests of one client; frames of jobs don't count, for they are
-            fed a few at a time.
-        client_bytes: Bytes of pixels of one client. One task is let in whatever its size: how
-            large a frame may be is another limit.
-        revoke_patience_s: How long a worker may hold a revoked task before it is restarted.
+        client_requests: Single requests in flight per client; frames of jobs don't count, because
+            they are fed a few at a time.
+        client_bytes: Bytes of pixels in flight per client. A client's first task is admitted
+            whatever its size: the size of a frame has its own limit.
+        revoke_patience_s: Seconds that a worker may hold a revoked task before it is restarted.
 
     Raises:
-        SettingsError: A limit that would let nothing in.
+        SettingsError: A limit is not above 0.
     """
 
     client_requests: int = 64
@@ -47,27 +47,27 @@ class SchedulerLimits:
 def order(task: Task, *, turn: int, serial: int) -> tuple[int, bool, int, int]:
     """Return the key that sorts waiting tasks: the smallest is next.
 
-    The class decides first. Inside a class, what a broken worker gave back goes before all else;
-    then the client that was served longest ago; then, for one client, first come first served,
-    which keeps the frames of a job in order.
+    The urgency class comes first. Within a class, tasks of a lost worker come first; then the
+    client that was served longest ago; then, for one client, the order of arrival, which keeps the
+    frames of a job in order.
 
     Args:
-        task: The task that waits.
-        turn: When its client was last served in this class, as a count that grows; 0 for never.
-        serial: When the task arrived, as a count that grows.
+        task: The waiting task.
+        turn: Counter value at which its client was last served in this class; 0 for never.
+        serial: Counter value at which the task arrived.
     """
     return (_RANKS[task.urgency], task.attempts == 0, turn, serial)
 
 
 def has_room(task: Task, *, held: Collection[Task], slots: int) -> bool:
-    """Tell whether a worker that holds these tasks may be given one more.
+    """Return whether a worker that holds these tasks may get one more.
 
-    Sequence and batch tasks share the slots. One slot more is kept for an interactive task, so
-    that it reaches the worker at once whatever is read ahead there.
+    Sequence and batch tasks share the slots. One extra slot is reserved for an interactive task, so
+    that it reaches the worker at once, whatever the worker reads ahead.
 
-    A worker broke under a *suspect* once. Two suspects never share a worker, and a suspect frame
-    of a sequence or batch shares it with nothing but fresh interactive tasks: should it break
-    the next worker too, it takes no innocent frame with it for good.
+    A *suspect* is a task whose worker was lost once. Two suspects never share a worker, and a
+    suspect of a sequence or batch shares it only with interactive tasks on their first attempt: if
+    it crashes the next worker too, no other task reaches its limit of attempts.
     """
     has_suspect = any(other.attempts for other in held)
     if task.urgency == "interactive":
@@ -80,28 +80,28 @@ def has_room(task: Task, *, held: Collection[Task], slots: int) -> bool:
 def preference(
     task: Task, *, flows: Collection[str], held_count: int, broke_under_it: bool
 ) -> tuple[bool, bool, int]:
-    """Return the key that sorts the workers with room: the smallest is the best.
+    """Return the key that sorts the workers with a free slot: the smallest is the best.
 
-    Not the one that broke under this task, then one that is warm for its flow, then the one
-    that holds least.
+    First any but the one lost with this task, then one with its models loaded, then the one that
+    holds the fewest tasks.
     """
     return (broke_under_it, task.flow not in flows, held_count)
 
 
 def may_retry(task: Task) -> bool:
-    """Tell whether a task is tried again; ``attempts`` counts what just broke under it too."""
+    """Return whether a task is retried; ``attempts`` includes the worker that was just lost."""
     return task.attempts < ATTEMPTS
 
 
 def refusal(
     task: Task, *, in_flight: Collection[Task], limits: SchedulerLimits
 ) -> TooManyRequests | None:
-    """Return why a client's task is refused, or None when it is let in.
+    """Return the error that refuses a client's task, or None if it is admitted.
 
     Args:
-        task: The task that asks to be let in.
-        in_flight: What the client has in flight already.
-        limits: What it may have.
+        task: The new task.
+        in_flight: The client's tasks in flight.
+        limits: The limits.
     """
     requests = sum(1 for other in in_flight if not other.job)
     if not task.job and requests >= limits.client_requests:
@@ -113,7 +113,7 @@ def refusal(
     held_bytes = sum(other.bytes_held for other in in_flight)
     if held_bytes and task.bytes_held > max(limits.client_bytes - held_bytes, 0):
         return TooManyRequests(
-            f"client {task.client!r} holds {held_bytes} bytes of pixels in flight and asks for "
+            f"client {task.client!r} has {held_bytes} bytes of pixels in flight and sends "
             f"{task.bytes_held} more, the server allows {limits.client_bytes}",
             hint="wait for answers before sending more pixels",
         )

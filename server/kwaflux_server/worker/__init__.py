@@ -1,5 +1,5 @@
-"""The worker: one process a device, the only part of the server that imports torch.
+"""The worker: one process per device, the only part of the server that imports torch.
 
-``process`` talks to the gateway, ``engine`` leads tasks through reading, computing and writing,
-``frames`` moves pixels between requests and plates, ``residency`` keeps networks warm.
+``process`` exchanges messages with the gateway, ``engine`` reads, computes and writes tasks,
+``frame_io`` moves pixels between requests and plates.
 """

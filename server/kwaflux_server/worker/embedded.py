@@ -1,4 +1,4 @@
-"""The same engine inside one process: a farm's node, CI, a machine without a server."""
+"""Embedded rendering: the worker's engine in the caller's process, without a server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kwaflux_core.protocol.messages import (
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_server.jobs.job_plan import JobPlan, plan_job
 from kwaflux_server.jobs.open_jobs import OpenJobs
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.process import WorkerOptions, make_engine
 from kwaflux_server.worker.rings import AttachedRings
@@ -39,19 +39,19 @@ class EmbeddedJob:
     """Render a job in this process.
 
     Args:
-        submit: What is to be rendered; paths are absolute.
+        submit: The request; its paths are absolute.
         options: The device and its limits.
-        frames_in_flight: Frames that are read, computed or written at a time.
+        frames_in_flight: Number of frames that are read, computed or written at a time.
 
     Raises:
-        KwafluxError: The flow, the range or the device cannot be what was meant.
+        KwafluxError: The flow, the range or the device is invalid.
 
-    Thread: one; the engine has threads of its own.
+    Thread: one; the engine starts its own threads.
     """
 
     def __init__(self, submit: Submit, *, options: WorkerOptions, frames_in_flight: int) -> None:
         registry = Registry.discover()
-        flow = Flow.parse(submit.flow).bind(registry.cards, registry.presets)
+        flow = Flow.parse(submit.flow).bind(registry.cards, named=registry.named_flows)
         self._jobs = OpenJobs(window=frames_in_flight)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._accepted = self._jobs.open(submit, flow, _planned(submit, options))
@@ -62,21 +62,21 @@ class EmbeddedJob:
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """The frames that are rendered, in order."""
+        """The frames to render, in order."""
         return self._accepted.frames
 
     def result(self) -> JobDone:
-        """Return how the job ended.
+        """Return the outcome of the job.
 
         Raises:
-            RequestError: It has not: its events were not read to their end.
+            RequestError: The job has not ended: its events were not read to the end.
         """
         if self._done is None:
             raise RequestError("the job has not ended", hint="read its events first")
         return self._done
 
     def events(self) -> Iterator[JobEvent]:
-        """Render every frame; yield what happens."""
+        """Render every frame; yield its events."""
         thread = threading.Thread(target=self._engine.run, name="compute")
         thread.start()
         try:
@@ -87,7 +87,7 @@ class EmbeddedJob:
             self._engine.close()
 
     def cancel(self) -> None:
-        """Cancel what is not done; the events still run to their end. Any thread."""
+        """Cancel the remaining frames; their events still follow. Any thread."""
         self._put(_CANCEL, Cancel(_CANCEL), ())
 
     def _events(self) -> Iterator[JobEvent]:
@@ -123,7 +123,7 @@ class EmbeddedJob:
 
 
 def _planned(submit: Submit, options: WorkerOptions) -> JobPlan:
-    """Plan a job here, or, of a movie, in a child process, which a damaged file may break."""
+    """Plan a job here; a movie's in a child process, which a damaged file may crash."""
     if not is_movie(submit.source):
         guard = PathGuard(options.roots)
         return plan_job(submit, guard=guard, frame_bytes_max=options.frame_bytes_max)

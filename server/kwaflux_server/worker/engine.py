@@ -1,9 +1,9 @@
-"""Read, compute and write tasks; the most urgent one computes.
+"""The engine: reads, computes and writes tasks, the most urgent first.
 
-Owns the threads of a worker: readers and writers beside the one that computes, which is the
-caller of ``run``. Between tiles a render calls a checkpoint, in which a more urgent task is
-rendered and a cancelled one ends. Must not know sockets: a worker process and
-``kwaflux enhance --embedded`` run the same engine.
+Owns the threads of a worker: readers, writers, and the one that computes, which is the caller of
+``run``. Between tiles a render calls a checkpoint, which renders a more urgent task or ends a
+cancelled one. Must not know sockets: a worker process and ``kwaflux enhance --embedded`` run the
+same engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import Cancelled, KwafluxError, OutOfMemory, WorkerError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
-from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.failures import failed
 from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
@@ -41,10 +40,10 @@ __all__ = ["Answer", "Engine"]
 _LOG = logging.getLogger("kwaflux.server.worker")
 
 Answer: TypeAlias = Callable[[int, "Rendered | Failed | Started", tuple[memoryview, ...]], None]
-"""Take an answer to a task: its id, the message, the parts. Called from any of the threads."""
+"""Receives the answer to a task: its id, the message, the parts. Called from any thread."""
 
 _ORDER: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
-_NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
+_NO_NAMES: Mapping[str, Flow] = MappingProxyType({})
 _READERS = 2
 _WRITERS = 2
 
@@ -72,12 +71,12 @@ class Engine:
     """Render tasks on one device.
 
     Args:
-        renderer: Computes frames; used by the thread that calls ``run`` alone.
+        renderer: Computes frames; used only by the thread that calls ``run``.
         frames: Fetches and delivers pixels.
-        cards: The installed effects.
-        presets: The flows that have a name.
-        answer: Takes the answers.
-        version: Of Kwaflux, for the provenance.
+        cards: The cards of the installed effects.
+        named: The flows of the installed presets, by their ids.
+        answer: Receives the answers.
+        version: Version of Kwaflux, for the provenance.
         own: The user's models, among them the LoRAs that flows name.
 
     Thread: ``submit``, ``cancel`` and ``stop`` from any; ``run`` from one.
@@ -92,7 +91,7 @@ class Engine:
         cards: Mapping[str, Card],
         answer: Answer,
         version: str,
-        presets: Mapping[str, Preset] = _NO_PRESETS,
+        named: Mapping[str, Flow] = _NO_NAMES,
         own: OwnModels | None = None,
     ) -> None:
         self._renderer = renderer
@@ -108,20 +107,20 @@ class Engine:
         self._is_stopping = False
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards, presets))
+        self._bind = lru_cache(maxsize=256)(lambda text: Flow.parse(text).bind(cards, named=named))
 
     @property
     def device(self) -> Device:
-        """The device frames are computed on."""
+        """The device that computes frames."""
         return self._renderer.context.device
 
     @property
     def config(self) -> ColorConfig:
-        """The OCIO config colorspaces are looked up in."""
+        """The OCIO config that defines colorspaces."""
         return self._renderer.context.config
 
     def submit(self, task_id: int, request: Render, parts: Parts = ()) -> None:
-        """Take a task; its answer comes through ``answer``, whatever happens."""
+        """Accept a task; every task gets an answer through ``answer``."""
         task = _Task(task_id, request, parts)
         with self._condition:
             self._tasks[task_id] = task
@@ -145,13 +144,13 @@ class Engine:
             self._finish(task, failed(Cancelled("the request was cancelled")), ())
 
     def stop(self) -> None:
-        """End ``run`` once the task that computes is done."""
+        """End ``run`` after the current task."""
         with self._condition:
             self._is_stopping = True
             self._condition.notify()
 
     def close(self) -> None:
-        """Wait until what is being written is; call it after ``run`` came back."""
+        """Wait until all results are written; call it after ``run`` has returned."""
         self._readers.shutdown(wait=True, cancel_futures=True)
         self._writers.shutdown(wait=True)
 
@@ -164,10 +163,10 @@ class Engine:
                     return
                 entry = heapq.heappop(self._ready)
             self._compute(entry)
-            del entry  # what it holds must not outlive it while nothing else comes
+            del entry  # release its memory before waiting for the next task
 
     def _compute(self, entry: _Entry) -> None:
-        """Render a task; more urgent ones that become ready meanwhile go first."""
+        """Render a task; more urgent ones that become ready meanwhile come first."""
         task = entry.task
         if task.request.urgency != "interactive":
             self._answer(task.id, Started(), ())
@@ -186,7 +185,7 @@ class Engine:
     def _render(self, task: _Task, order: int) -> RenderedFrame:
         request, fetched = task.request, task.fetched
         if fetched is None:
-            raise WorkerError("a task was computed before its pixels came")
+            raise WorkerError("a task was computed before its pixels were fetched")
         begun_s, others_s = time.perf_counter(), 0.0
 
         def checkpoint() -> None:
@@ -232,8 +231,8 @@ class Engine:
             lora_record(task.loras),
         )
         task.fetched = self._frames.fetch(task.request, flow, task.parts, task.provenance)
-        if task.fetched.standing is not None:
-            self._finish(task, task.fetched.standing, ())
+        if task.fetched.skipped is not None:
+            self._finish(task, task.fetched.skipped, ())
             return
         entry = _Entry(_ORDER[task.request.urgency], next(self._numbers), task)
         with self._condition:
@@ -255,7 +254,7 @@ class Engine:
         return request.target.by in ("shm", "inline")
 
     def _guarded(self, task: _Task, stage: Callable[[_Task], None]) -> None:
-        """Run a stage of a task; whatever it raises becomes the task's answer."""
+        """Run a stage of a task; any exception becomes the task's answer."""
         try:
             stage(task)
         except KwafluxError as error:
@@ -263,9 +262,9 @@ class Engine:
         except MemoryError as error:
             self._finish(task, failed(OutOfMemory(f"memory ran out: {error}")), ())
         except Exception as error:
-            _LOG.exception("task %d broke", task.id)
+            _LOG.exception("unexpected error in task %d", task.id)
             text = f"{type(error).__name__}: {error}"
-            self._finish(task, failed(WorkerError(f"the worker broke on it: {text}")), ())
+            self._finish(task, failed(WorkerError(f"unexpected error in the worker: {text}")), ())
 
     def _finish(
         self, task: _Task, message: Rendered | Failed, parts: tuple[memoryview, ...]

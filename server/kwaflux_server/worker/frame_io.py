@@ -1,4 +1,4 @@
-"""Between a request and the plates of one frame: fetch the pixels, deliver the result."""
+"""Pixels of one frame: fetched from the sources of a request, delivered to its target."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from kwaflux_server.worker.provenance import (
     Provenance,
     header_attributes,
     pixel_digest,
-    standing_record,
+    valid_record,
 )
 from kwaflux_server.worker.source_cache import SourceFile
 from kwaflux_server.worker.source_reader import Parts, RingView, SourceReader, is_exr, is_file
@@ -55,17 +55,16 @@ Plane: TypeAlias = npt.NDArray[np.float32]
 
 _DISPLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXACT = ("", "none", "rle", "zips", "zip", "piz", "zstd", "htj2k32", "htj2k256")
-"""Compressions that give back every bit; what is lossy cannot name its pixels beforehand."""
+"""Lossless compressions; pixels stored with a lossy one cannot be hashed beforehand."""
 _NO_RECEIPT = RangeReceipt(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The plates of one task, and the picture that the result is put back into.
+    """The plates of one task, and the image that receives the result.
 
-    ``image`` is None for raw planes. ``standing`` is the answer where the target need not be
-    rendered, because what is there already is what would be made. ``files`` are held for the
-    tasks beside this one, which may read the same.
+    ``image`` is None for raw planes. ``skipped`` is the answer if the existing target is already
+    the result. ``files`` keeps the cached sources alive for other tasks that read them.
     """
 
     plates: Mapping[int, Plate]
@@ -74,13 +73,13 @@ class Fetched:
     digest: str = ""
     neighbors_digest: str = ""
     read_s: float = 0.0
-    standing: Rendered | None = None
+    skipped: Rendered | None = None
     files: tuple[SourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer and the parts that travel with it."""
+    """An answer and its raw parts."""
 
     message: Rendered
     parts: tuple[memoryview, ...] = ()
@@ -91,9 +90,9 @@ class Frames:
 
     Args:
         ring: Opens a client's ring.
-        pool: Where result planes come from and go back to.
-        config: The OCIO config that display codes are led to light with.
-        frame_bytes_max: The largest frame that is accepted.
+        pool: Pool of the result planes.
+        config: The OCIO config that converts display-referred sources to scene-linear.
+        frame_bytes_max: Largest accepted frame, in bytes.
         guard: Confines files to the server's roots.
     """
 
@@ -113,7 +112,7 @@ class Frames:
         self._reader = SourceReader(ring, config=config, frame_bytes_max=frame_bytes_max)
 
     def is_immediate(self, request: Render) -> bool:
-        """Tell whether a request's pixels lie in memory, so that fetching them costs nothing."""
+        """Return whether a request's pixels are in memory, so that fetching them takes no time."""
         return all(isinstance(s.pixels, (ShmPixels, InlinePixels)) for s in request.sources)
 
     def fetch(
@@ -122,7 +121,7 @@ class Frames:
         """Return the plates of a request.
 
         Raises:
-            KwafluxError: Whatever is wrong with a source, typed.
+            KwafluxError: A source cannot be read.
         """
         start = time.perf_counter()
         self._guard.check_files(request)
@@ -132,22 +131,22 @@ class Frames:
         if isinstance(main.pixels, PathPixels) and isinstance(target, PathTarget):
             is_there = Path(target.path).exists()
             if is_there and request.options.existing == "skip":
-                return Fetched({}, standing=_standing(request, target))
+                return Fetched({}, skipped=_skipped(request, target))
             digest = files[request.frame].digest()
             neighbors = provenance.neighbors_digest(lambda frame: files[frame].digest())
             if is_there and request.options.existing == "verify":
                 expected = provenance.result_hash(digest, neighbors_digest=neighbors)
-                said = standing_record(target.path, expected)
-                if said is not None:
-                    standing = _standing(request, target, attention=said.get("attention", ""))
-                    return Fetched({}, digest=digest, standing=standing)
+                record = valid_record(target.path, expected)
+                if record is not None:
+                    skipped = _skipped(request, target, attention=record.get("attention", ""))
+                    return Fetched({}, digest=digest, skipped=skipped)
         image, layer = None, None
         plates: dict[int, Plate] = {}
         for source in request.sources:
-            found = self._reader.read(request, source, parts, files)
-            plates[source.frame] = found.plate
+            decoded = self._reader.read(request, source, parts, files)
+            plates[source.frame] = decoded.plate
             if source.frame == request.frame:
-                image, layer = found.image, found.layer
+                image, layer = decoded.image, decoded.layer
         read_s = time.perf_counter() - start
         held = tuple(files.values())
         return Fetched(plates, image, layer, digest, neighbors, read_s, files=held)
@@ -161,10 +160,10 @@ class Frames:
         *,
         compute_s: float,
     ) -> Delivery:
-        """Put a rendered frame where the request wants it, and return the answer.
+        """Deliver a rendered frame to the request's target, and return the answer.
 
         Raises:
-            KwafluxError: Whatever keeps the result from its target, typed.
+            KwafluxError: The target cannot be written.
         """
         start = time.perf_counter()
         target, options = request.target, request.options
@@ -201,7 +200,7 @@ class Frames:
         return Delivery(Rendered(request.frame, pixels, report), parts)
 
     def final_planes(self, request: Render, height: int, width: int) -> tuple[Plane, Plane, Plane]:
-        """Return the planes that a request's result is rendered into: its slab, where it has one.
+        """Return the planes for a request's result: its slab, or planes of the pool.
 
         Raises:
             RequestError: The slab is too small.
@@ -212,8 +211,7 @@ class Frames:
         length = 3 * height * width * 4
         if length > target.capacity_bytes:
             raise RequestError(
-                f"the result needs {length} bytes, the slab given for it holds "
-                f"{target.capacity_bytes}",
+                f"the result needs {length} bytes, but its slab has {target.capacity_bytes}",
                 hint="reserve 3 planes of float32 at the flow's scale",
             )
         view = self._ring(target.ring, target.offset_bytes, length)
@@ -228,7 +226,7 @@ class Frames:
     def _finished(
         self, request: Render, fetched: Fetched, frame: RenderedFrame, record: Mapping[str, str]
     ) -> Image:
-        """Return the picture as it will be stored, with what it says of itself."""
+        """Return the image as it will be stored, with its provenance attributes."""
         picture = _put_back(request, fetched, frame)
         target, options = request.target, request.options
         main = _main_source(request).pixels
@@ -236,10 +234,10 @@ class Frames:
         if is_light and is_file(target, _DISPLAY_SUFFIXES):
             layer = picture.find_layer(request.options.layer)
             picture = recolored(picture, layer, SRGB_ENCODED, config=self._config)
-        said = dict(record)
+        values = dict(record)
         if isinstance(target, PathTarget) and options.compression.lower() in _EXACT:
-            said["pixels"] = pixel_digest(picture, half=options.half)
-        attributes = header_attributes(said, frame.receipt)
+            values["pixels"] = pixel_digest(picture, half=options.half)
+        attributes = header_attributes(values, frame.receipt)
         first = picture.parts[0]
         first = replace(first, attributes={**first.attributes, **attributes})
         return replace(picture, parts=(first, *picture.parts[1:]))
@@ -252,7 +250,7 @@ class Frames:
             return replace(main, planes=replace(main.planes, channels=("R", "G", "B")))
         planes = self.final_planes(request, frame.window.height, frame.window.width)
         for into, plane in zip(planes, frame.color, strict=True):
-            # A last effect that touched nothing leaves the result where the one before put it.
+            # After an effect that changed nothing, the result is in the planes of the one before.
             if into.ctypes.data != plane.ctypes.data:
                 np.copyto(into, plane)
         return ShmPixels(
@@ -267,7 +265,7 @@ def _main_source(request: Render) -> Source:
         if source.frame == request.frame:
             return source
     raise RequestError(
-        f"frame {request.frame} was asked for, and is not among its sources",
+        f"frame {request.frame} is not among the sources of the request",
         hint="send the frame itself with its neighbors",
     )
 
@@ -275,22 +273,22 @@ def _main_source(request: Render) -> Source:
 def _put_back(request: Render, fetched: Fetched, frame: RenderedFrame) -> Image:
     if fetched.image is None or fetched.layer is None:
         raise RequestError(
-            "raw planes hold no picture that a file could be made of",
-            hint="send a path or the bytes of an EXR, or ask for planes back",
+            "raw planes cannot be written to a file",
+            hint="send a path or the bytes of an EXR, or request planes as the result",
         )
     window = fetched.plates[request.frame].window
     scale = frame.window.width // window.width
     if frame.window != window.scaled(scale):
         raise RequestError(
-            "a file is written whole, and a region was asked for",
-            hint="leave the region out, or ask for planes back",
+            "a region cannot be written to a file",
+            hint="omit the region, or request planes as the result",
         )
     if scale == 1:
         return fetched.image.with_color(fetched.layer, frame.color)
     return scaled_image(fetched.image, fetched.layer, frame.color, scale=scale)
 
 
-def _standing(request: Render, target: PathTarget, *, attention: str = "") -> Rendered:
+def _skipped(request: Render, target: PathTarget, *, attention: str = "") -> Rendered:
     return Rendered(
         request.frame,
         PathPixels(target.path),

@@ -46,7 +46,7 @@ _LOG = logging.getLogger("kwaflux.server.worker")
 _POLL_MS = 500
 _CLOSE_S = 4.0
 _TRUSTED = CodecLimits(total_bytes=1 << 40)
-"""The gateway has held a client's message against the server's limits already."""
+"""No further limits: the gateway has already checked a client's message."""
 
 Outgoing: TypeAlias = tuple[int, Message, tuple[memoryview, ...]]
 Put: TypeAlias = Callable[[int, Message, tuple[memoryview, ...]], None]
@@ -54,9 +54,9 @@ Put: TypeAlias = Callable[[int, Message, tuple[memoryview, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker is started with.
+    """The options of a worker.
 
-    ``threads`` 0 leaves torch its own choice; ``memory_budget_bytes`` 0 chooses from what is free.
+    ``threads`` 0 uses torch's default; ``memory_budget_bytes`` 0 derives it from the free memory.
     """
 
     device: str
@@ -91,7 +91,7 @@ class _Outbox:
         waker.send(b"")
 
     def drain(self) -> list[Outgoing]:
-        """Return what is queued; the socket's thread."""
+        """Return the queued messages; the socket's thread."""
         while self.receiver.poll(0):
             self.receiver.recv()
         queued = []
@@ -116,7 +116,7 @@ class _Link:
         self._socket.connect(endpoint)
 
     def serve(self, engine: Engine, rings: AttachedRings) -> None:
-        """Pass messages both ways until the gateway ends it or is gone."""
+        """Pass messages both ways until the gateway says to stop or is gone."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self.outbox.receiver, zmq.POLLIN)
@@ -165,14 +165,14 @@ def make_engine(
         options: Device, precision, sizes.
         name: The worker's name.
         rings: The clients' shared memory.
-        put: Takes the engine's answers, and ``WorkerReady`` when what is warm changes.
+        put: Receives the engine's answers, and ``WorkerReady`` when the loaded models change.
 
     Raises:
         SettingsError: The machine has no such device.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    # OpenEXR compresses on the thread that calls it unless it is told otherwise.
+    # By default OpenEXR compresses on the calling thread.
     set_exr_threads(torch.get_num_threads())
     device, registry, pool = Device(options.device), Registry.discover(), PlanePool()
 
@@ -202,7 +202,7 @@ def make_engine(
         frames=frames,
         pool=pool,
         cards=registry.cards,
-        presets=registry.presets,
+        named=registry.named_flows,
         answer=put,
         version=__version__,
         own=registry.own,
@@ -212,7 +212,7 @@ def make_engine(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a worker until its gateway ends; the gateway starts it."""
+    """Run a worker until its gateway ends. Called in the process that the gateway starts."""
     parser = argparse.ArgumentParser(prog="kwaflux-worker")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--name", required=True)
@@ -226,26 +226,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--silence-s", type=float, default=30.0)
     parser.add_argument("--log-level", default="INFO")
-    found = parser.parse_args(arguments)
-    # Ctrl+C in the server's terminal reaches its workers too, and is for the gateway to act on.
+    parsed = parser.parse_args(arguments)
+    # Ctrl+C in the server's terminal reaches its workers too; only the gateway handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=found.log_level, stream=sys.stderr)
+    logging.basicConfig(level=parsed.log_level, stream=sys.stderr)
     options = WorkerOptions(
-        found.device,
-        found.precision,
-        found.tile_px,
-        found.memory_budget_bytes,
-        found.frame_bytes_max,
-        found.ring_dir,
-        found.threads,
-        tuple(found.root),
+        parsed.device,
+        parsed.precision,
+        parsed.tile_px,
+        parsed.memory_budget_bytes,
+        parsed.frame_bytes_max,
+        parsed.ring_dir,
+        parsed.threads,
+        tuple(parsed.root),
     )
-    link = _Link(found.endpoint, found.name, silence_s=found.silence_s)
+    link = _Link(parsed.endpoint, parsed.name, silence_s=parsed.silence_s)
     rings = AttachedRings(options.ring_dir)
     try:
-        engine = make_engine(options, name=found.name, rings=rings, put=link.outbox.put)
+        engine = make_engine(options, name=parsed.name, rings=rings, put=link.outbox.put)
     except KwafluxError as error:
-        _LOG.error("worker %s cannot start: %s", found.name, error)
+        _LOG.error("worker %s cannot start: %s", parsed.name, error)
         return CANNOT_START
     thread = threading.Thread(target=_serve, args=(link, engine, rings), name="link")
     thread.start()
@@ -253,9 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         engine.run()
         status = 0
-    except BaseException:  # noqa: BLE001 - a worker that cannot compute must not linger
-        _LOG.exception("worker %s broke", found.name)
-    # A writer that is killed leaves its temporary file: what is being written may end, if soon.
+    except BaseException:  # noqa: BLE001 - a worker that cannot compute must end
+        _LOG.exception("unexpected error in worker %s", parsed.name)
+    # A killed writer leaves its temporary file, so wait a short time for writes to finish.
     closing = threading.Thread(target=engine.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_S)

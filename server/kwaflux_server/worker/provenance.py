@@ -1,11 +1,11 @@
-"""What a delivered frame says of itself, and how a later run knows that it is still good.
+"""Provenance: the header attributes of a rendered frame, and how a later run verifies them.
 
-``kwaflux/hash`` is made of the source file's bytes, those of the neighbors that the flow reads, the
-flow with every param spelled out, the versions of its effects, their weights, and how the picture
-was read and written; device, precision and tiles are recorded beside it but are not part of it.
-``kwaflux/pixels`` is made of the pixels that were written, so that a file that was altered or cut
-short is not taken for good. ``kwaflux/measured`` holds what the effects found out about the frame,
-as JSON; ``kwaflux/attention`` why one left it alone.
+``kwaflux/hash`` covers the source file's bytes, those of the neighbors that the flow reads, the
+flow with every param, the versions of its effects, their weights, and how the image was read and
+written; device, precision and tiles are recorded too but are not part of it. ``kwaflux/pixels``
+covers the written pixels, so that an altered or truncated file is not accepted.
+``kwaflux/measured`` contains what the effects measured on the frame, as JSON; ``kwaflux/attention``
+the reason why an effect did not change it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "file_digest",
     "header_attributes",
     "pixel_digest",
-    "standing_record",
+    "valid_record",
 ]
 
 PREFIX = "kwaflux/"
@@ -55,9 +55,9 @@ def file_digest(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Know what makes a task's result: the request, its bound flow, the device and the config.
+    """The inputs of a task's result: the request, its bound flow, the device and the OCIO config.
 
-    ``config`` is the name of the OCIO config; ``loras`` has a line for each that the flow names.
+    ``config`` is the name of the OCIO config; ``loras`` has a line for each LoRA of the flow.
     """
 
     request: Render
@@ -68,16 +68,16 @@ class Provenance:
     loras: tuple[str, ...] = ()
 
     def neighbors_digest(self, digest: Callable[[int], str] | None = None) -> str:
-        """Return the hash of the other files that the flow reads, and of where they stand in time.
+        """Return the hash of the neighbors that the flow reads and of their frame offsets.
 
-        Empty where it reads none.
+        Empty if it reads none.
 
         Args:
-            digest: Gives the hash of a frame's source; None hashes the files' bytes.
+            digest: Returns the hash of a frame's source; None hashes the files' bytes.
 
         Raises:
-            FrameMissing: One is not there.
-            ImageUnreadable: One cannot be opened.
+            FrameMissing: A neighbor is missing.
+            ImageUnreadable: A neighbor cannot be opened.
         """
         if not (self.flow.frames_before or self.flow.frames_after):
             return ""
@@ -92,7 +92,7 @@ class Provenance:
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest() if made_of else ""
 
     def result_hash(self, source_digest: str, *, neighbors_digest: str = "") -> str:
-        """Return the hash of what the result is made from; the same input gives the same hash."""
+        """Return the hash of the inputs; equal inputs give equal hashes."""
         request, target = self.request, self.request.target
         made_of = {
             "source": source_digest,
@@ -116,7 +116,7 @@ class Provenance:
     def record(
         self, frame: RenderedFrame, source_digest: str, *, neighbors_digest: str = ""
     ) -> dict[str, str]:
-        """Return what is told of a frame, without the prefix."""
+        """Return the attributes of a frame, without the prefix."""
         record = dict(_of_flow(self.flow))
         if self.loras:
             record["loras"] = ", ".join(self.loras)
@@ -125,7 +125,7 @@ class Provenance:
         record["precision"] = ", ".join(frame.precisions) or "float32"
         record["tile_px"] = str(frame.tile_px)
         record["fallbacks"] = ", ".join(frame.fallbacks)
-        # Always there: a plate may bring what an earlier run said of itself.
+        # Always written: a plate may carry the attributes of an earlier run.
         record["measured"] = json.dumps(dict(frame.measured), sort_keys=True)
         record["attention"] = "; ".join(frame.skip_reasons)
         record["ocio_config"] = self.config
@@ -146,14 +146,14 @@ def _of_flow(flow: BoundFlow) -> dict[str, str]:
 
 
 def header_attributes(record: Mapping[str, str], receipt: RangeReceipt) -> dict[str, object]:
-    """Return a record and the range receipt as header attributes."""
+    """Return the attributes and the range receipt as header attributes."""
     counted = {name: getattr(receipt, name) for name in RangeReceipt.__slots__}
-    said = {**record, "receipt": json.dumps(counted, sort_keys=True)}
-    return {PREFIX + name: text for name, text in said.items()}
+    values = {**record, "receipt": json.dumps(counted, sort_keys=True)}
+    return {PREFIX + name: text for name, text in values.items()}
 
 
 def pixel_digest(image: Image, *, half: bool = False) -> str:
-    """Return the SHA-256 of every channel of every part as a file stores it, by their names."""
+    """Return the SHA-256 of every channel of every part as stored in a file, by name."""
     digest = hashlib.sha256()
     for part in image.parts:
         for name in sorted(part.channels):
@@ -162,22 +162,22 @@ def pixel_digest(image: Image, *, half: bool = False) -> str:
     return digest.hexdigest()
 
 
-def standing_record(path: str, expected_hash: str) -> dict[str, str] | None:
-    """Return what a file says of itself, if it is whole and was made of the same things.
+def valid_record(path: str, expected_hash: str) -> dict[str, str] | None:
+    """Return a file's attributes, if it is complete and was rendered from the same inputs.
 
-    It must hold the pixels it names; a file whose compression loses bits names no pixels: its hash
-    and its being whole must do. None where it cannot be believed.
+    Its pixels must match ``kwaflux/pixels``; a file with lossy compression has no such attribute
+    and is checked by its hash and completeness. None if a check fails.
     """
     try:
         image = read_image(path)
     except (ImageError, UnknownColorspace):
         return None
-    said = {
+    record = {
         name.removeprefix(PREFIX): value
         for name, value in image.parts[0].attributes.items()
         if name.startswith(PREFIX) and isinstance(value, str)
     }
-    if said.get("hash") != expected_hash:
+    if record.get("hash") != expected_hash:
         return None
-    is_same = "pixels" not in said or said["pixels"] == pixel_digest(image)
-    return said if is_same else None
+    is_same = "pixels" not in record or record["pixels"] == pixel_digest(image)
+    return record if is_same else None

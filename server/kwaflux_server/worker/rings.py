@@ -1,4 +1,4 @@
-"""The clients' rings as a worker sees them."""
+"""The clients' rings, opened by a worker."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["AttachedRings"]
 
 
 class AttachedRings:
-    """Open stretches of clients' rings, attaching each file once.
+    """Map byte ranges of clients' rings, attaching each file once.
 
     Args:
-        directory: The server's ring directory; empty where it offers none.
+        directory: The server's ring directory; empty without shared memory.
 
     Thread: any.
     """
@@ -26,14 +26,14 @@ class AttachedRings:
         self._lock = threading.Lock()
 
     def __call__(self, ring: str, offset_bytes: int, length_bytes: int) -> memoryview:
-        """Return the bytes of a stretch, writable.
+        """Return the bytes of a range, writable.
 
         Raises:
-            ProtocolError: There is no such ring, or the stretch leaves it.
+            ProtocolError: There is no such ring, or the range is outside it.
         """
         if not self._directory:
             raise ProtocolError(
-                f"ring {ring!r} was named, and this server offers no shared memory",
+                f"the request names ring {ring!r}, but this server has no shared memory",
                 hint="send the pixels inline",
             )
         with self._lock:
@@ -43,7 +43,7 @@ class AttachedRings:
         return attached.view(offset_bytes, length_bytes)
 
     def forget_removed(self) -> None:
-        """Let go of rings whose file the gateway has removed."""
+        """Detach rings whose file the gateway has removed."""
         with self._lock:
             for name in list(self._rings):
                 if not (Path(self._directory) / name).exists():

@@ -1,4 +1,4 @@
-"""Files that several tasks read at a time: each is hashed and decoded once."""
+"""The cache of source files: a file that several tasks read is hashed and decoded once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kwaflux_server.worker.provenance import file_digest
 __all__ = ["Decoded", "SourceFile", "SourceFiles"]
 
 _WAIT_S = 60.0
-"""How long a task waits for another that decodes the same file, before it does so itself."""
+"""Seconds that a task waits for another that decodes the same file before it decodes it itself."""
 _Stamp: TypeAlias = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Hold a source's plate, and the picture and layer it was taken from where there are any."""
+    """A source's plate, and the image and layer it was taken from, if any."""
 
     plate: Plate
     image: Image | None = None
@@ -31,10 +31,10 @@ class Decoded:
 
 
 class SourceFile:
-    """A picture's file, or a frame of a movie, as it was when it was first looked at.
+    """An image file, or a frame of a movie, in its state at the first access.
 
     Args:
-        digest: Hashes what it holds.
+        digest: Hashes its content.
 
     Thread: any.
     """
@@ -46,7 +46,7 @@ class SourceFile:
         self._decoded: dict[Hashable, Decoded] = {}
 
     def digest(self) -> str:
-        """Return the SHA-256 of what the file holds.
+        """Return the SHA-256 of the file's content.
 
         Raises:
             FrameMissing: There is no such file.
@@ -59,24 +59,24 @@ class SourceFile:
     def decoded(
         self, reading: Hashable, decode: Callable[[], Decoded], *, needs_picture: bool
     ) -> Decoded:
-        """Return what whoever asked first decoded; the plate is one and the same for all.
+        """Return the decoded source; the first caller decodes it, and all share its plate.
 
-        The picture stays with it only where it holds nothing but the plate's own channels: other
-        layers, which a neighbor has no use for, are decoded once more for the frame itself.
+        The image is cached only if it has no channels but the plate's: other layers, which a
+        neighbor does not need, are decoded again for the frame itself.
 
         Args:
-            reading: How it is read; readings that are equal give equal pixels.
-            decode: Reads it.
-            needs_picture: Whether the whole picture is wanted too.
+            reading: Parameters of reading; equal parameters give equal pixels.
+            decode: Reads the source.
+            needs_picture: Whether the whole image is needed too.
         """
         is_alone = self._lock.acquire(timeout=_WAIT_S)
         try:
-            kept = self._decoded.get(reading)
-            if kept is not None and (kept.image is not None or not needs_picture):
-                return kept
+            cached = self._decoded.get(reading)
+            if cached is not None and (cached.image is not None or not needs_picture):
+                return cached
             fresh = decode()
-            if kept is not None:
-                return replace(kept, image=fresh.image)
+            if cached is not None:
+                return replace(cached, image=fresh.image)
             self._decoded[reading] = fresh if _is_bare(fresh) else replace(fresh, image=None)
             return fresh
         finally:
@@ -85,7 +85,7 @@ class SourceFile:
 
 
 class SourceFiles:
-    """Find the files that tasks under way hold.
+    """The source files that active tasks hold.
 
     Thread: any.
     """
@@ -97,27 +97,27 @@ class SourceFiles:
     def file(
         self, path: str, *, frame: int = 0, digest: Callable[[], str] | None = None
     ) -> SourceFile:
-        """Return a file: the one that another task holds, if it has not been changed since.
+        """Return a file: the one that another task holds, if it is unchanged since.
 
-        Hold it for as long as what was decoded of it is used.
+        Keep a reference to it while its decoded pixels are used.
 
         Args:
-            path: Where it lies.
-            frame: Which frame of it, where it is a movie.
-            digest: Hashes that frame; None: the hash is that of the file's bytes.
+            path: The file.
+            frame: The frame's number in a movie.
+            digest: Hashes that frame; None hashes the file's bytes.
         """
         fresh = SourceFile(digest or partial(file_digest, path))
         try:
-            found = os.stat(path)
-        except (OSError, ValueError):  # who reads it says what is wrong
+            status = os.stat(path)
+        except (OSError, ValueError):  # the reader reports the error
             return fresh
-        stamp = (path, frame, found.st_ino, found.st_size, found.st_mtime_ns)
+        stamp = (path, frame, status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
             return self._files.setdefault(stamp, fresh)
 
 
 def _is_bare(decoded: Decoded) -> bool:
-    """Tell whether the picture takes no more room than its plate."""
+    """Return whether the image takes no more memory than its plate."""
     if decoded.image is None:
         return True
     channels = (plane for part in decoded.image.parts for plane in part.channels.values())

@@ -1,4 +1,4 @@
-"""From a source of a request to a plate: files, rings and parts are read here."""
+"""Reading the sources of a request: files, rings and raw parts become plates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Parts: TypeAlias = Sequence[WirePart]
 
 
 class RingView(Protocol):
-    """Open a stretch of a client's ring."""
+    """Map a byte range of a client's ring."""
 
     def __call__(self, ring: str, offset_bytes: int, length_bytes: int) -> memoryview:
         """Return the bytes; raises ``ProtocolError`` outside the ring."""
@@ -50,8 +50,8 @@ class SourceReader:
 
     Args:
         ring: Opens a client's ring.
-        config: The OCIO config that display codes are led to light with.
-        frame_bytes_max: The largest frame that is accepted.
+        config: The OCIO config that converts display-referred sources to scene-linear.
+        frame_bytes_max: Largest accepted frame, in bytes.
 
     Thread: any.
     """
@@ -64,7 +64,7 @@ class SourceReader:
         self._movies = MovieShelf(config, frame_bytes_max=frame_bytes_max)
 
     def files(self, request: Render) -> dict[int, SourceFile]:
-        """Return the files of a request under their frames; hold them while their plates are."""
+        """Return the files of a request by frame; keep them while their plates are used."""
         self._movies.close_idle()
         return {
             source.frame: self._file(source.pixels.path, frame=source.frame)
@@ -83,14 +83,14 @@ class SourceReader:
     ) -> Decoded:
         """Return a source's plate, decoded once for all tasks that read it in the same way.
 
-        The picture comes with it for the frame itself, where it is a file's.
+        For the frame itself the image of a file is returned too.
 
         Raises:
-            KwafluxError: Whatever is wrong with the source, typed.
+            KwafluxError: The source cannot be read.
         """
         pixels = source.pixels
         if isinstance(pixels, (ShmPixels, InlinePixels)):
-            found = Decoded(self._raw(request, pixels, parts))
+            decoded = Decoded(self._raw(request, pixels, parts))
         elif isinstance(pixels, PathPixels):
             reading = (
                 request.options.colorspace,
@@ -98,15 +98,15 @@ class SourceReader:
                 request.options.layer,
                 _wants_light(request),
             )
-            found = files[source.frame].decoded(
+            decoded = files[source.frame].decoded(
                 reading,
                 lambda: self._decoded(request, source, parts),
                 needs_picture=source.frame == request.frame,
             )
         else:
-            found = self._decoded(request, source, parts)
-        self._check_size(found.plate.nbytes, frame=source.frame)
-        return found
+            decoded = self._decoded(request, source, parts)
+        self._check_size(decoded.plate.nbytes, frame=source.frame)
+        return decoded
 
     def _decoded(self, request: Render, source: Source, parts: Parts) -> Decoded:
         picture = self._picture(request, source, parts)
@@ -115,12 +115,12 @@ class SourceReader:
 
     def _picture(self, request: Render, source: Source, parts: Parts) -> Image:
         if isinstance(source.pixels, PathPixels):
-            path, said = source.pixels.path, request.options.colorspace
+            path, colorspace = source.pixels.path, request.options.colorspace
             if is_movie(path):
-                image = self._movies.picture(path, source.frame, colorspace=said)
+                image = self._movies.picture(path, source.frame, colorspace=colorspace)
             else:
                 self._check_size(picture_bytes(path), frame=source.frame)
-                image = read_image(path, colorspace=said)
+                image = read_image(path, colorspace=colorspace)
         elif isinstance(source.pixels, ExrPixels):
             data = bytes(_part(parts, source.pixels.part))
             size_bytes = sum(header.pixels_bytes for header in read_exr_header(data))
@@ -129,12 +129,12 @@ class SourceReader:
             if request.options.colorspace:
                 image = replace(image, colorspace=request.options.colorspace)
         else:
-            raise ProtocolError("raw planes are no picture")
+            raise ProtocolError("raw planes are not an image")
         if request.options.alpha == "straight":
             image = replace(image, is_premultiplied=False)
         is_display = isinstance(source.pixels, PathPixels) and not is_exr(source.pixels.path)
         if is_display and _wants_light(request):
-            # An EXR holds light: display codes would stand in it under a false name.
+            # An EXR stores scene-linear values, so a display-referred source is converted.
             layer = image.find_layer(request.options.layer)
             image = recolored(image, layer, SCENE_LINEAR, config=self._config)
         return image
@@ -143,12 +143,12 @@ class SourceReader:
         planes = pixels.planes
         if planes.channels[:3] != ("R", "G", "B") or planes.channels[3:] not in ((), ("A",)):
             raise RequestError(
-                f"raw planes are R, G, B and perhaps A, not {', '.join(planes.channels)}",
+                f"raw planes must be R, G, B and optionally A, not {', '.join(planes.channels)}",
                 hint="send the color of one layer",
             )
         if not request.options.colorspace:
             raise RequestError(
-                "raw planes came without a colorspace", hint="name the OCIO colorspace or role"
+                "raw planes have no colorspace", hint="name the OCIO colorspace or role"
             )
         window = Box(*planes.window)
         dtype = np.dtype(f"<{planes.dtype}")
@@ -160,7 +160,7 @@ class SourceReader:
             data = _part(parts, pixels.part)
             if data.nbytes != length:
                 raise ProtocolError(
-                    f"a part holds {data.nbytes} bytes, its planes need {length}",
+                    f"a part has {data.nbytes} bytes, its planes need {length}",
                     hint="send every channel of the window once",
                 )
         stack = np.frombuffer(data, dtype).reshape(shape).astype(np.float32, copy=False)
@@ -175,7 +175,7 @@ class SourceReader:
     def _check_size(self, size_bytes: int, *, frame: int) -> None:
         if size_bytes > self._frame_bytes_max:
             raise FrameTooLarge(
-                f"frame {frame} holds {size_bytes} bytes of pixels, the server accepts "
+                f"frame {frame} has {size_bytes} bytes of pixels, the server accepts "
                 f"{self._frame_bytes_max}",
                 hint="raise frame_bytes_max in the server's settings, or send a part of the frame",
                 frame=frame,
@@ -184,20 +184,20 @@ class SourceReader:
 
 def _part(parts: Parts, index: int) -> memoryview:
     if not 0 <= index < len(parts):
-        raise ProtocolError(f"part {index} was named, and {len(parts)} came")
+        raise ProtocolError(f"the request names part {index}, but has {len(parts)} parts")
     return memoryview(parts[index])
 
 
 def is_exr(path: str) -> bool:
-    """Tell whether a path names an EXR."""
+    """Return whether a path names an EXR."""
     return path.lower().endswith(".exr")
 
 
 def _wants_light(request: Render) -> bool:
-    """Tell whether the result is stored as an EXR."""
+    """Return whether the result is stored as an EXR."""
     return isinstance(request.target, ExrTarget) or is_file(request.target)
 
 
 def is_file(target: Target, suffixes: tuple[str, ...] = (".exr",)) -> bool:
-    """Tell whether a target is a file of one of these kinds."""
+    """Return whether a target is a file of one of these kinds."""
     return isinstance(target, PathTarget) and target.path.lower().endswith(suffixes)

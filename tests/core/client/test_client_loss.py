@@ -55,7 +55,7 @@ def test_a_server_that_dies_ends_every_call_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - start_s < 5
         assert [type(error) for error in errors] == [Unavailable, Unavailable]
         assert errors[0] is not errors[1]
-        assert "went away" in errors[0].message
+        assert "lost the connection" in errors[0].message
 
 
 def test_a_server_that_vanishes_in_the_middle_of_a_call_is_noticed(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_without_opencolorio_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "PyOpenColorIO", None)
     with pytest.raises(RequestError) as caught:
         ColorConfig.load(environ={})
-    assert "OpenColorIO is not installed" in caught.value.message
+    assert "OpenColorIO" in caught.value.message
     assert "kwaflux[image]" in caught.value.hint
 
 

@@ -39,7 +39,7 @@ MINIMAL: Raw = {
         {"name": "passes", "type": "int", "label": "Passes", "hint": "x", "default": 1,
          "range": [1, 8]},
         {"name": "fast", "type": "boolean", "label": "Fast", "hint": "x", "default": False},
-        {"name": "lora", "type": "string", "label": "Lora", "hint": "x", "default": ""},
+        {"name": "lora", "type": "loras", "label": "Lora", "hint": "x", "default": ""},
     ],
     "clips": [{"name": "Source"}, {"name": "Mask", "optional": True}],
     "identity_when": {"mix": 0, "fast": False},
@@ -226,7 +226,11 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     st.text()
     | st.recursive(
         st.none() | st.text() | st.floats() | st.integers(),
-        lambda deep: st.lists(deep) | st.dictionaries(st.sampled_from(sorted(MINIMAL)), deep),
+        lambda deep: (
+            st.lists(deep, max_size=4)
+            | st.dictionaries(st.sampled_from(sorted(MINIMAL)), deep, max_size=8)
+        ),
+        max_leaves=30,
     ).map(json.dumps)
 )
 def test_any_text_is_a_card_or_a_model_error(text: str) -> None:

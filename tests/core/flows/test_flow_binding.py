@@ -43,7 +43,7 @@ CARDS: Mapping[str, Card] = {
         "denoise",
         {"name": "strength", "type": "double", "default": 1, "range": [0, 1]},
         {"name": "mode", "type": "choice", "default": "soft", "choices": ["soft", "hard", "two b"]},
-        {"name": "lora", "type": "string", "default": ""},
+        {"name": "lora", "type": "loras", "default": ""},
         identity_when={"strength": 0},
         frames_before=2,
         frames_after=1,

@@ -24,7 +24,7 @@ CARD = Card.from_json(
             "for_what": "tests",
             "not_for": "plates",
             "params": [
-                {"name": "lora", "type": "string", "label": "LoRA", "hint": "Names", "default": ""}
+                {"name": "lora", "type": "loras", "label": "LoRA", "hint": "Names", "default": ""}
             ],
             "clips": [{"name": "Source"}],
             "identity_when": {},

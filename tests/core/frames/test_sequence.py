@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import FrameMissing, RequestError
+from kwaflux_core.frames.frame_range import MAX_FRAMES, FrameRange, format_frames
 from kwaflux_core.frames.sequence import (
-    MAX_FRAMES,
-    FrameRange,
     FrameTask,
     Sequence,
     plan,
@@ -51,6 +50,8 @@ def write_frames(folder: Path, pattern: str, *frames: int) -> Sequence:
         ("1-5,3-8", (1, 2, 3, 4, 5, 6, 7, 8)),
         ("0998-1002", (998, 999, 1000, 1001, 1002)),
         ("1-10y3", (2, 3, 5, 6, 8, 9)),
+        ("1-10:3", (1, 4, 7, 10, 3, 5, 9, 2, 6, 8)),
+        ("3-1:9", (3, 1, 2)),
         (" 1, 3-4 ", (1, 3, 4)),
     ],
 )
@@ -117,6 +118,23 @@ def test_a_range_written_out_is_read_back_in_the_same_order(frames: list[int]) -
     assert list(written) == frames
 
 
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ((), ""),
+        ((7,), "7"),
+        ((1, 2), "1-2"),
+        ((1, 3), "1,3"),
+        ((1, 3, 5), "1-5x2"),
+        ((3, 2, 1, 9), "3-1,9"),
+        ((1, 3, 4, 5), "1,3-5"),
+        ((-4, -3, 1001, 1002, 1003, 1010), "-4--3,1001-1003,1010"),
+    ],
+)
+def test_frames_are_written_as_the_shortest_range(frames: tuple[int, ...], text: str) -> None:
+    assert format_frames(frames) == text
+
+
 # --- patterns -------------------------------------------------------------------------------
 
 
@@ -152,7 +170,7 @@ def test_a_pattern_names_the_file_of_a_frame(pattern: str, path: str) -> None:
     assert sequence.path(1001) == path
 
 
-def test_a_hash_is_one_digit_as_in_nuke_and_not_four_as_in_fileseq() -> None:
+def test_a_hash_is_one_digit_as_in_nuke() -> None:
     assert Sequence.parse("plate.#.exr").path(7) == "plate.7.exr"
     assert Sequence.parse("plate.####.exr").path(7) == "plate.0007.exr"
 
@@ -203,6 +221,7 @@ def test_a_name_without_padding_is_a_single_file(name: str) -> None:
         ("a\0####.exr", "names no file"),
         ("plate.##.####.exr", "more than one padding"),
         ("shot_##_plate.%04d.exr", "more than one padding"),
+        ("take##.1-5####.exr", "more than one padding"),
         ("plate.[1-2].[1-2].exr", "more than one padding"),
         ("plate.{frame:04d}.exr", "no frame padding"),
         ("plate.{:04d}.####.exr", "no frame padding"),
@@ -444,10 +463,11 @@ def test_a_collision_of_a_single_frame_is_found_across_paddings(tmp_path: Path) 
         plan(source, target)
 
 
-def test_a_host_without_numpy_and_fileseq_has_the_window_in_time() -> None:
+def test_a_host_without_numpy_has_ranges_patterns_and_the_window_in_time() -> None:
     code = (
-        "import sys; sys.modules['numpy'] = sys.modules['fileseq'] = None\n"
-        "from kwaflux_core.frames.sequence import temporal_window\n"
+        "import sys; sys.modules['numpy'] = None\n"
+        "from kwaflux_core.frames.sequence import Sequence, temporal_window\n"
+        "assert Sequence.parse('a.1-9x4####.exr').path(5) == 'a.0005.exr'\n"
         "assert temporal_window(1, radius=1, first=1, last=2) == (2, 1, 2)"
     )
     environ = {"PYTHONPATH": str(Path(__file__).parents[3])}

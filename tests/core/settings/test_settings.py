@@ -307,7 +307,7 @@ def test_the_table_holds_every_setting_with_its_default_and_its_variable() -> No
     assert rows["server", "frame_bytes_max"].default == "8GiB"
     assert rows["server", "tile_px"].variable == "KWAFLUX_TILE_PX"
     assert rows["server", "tile_px"].accepted == "a whole number from 16 to 16384"
-    assert rows["client", "transport"].accepted == "one of auto, path, shm, inline, exr"
+    assert rows["client", "transport"].accepted == "one of auto, shm, inline, exr"
     assert all(row.help and row.accepted for row in rows.values())
 
 

@@ -82,7 +82,7 @@ def test_only_the_rings_of_the_session_that_ended_are_removed(tmp_path: Path) ->
 
 
 def test_a_ring_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="no ring directory"):
+    with pytest.raises(ResourceError, match="ring directory"):
         RingDir.create(tmp_path / "missing" / "deeper")
 
 

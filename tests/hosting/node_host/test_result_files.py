@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwaflux_core.errors import Cancelled, HostError
+from kwaflux_hosting.batch.file_patterns import next_version
 from kwaflux_hosting.batch.results_index import FrameRecord, RenderRequest, ResultsIndex
 from kwaflux_hosting.node_host.enhance import EnhanceRequest, NodeEnhance, State
 from kwaflux_hosting.node_host.result_files import (
     check_pattern,
     chosen_views,
     default_pattern,
-    next_version_of,
     shown_frames,
     step_keys,
     told,
@@ -48,7 +48,7 @@ def test_views_are_those_that_are_named_or_all() -> None:
 
 def test_a_pattern_that_would_overwrite_itself_is_refused() -> None:
     check_pattern("a.%V.####.exr", ("left", "right"))
-    for pattern in ("a.####.exr", "a.%V.exr", "a.%V.####.dpx"):
+    for pattern in ("a.####.exr", "a.%V.exr", "a.%V.####.dpx", "a.%V.@@@@.exr", "a.%V.1-5#.exr"):
         with pytest.raises(HostError):
             check_pattern(pattern, ("left", "right"))
 
@@ -60,12 +60,12 @@ def test_results_lie_beside_the_project_and_a_version_counts_for_all_views(tmp_p
     assert default_pattern("", "K", is_stereo=False, home=tmp_path).startswith(
         f"{tmp_path.as_posix()}/kwaflux/unsaved/"
     )
-    right = next_version_of(pattern, ("left", "right"))
+    right = next_version(pattern, ("left", "right"))
     assert right.endswith("K_v002/K_v002.%V.%04d.exr")
     record = Path(ResultsIndex.path_for(right.replace("%V", "right")))
     record.parent.mkdir(parents=True)
     record.touch()
-    assert next_version_of(pattern, ("left", "right")).endswith("K_v003/K_v003.%V.%04d.exr")
+    assert next_version(pattern, ("left", "right")).endswith("K_v003/K_v003.%V.%04d.exr")
 
 
 def test_what_is_known_becomes_a_sentence_and_what_is_shown() -> None:

@@ -11,7 +11,9 @@ from kwaflux_core.errors import FlowError, HostError, ParamError
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset
-from kwaflux_hosting.panel.panel import FREE_TEXT, Control, Panel
+from kwaflux_hosting.panel.controls import Control
+from kwaflux_hosting.panel.controls_from_cards import FREE_TEXT
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_testing.servers import RunningServer
 
@@ -108,8 +110,8 @@ def test_the_panel_of_every_installed_effect_survives_and_makes_a_flow_that_bind
     assert Panel.from_json(panel.to_json()) == panel
     for choice in panel.choices[:-1]:
         text = panel.flow_text(choice.id, {})
-        bound = Flow.parse(text).bind(registry.cards, registry.presets)
-        assert bound == Flow.parse(choice.id).bind(registry.cards, registry.presets)
+        bound = Flow.parse(text).bind(registry.cards, named=registry.named_flows)
+        assert bound == Flow.parse(choice.id).bind(registry.cards, named=registry.named_flows)
         around = panel.frames_around(text)
         assert around == (bound.frames_before, bound.frames_after), choice.id
 

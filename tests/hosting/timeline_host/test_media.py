@@ -1,4 +1,4 @@
-"""Clips as plain numbers: which frames are meant, who is refused, and what numbers mean."""
+"""Clips as plain numbers: the frames they show, and the clips that are refused."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kwaflux_core.errors import HostError, UnknownColorspace
-from kwaflux_hosting.timeline_host.clip_colorspace import ClipColor, is_camera_raw, said_or
+from kwaflux_core.errors import HostError
 from kwaflux_hosting.timeline_host.media import ClipRange, FrameSpan, MediaInfo, first_file, rate_of
 
 MEDIA = MediaInfo(name="a", path="/a.exr", first=1001, last=1012, fps=24.0, size_px=(24, 16))
-COLOR = ClipColor(
-    is_managed=True,
-    source="ARRI Log-C3",
-    output="Rec.709",
-    tone_mapping="None",
-    is_raw=False,
-    names={"ARRI LogC3": "ARRI LogC3 (EI800)", "rec709": "Camera Rec.709"},
-)
 
 
 def _cut(
@@ -111,54 +102,3 @@ def test_the_first_frame_may_be_called_by_its_number_or_from_zero() -> None:
     plates = FrameSpan(first=1001, last=1008, used=(1003, 1008))
     assert plates.starts(1001) == [1003, 2]
     assert plates.starts(0) == [2]
-
-
-# --- what numbers mean --------------------------------------------------------------------------
-
-
-def test_a_space_is_found_however_it_is_spelled() -> None:
-    assert COLOR.of_source("") == "ARRI LogC3 (EI800)"
-    assert COLOR.of_composite("") == "Camera Rec.709"
-
-
-def test_what_a_person_says_goes_before_everything() -> None:
-    unknown = replace(COLOR, is_raw=True, is_managed=False)
-    assert unknown.of_source("ACEScg") == unknown.of_composite("ACEScg") == "ACEScg"
-
-
-@pytest.mark.parametrize(
-    ("color", "why"),
-    [
-        (replace(COLOR, is_raw=True), "raw file"),
-        (replace(COLOR, is_managed=False), "what its clips are"),
-        (replace(COLOR, source="Brand New"), "'Brand New'"),
-        (replace(COLOR, source=""), "''"),
-    ],
-)
-def test_a_source_that_nothing_names_is_refused(color: ClipColor, why: str) -> None:
-    with pytest.raises(UnknownColorspace, match=why) as error:
-        color.of_source("")
-    assert "ACEScg" in error.value.hint
-
-
-@pytest.mark.parametrize(
-    ("color", "why"),
-    [
-        (replace(COLOR, is_managed=False), "what it renders"),
-        (replace(COLOR, tone_mapping="Luminance"), r"tone mapped \(Luminance\)"),
-        (replace(COLOR, output=""), "''"),
-    ],
-)
-def test_a_composite_that_nothing_names_is_refused(color: ClipColor, why: str) -> None:
-    with pytest.raises(UnknownColorspace, match=why):
-        color.of_composite("")
-
-
-def test_what_only_points_to_a_default_is_the_default() -> None:
-    assert [said_or(text, "it") for text in ("Project", "Same as Timeline", "")] == ["it"] * 3
-    assert said_or("ACEScct", "it") == "ACEScct"
-
-
-def test_camera_raw_is_known_by_its_suffix() -> None:
-    assert is_camera_raw("/a/A001.BRAW")
-    assert not is_camera_raw("/a/A001.exr")

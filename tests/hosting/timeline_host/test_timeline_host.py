@@ -1,4 +1,4 @@
-"""What a window and a command line make of a desk, without any host."""
+"""Dialog and command line over a fake timeline host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kwaflux_core.errors import FlowError, HostError, ParamError
-from kwaflux_hosting.panel.panel import Control, EffectEntry, Panel
+from kwaflux_hosting.panel.controls import Control, EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_hosting.timeline_host.command_line import run_command
 from kwaflux_hosting.timeline_host.dialog_model import DialogModel
@@ -40,7 +41,7 @@ DIALOG_CONTROLS = EffectEntry(
 
 
 @dataclass
-class FakeDesk:
+class FakeHost:
     """Do nothing, and remember what was asked."""
 
     steps: tuple[str, ...] = ("one", "two")
@@ -76,11 +77,11 @@ class FakeDesk:
         self.jobs.remove(made)
 
 
-class FakeForm(DialogModel):
-    """A form whose widgets are a dict."""
+class FakeDialog(DialogModel):
+    """A dialog whose widgets are a dict."""
 
-    def __init__(self, desk: TimelineHost) -> None:
-        super().__init__(desk, desk.panel())
+    def __init__(self, host: TimelineHost) -> None:
+        super().__init__(host, host.panel())
         self.said: list[str] = []
         self.held = {name: control.default for name, control in self.rows.items()}
 
@@ -98,17 +99,17 @@ def _made(job: str) -> ResultMarker:
     return ResultMarker(job=job, mode="take", item="x")
 
 
-def _typed(desk: FakeDesk, *arguments: str) -> tuple[int, list[str]]:
+def _typed(host: FakeHost, *arguments: str) -> tuple[int, list[str]]:
     said: list[str] = []
-    find: Callable[[], TimelineHost] = lambda: desk  # noqa: E731
+    find: Callable[[], TimelineHost] = lambda: host  # noqa: E731
     return run_command(find, arguments, asked=DIALOG_CONTROLS.controls, say=said.append), said
 
 
 def test_options_are_what_the_controls_say() -> None:
-    desk = FakeDesk()
+    host = FakeHost()
     asked = ("--graded", "--handles", "3", "--gain", "0.5", "--mode", "track")
-    assert _typed(desk, "--flow", "soften", *asked) == (0, ["one", "two"])
-    assert desk.calls[0] == (
+    assert _typed(host, "--flow", "soften", *asked) == (0, ["one", "two"])
+    assert host.calls[0] == (
         "soften", {"is_graded": True, "handles": 3, "gain": 0.5, "mode": "track"}
     )  # fmt: skip
 
@@ -118,103 +119,103 @@ def test_an_option_that_no_control_takes_is_refused_before_a_host_is_found(
     typed: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        _typed(FakeDesk(), "--flow", "soften", *typed)
+        _typed(FakeHost(), "--flow", "soften", *typed)
     assert typed[0] in capsys.readouterr().err
 
 
 def test_a_value_out_of_range_is_said() -> None:
-    status, said = _typed(FakeDesk(), "--flow", "soften", "--handles", "10")
+    status, said = _typed(FakeHost(), "--flow", "soften", "--handles", "10")
     assert status == 1
     assert "handles" in said[0]
 
 
 def test_ctrl_c_closes_the_work() -> None:
-    desk = FakeDesk(error=KeyboardInterrupt())
-    assert _typed(desk, "--flow", "soften") == (
-        1, ["one", "two", "Cancelled; nothing was brought back"]
+    host = FakeHost(error=KeyboardInterrupt())
+    assert _typed(host, "--flow", "soften") == (
+        1, ["one", "two", "Cancelled; nothing was imported"]
     )  # fmt: skip
-    assert desk.calls[-1] == "closed"
+    assert host.calls[-1] == "closed"
 
 
 def test_without_options_it_says_what_there_is_and_was_made() -> None:
-    status, said = _typed(FakeDesk(jobs=[_made("kw1")]))
+    status, said = _typed(FakeHost(jobs=[_made("kw1")]))
     assert status == 0
     assert said[0].startswith("soften ")
     assert said[-1] == "kw1: a take on this timeline"
 
 
 def test_the_last_job_or_a_named_one_is_reverted_and_no_other() -> None:
-    desk = FakeDesk(jobs=[_made("kw1"), _made("kw2"), _made("kw3")])
-    assert _typed(desk, "--revert")[0] == 0
-    assert _typed(desk, "--revert", "kw1")[0] == 0
-    assert desk.calls == ["kw3", "kw1"]
-    status, said = _typed(desk, "--revert", "kw9")
+    host = FakeHost(jobs=[_made("kw1"), _made("kw2"), _made("kw3")])
+    assert _typed(host, "--revert")[0] == 0
+    assert _typed(host, "--revert", "kw1")[0] == 0
+    assert host.calls == ["kw3", "kw1"]
+    status, said = _typed(host, "--revert", "kw9")
     assert status == 1
-    assert "nothing of kw9" in said[0]
+    assert "kw9" in said[0]
 
 
 def test_a_check_that_is_not_good_has_a_status() -> None:
-    assert _typed(FakeDesk(), "--check") == (0, ["checked"])
-    assert _typed(FakeDesk(error=HostError("it")), "--check")[0] == 1
+    assert _typed(FakeHost(), "--check") == (0, ["checked"])
+    assert _typed(FakeHost(error=HostError("it")), "--check")[0] == 1
 
 
-# --- the form -----------------------------------------------------------------------------------
+# --- the dialog -----------------------------------------------------------------------------------
 
 
-def test_a_form_goes_on_with_its_timer_and_does_one_thing_at_a_time() -> None:
-    desk = FakeDesk(jobs=[_made("kw1")])
-    form = FakeForm(desk)
-    form.buttons["Enhance"]()
-    form.tick()
-    form.buttons["Enhance"]()
-    form.buttons["Check"]()
-    form.buttons["Revert"]()
-    assert len(desk.jobs) == 1
-    form.tick()
-    form.tick()
-    form.tick()
-    assert form.said == ["one", "two"]
-    assert desk.calls == [("soften(strength=1.0)", form.asked()), "closed"]
-    form.buttons["Revert"]()
-    form.buttons["Revert"]()
-    assert form.said[2:] == ["kw1 is reverted", "There is nothing to revert"]
+def test_a_dialog_goes_on_with_its_timer_and_does_one_thing_at_a_time() -> None:
+    host = FakeHost(jobs=[_made("kw1")])
+    dialog = FakeDialog(host)
+    dialog.buttons["Enhance"]()
+    dialog.tick()
+    dialog.buttons["Enhance"]()
+    dialog.buttons["Check"]()
+    dialog.buttons["Revert"]()
+    assert len(host.jobs) == 1
+    dialog.tick()
+    dialog.tick()
+    dialog.tick()
+    assert dialog.said == ["one", "two"]
+    assert host.calls == [("soften(strength=1.0)", dialog.asked()), "closed"]
+    dialog.buttons["Revert"]()
+    dialog.buttons["Revert"]()
+    assert dialog.said[2:] == ["kw1 is reverted", "There is nothing to revert"]
 
 
 @pytest.mark.parametrize("how", ["Cancel", "close"])
-def test_a_form_closes_what_goes_on(how: str) -> None:
-    desk = FakeDesk()
-    form = FakeForm(desk)
-    form.buttons["Enhance"]()
-    form.tick()
-    form.buttons["Cancel"]() if how == "Cancel" else form.close()
-    assert desk.calls[-1] == "closed"
-    assert form.said[1:] == (["Cancelled"] if how == "Cancel" else [""])
-    form.tick()
-    assert len(form.said) == 2
+def test_a_dialog_closes_what_goes_on(how: str) -> None:
+    host = FakeHost()
+    dialog = FakeDialog(host)
+    dialog.buttons["Enhance"]()
+    dialog.tick()
+    dialog.buttons["Cancel"]() if how == "Cancel" else dialog.close()
+    assert host.calls[-1] == "closed"
+    assert dialog.said[1:] == (["Cancelled"] if how == "Cancel" else [""])
+    dialog.tick()
+    assert len(dialog.said) == 2
 
 
-def test_what_is_wrong_is_shown_and_the_form_can_go_on() -> None:
-    desk = FakeDesk(error=HostError("it broke", hint="mend it"))
-    form = FakeForm(desk)
-    form.held["Here_handles"] = 99
-    form.buttons["Enhance"]()
-    assert "handles" in _after(form, 1)[-1]
-    form.held["Here_handles"] = 1
-    form.buttons["Enhance"]()
-    assert "it broke" in _after(form, 3)[-1]
-    form.buttons["Check"]()
-    assert _after(form, 1)[-1] == "checked"
+def test_what_is_wrong_is_shown_and_the_dialog_can_go_on() -> None:
+    host = FakeHost(error=HostError("it broke", hint="mend it"))
+    dialog = FakeDialog(host)
+    dialog.held["Here_handles"] = 99
+    dialog.buttons["Enhance"]()
+    assert "handles" in _after(dialog, 1)[-1]
+    dialog.held["Here_handles"] = 1
+    dialog.buttons["Enhance"]()
+    assert "it broke" in _after(dialog, 3)[-1]
+    dialog.buttons["Check"]()
+    assert _after(dialog, 1)[-1] == "checked"
 
 
-def _after(form: FakeForm, ticks: int) -> list[str]:
+def _after(dialog: FakeDialog, ticks: int) -> list[str]:
     for _ in range(ticks):
-        form.tick()
-    return form.said
+        dialog.tick()
+    return dialog.said
 
 
 def test_the_rows_of_the_effect_are_shown_and_what_is_asked_beside() -> None:
-    form = FakeForm(FakeDesk())
-    assert [name for name in form.groups if form.is_shown(name)] == ["soften", "Here"]
+    dialog = FakeDialog(FakeHost())
+    assert [name for name in dialog.groups if dialog.is_shown(name)] == ["soften", "Here"]
 
 
 # --- wishes, results, records ---------------------------------------------------------------------

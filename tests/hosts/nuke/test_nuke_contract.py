@@ -182,7 +182,7 @@ def test_the_adapter_reads_in_python_3_10() -> None:
 
 
 _START = """
-import sys, time, types
+import os, sys, types
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("zmq", "msgpack", "numpy", "OpenEXR", "kwaflux_nuke"):
@@ -194,26 +194,23 @@ class Menu:
 nuke.menu = lambda name: Menu()
 nuke.addKnobChanged = nuke.addUpdateUI = lambda *args, **options: None
 sys.modules["nuke"] = nuke
-begin = time.process_time()
+before = set(sys.modules)
 for path in sys.argv[1:]:
     exec(compile(open(path, encoding="utf-8").read(), path, "exec"), {"__file__": path})
-print(time.process_time() - begin)
+print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_starting_costs_under_20_milliseconds_and_imports_nothing_compiled() -> None:
+def test_starting_imports_nothing_but_nuke_and_os() -> None:
     command = [
         sys.executable,
         "-c",
         _START,
         *(str(ADAPTER / "plugin" / n) for n in ("init.py", "menu.py")),
     ]
-    times = []
-    for _ in range(3):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        times.append(float(done.stdout))
-    assert min(times) < 0.020
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
 
 
 def test_the_adapters_modules_import_where_nothing_compiled_is_installed() -> None:

@@ -12,8 +12,8 @@ from kwaflux_core.errors import HostError
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import Shot, look
-from kwaflux_resolve.import_results import MODES, import_result, markers_in, revert
-from kwaflux_resolve.resolve_api import Host, find_host
+from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.import_results import PLACEMENTS, import_result, markers_in, revert
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -201,7 +201,7 @@ def test_on_versions_without_the_track_s_index_a_result_is_found_by_itself(
     assert len(found.cut.tracks) == 1
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", PLACEMENTS)
 def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode: str) -> None:
     found = scene(tmp_path)
     _with_color(found)
@@ -219,14 +219,14 @@ def test_a_marker_carries_the_job_and_one_action_reverts_it(tmp_path: Path, mode
     assert found.world.saves == 2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", PLACEMENTS)
 @pytest.mark.parametrize("page", ["color", "edit", "fairlight"])
 def test_page_and_bin_are_as_they_were(tmp_path: Path, mode: str, page: str) -> None:
     found = scene(tmp_path)
     found.world.page = page
     _back(found, tmp_path, mode)
     assert (found.world.page, found.world.bin.name) == (page, "Master")
-    assert [call for call in found.world.calls if "take back" in call] == []
+    assert [call for call in found.world.calls if "restore" in call] == []
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_what_a_save_drops_is_never_called_a_success(
     assert found.world.saves == 1
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", PLACEMENTS)
 def test_a_project_that_is_not_saved_is_no_success_and_nothing_stays(
     tmp_path: Path, mode: str
 ) -> None:
@@ -335,7 +335,7 @@ def test_what_cannot_be_taken_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     made = _back(found, tmp_path, "take")
     name = "kwaflux_testing.fake_resolve.timeline.TimelineItem.DeleteTakeByIndex"
     monkeypatch.setattr(name, lambda self, index: False)
-    with pytest.raises(HostError, match="did not let go of kw-1"):
+    with pytest.raises(HostError, match="did not remove kw-1"):
         revert(_host(found), made)
     assert markers_in(_host(found).timeline) == [made]
 

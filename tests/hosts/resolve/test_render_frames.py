@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from kwaflux_core.errors import FrameMissing, HostError, ImageUnsupported, KwafluxError
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.timeline_host.media import FrameSpan
+from kwaflux_hosting.timeline_host.task_runner import run_task
 from kwaflux_resolve.clips import Shot, look
+from kwaflux_resolve.host import Host, find_host
 from kwaflux_resolve.render_frames import render_composite, render_source
-from kwaflux_resolve.resolve_api import Host, find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import SIZE_PX, Scene, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -30,26 +29,19 @@ def _shot(host: Host) -> Shot:
     return look(host, item, timeline=host.timeline)
 
 
-def _to_end(steps: Generator[float, None, FrameSpan]) -> FrameSpan:
-    while True:
-        try:
-            assert 0 <= next(steps) <= 1
-        except StopIteration as end:
-            return cast("FrameSpan", end.value)
-
-
 def _out(host: Host, folder: Path, *, handles: int = 0, is_whole: bool = False) -> FrameSpan:
     frames = folder / "frames"
     frames.mkdir()
     shot = _shot(host)
     with host.kept():
-        return _to_end(
+        return run_task(
             render_source(
                 host,
                 shot,
                 lambda base: shot.cut.planned(base, handles=handles, is_whole=is_whole),
                 folder=str(frames),
-            )
+            ),
+            tick_s=0,
         )
 
 
@@ -149,7 +141,19 @@ def test_a_render_that_stands_still_is_given_up(
     monkeypatch.setattr("kwaflux_resolve.render_frames._STALL_S", 0.02)
     found = scene(tmp_path, quirks=Quirks(render_stalls=True))
     before = _state(found.world)
-    with pytest.raises(HostError, match="stands still at 40 %"):
+    with pytest.raises(HostError, match="40 %"):
+        _out(_host(found), tmp_path)
+    assert _state(found.world) == before
+
+
+def test_a_render_that_does_not_start_is_refused_and_all_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "kwaflux_testing.fake_resolve.application.Project.StartRendering"
+    monkeypatch.setattr(name, lambda self, jobs, is_interactive: False)
+    found = scene(tmp_path)
+    before = _state(found.world)
+    with pytest.raises(HostError, match="did not start"):
         _out(_host(found), tmp_path)
     assert _state(found.world) == before
 
@@ -160,7 +164,7 @@ def test_a_render_that_is_closed_midway_stops_and_leaves_nothing(tmp_path: Path)
     shot = _shot(host)
     with host.kept():
         steps = render_source(host, shot, lambda base: shot.cut.planned(base), folder=str(tmp_path))
-        assert next(steps) >= 0
+        assert next(steps).startswith(found.clip.name)
         assert found.world.rendering
         steps.close()
         assert not found.world.rendering
@@ -206,7 +210,8 @@ def test_the_graded_composite_is_what_the_timeline_shows(tmp_path: Path) -> None
     host, frames = _host(found), tmp_path / "frames"
     frames.mkdir()
     with host.kept():
-        plates = _to_end(render_composite(host, _shot(host), folder=str(frames)))
+        steps = render_composite(host, _shot(host), folder=str(frames))
+        plates = run_task(steps, tick_s=0)
     assert (plates.first, plates.last) == (86500, 86505)
     first = pixels(frame_path(plates.pattern, 86500))["R"]
     assert same_bits(first, pixels(found.clip.file(2))["R"] * 2)

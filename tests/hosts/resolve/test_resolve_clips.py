@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kwaflux_core.errors import HostError
+from kwaflux_hosting.timeline_host.clip_request import ClipRequest
+from kwaflux_hosting.timeline_host.enhance import enhance
+from kwaflux_hosting.timeline_host.task_runner import run_task
 from kwaflux_resolve.clips import Shot, chosen, look
-from kwaflux_resolve.resolve_api import find_host
+from kwaflux_resolve.entry_points import ResolveTimelineHost
+from kwaflux_resolve.host import find_host
 from kwaflux_testing.fake_resolve.model import Clip, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
 
@@ -178,40 +180,14 @@ def test_no_project_and_no_timeline_are_said(tmp_path: Path) -> None:
         find_host(found.names)
 
 
-def _scripting(folder: Path, code: str) -> None:
-    (folder / "Modules").mkdir()
-    (folder / "Modules" / "DaVinciResolveScript.py").write_text(code, encoding="utf-8")
-
-
-def _outside(folder: Path, *, code: str = "pass") -> str:
-    """Return what is said in a Python of its own that reaches for Resolve from outside."""
-    script = (
-        f"import sys; {code}; from kwaflux_resolve.resolve_api import find_host\n"
-        "from kwaflux_core.errors import HostError\n"
-        "try:\n    find_host()\nexcept HostError as error:\n    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"RESOLVE_SCRIPT_API": str(folder), "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_no_resolve_that_answers_is_said_with_what_to_set(tmp_path: Path) -> None:
-    _scripting(tmp_path, "def scriptapp(name):\n    return None\n")
-    said = _outside(tmp_path)
-    assert "no Resolve answers" in said
-    assert "External scripting using to Local" in said
-
-
-def test_no_scripting_module_is_said_with_the_folder_that_was_tried(tmp_path: Path) -> None:
-    assert str(tmp_path / "Modules") in _outside(tmp_path)
-
-
-def test_on_windows_a_library_that_crashes_is_met_in_a_child(tmp_path: Path) -> None:
-    _scripting(tmp_path, "import os\nos._exit(9)\n")
-    said = _outside(tmp_path, code="sys.platform = 'win32'; import subprocess")
-    assert "does not load into this Python" in said
-    assert "FUSION_PYTHON3_HOME" in said
+def test_where_every_clip_is_refused_the_error_names_each_reason(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    retimed = Placed(found.clip, 0, 87000, 4, speed=2.0)
+    backward = Placed(found.clip, 4, 88000, 4, speed=-1.0)
+    found.cut.tracks[0].items += [retimed, backward]
+    found.cut.selected = [retimed, backward]
+    host = find_host(found.names, say=found.world.calls.append)
+    request = ClipRequest(flow="identity", colorspace="scene_linear")
+    with pytest.raises(HostError, match=r"is retimed.*plays in reverse"):
+        run_task(enhance(ResolveTimelineHost(host), request), tick_s=0)
+    assert len(found.world.calls) == 2

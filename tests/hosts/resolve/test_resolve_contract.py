@@ -67,7 +67,7 @@ STUB = _stub()
 
 def _protocols() -> dict[str, dict[str, int]]:
     """Return the names of our protocols with how many arguments each is called with."""
-    tree = ast.parse((PACKAGE / "api.pyi").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / "resolve_api.py").read_text(encoding="utf-8"))
     found: dict[str, dict[str, int]] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -148,7 +148,7 @@ def test_the_adapter_calls_nothing_of_resolve_but_through_the_protocols() -> Non
     known |= {"Clicked", "CurrentIndexChanged", "Timeout", "Hidden", "CurrentIndex", "Value"}
     known |= {"Checked", "Text", "Kwaflux", "Effect", "Enhance", "Cancel", "Revert", "Check"}
     known |= {"ArgumentParser", "Namespace", "ToolTip"}
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Attribute)

@@ -11,13 +11,14 @@ import pytest
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flows.card import Card
-from kwaflux_hosting.panel.panel import FREE_TEXT, Panel
+from kwaflux_hosting.panel.controls_from_cards import FREE_TEXT
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
 from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.entry_points import DIALOG_CONTROLS, ResolveTimelineHost
-from kwaflux_resolve.import_results import MODES
-from kwaflux_resolve.resolve_api import Host, find_host
+from kwaflux_resolve.host import Host, find_host
+from kwaflux_resolve.import_results import PLACEMENTS
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -122,7 +123,7 @@ def test_mode_source_handles_and_colorspace_are_asked(tmp_path: Path) -> None:
 
 def test_every_way_back_can_be_chosen_and_is_one_that_there_is() -> None:
     (mode,) = [control for control in DIALOG_CONTROLS.controls if control.name == "mode"]
-    assert mode.choices == tuple(MODES)
+    assert mode.choices == tuple(PLACEMENTS)
     asked = {control.name for control in DIALOG_CONTROLS.controls}
     assert asked == {field.name for field in fields(ClipRequest)} - {"flow"}
 
@@ -226,7 +227,7 @@ def test_the_console_fails_with_a_reason_and_a_status(tmp_path: Path, spoken: li
     assert entry_points.main(["--flow", "denoise"], names=scene(tmp_path).names) == 1
     assert "colorspace is not known" in spoken[-1]
     assert entry_points.main(["--revert"], names=scene(tmp_path / "b").names) == 1
-    assert "nothing of Kwaflux is on this timeline" in spoken[-1]
+    assert "Kwaflux is on this timeline" in spoken[-1]
 
 
 def test_ctrl_c_on_the_console_cancels(
@@ -240,10 +241,10 @@ def test_ctrl_c_on_the_console_cancels(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("kwaflux_hosting.timeline_host.step_generators.time.sleep", interrupted)
+    monkeypatch.setattr("kwaflux_hosting.timeline_host.task_runner.time.sleep", interrupted)
     asked = ["--flow", "denoise", "--colorspace", "scene_linear"]
     assert entry_points.main(asked, names=found.names) == 1
-    assert spoken[-1] == "Cancelled; nothing was brought back"
+    assert spoken[-1] == "Cancelled; nothing was imported"
     assert found.world.rendering == []
     assert [cut.name for cut in found.world.cuts] == ["edit"]
 

@@ -182,7 +182,6 @@ def test_a_file_says_what_it_is_without_torch(shelf: Shelf) -> None:
     data, header = LoraFile("bend", "show", path).read()
     assert header.notes["effect"] == "bend"
     assert header.notes["rank"] == "2"
-    assert header.shapes["spread.weight.up"] == (8, 2)
     assert len(data) == path.stat().st_size
     with pytest.raises(WeightsInvalid, match="not 'other'"):
         LoraFile("other", "show", path).read()

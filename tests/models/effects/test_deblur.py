@@ -1,4 +1,4 @@
-"""Deblur: the person says how soft; the judgment is shown, and refuses only beyond doubt."""
+"""Deblur: the person says how soft; the estimate is shown, and refuses only when confident."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from kwaflux_models.effects.deblur.effect import EFFECT
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
-from kwaflux_models.effects.level_probe import Judged, LevelProbe
+from kwaflux_models.effects.level_probe import LevelProbe, ProbeOutput
 from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput
 
 
@@ -19,9 +19,9 @@ class Judge(LevelProbe):
         super().__init__()
         self.said = nn.Parameter(torch.tensor([softness_px, doubt_px]) / SIGMA_UNIT_PX)
 
-    def forward(self, samples: torch.Tensor) -> Judged:
+    def forward(self, samples: torch.Tensor) -> ProbeOutput:
         level, doubt = self.said.detach().expand(samples.shape[0], 2).unbind(dim=1)
-        return Judged(level, doubt)
+        return ProbeOutput(level, doubt)
 
 
 def measured(softness_px: float, *, doubt_px: float = 0.05, told_px: float = 1.0) -> Measured:
@@ -34,17 +34,17 @@ def measured(softness_px: float, *, doubt_px: float = 0.05, told_px: float = 1.0
 
 
 @pytest.mark.parametrize("told_px", [0.0, 1.0])
-def test_what_is_too_soft_beyond_doubt_is_refused_with_the_number(told_px: float) -> None:
+def test_what_is_surely_too_soft_is_refused_with_the_number(told_px: float) -> None:
     found = measured(3.2, told_px=told_px)
     assert "beyond what can be recovered" in found.refusal
     assert "3.2 px" in found.refusal
 
 
-def test_a_doubtful_judgment_refuses_nothing() -> None:
+def test_a_doubtful_estimate_refuses_nothing() -> None:
     assert measured(3.2, doubt_px=0.6).refusal == ""
 
 
-def test_the_judgment_is_shown_in_pixels() -> None:
+def test_the_estimate_is_shown_in_pixels() -> None:
     assert measured(1.5, told_px=0.0).shown == {"softness": 1.5}
     assert measured(1.5, told_px=1.0).shown == {"softness_judged": 1.5}
 

@@ -21,8 +21,8 @@ from kwaflux_models.evaluation.metrics.pu21 import pu21_encode, pu21_psnr
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import TileInput, no_network
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.local_renderer import LocalRenderer
 from kwaflux_models.rendering.plate import Plate
-from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["expand"]
 DEFAULTS = {param.name: param.default for param in CARD.params}

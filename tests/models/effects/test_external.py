@@ -28,9 +28,9 @@ from kwaflux_models.effects.external.effect import Habits
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.local_renderer import plate_of
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plane_pool import PlanePool
-from kwaflux_server.bench.fixtures import plate_of
 from kwaflux_testing.checkpoints import compact, saved
 
 if importlib.util.find_spec("spandrel") is None:

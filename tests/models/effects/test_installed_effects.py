@@ -32,8 +32,8 @@ from kwaflux_models.rendering.effect_api import (
     Value,
 )
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
+from kwaflux_models.rendering.local_renderer import LocalRenderer, plate_of
 from kwaflux_models.rendering.measure_samples import lone_tile_input
-from kwaflux_server.bench.fixtures import LocalRenderer, plate_of
 
 REGISTRY = Registry.discover()
 EFFECTS = sorted(REGISTRY.cards)

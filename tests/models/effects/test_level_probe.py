@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("av")
 
-from kwaflux_models.effects.level_probe import Judged, LevelProbe, statistics
+from kwaflux_models.effects.level_probe import LevelProbe, ProbeOutput, statistics
 from kwaflux_models.training.loop.fit_level_probe import cross_judged, fit_probe
 
 
@@ -42,9 +42,9 @@ def test_a_picture_in_blocks_of_eight_stands_out() -> None:
 
 
 def test_a_fitted_probe_knows_noise_it_has_not_seen() -> None:
-    samples, levels = noisy_samples(240)
-    order = torch.randperm(240)
-    seen, unseen = order[:180], order[180:]
+    samples, levels = noisy_samples(120)
+    order = torch.randperm(120)
+    seen, unseen = order[:90], order[90:]
     found = statistics(samples)
     probe = fit_probe(found[seen], levels[seen], seed=1, steps=300)
     with torch.inference_mode():
@@ -62,8 +62,8 @@ def test_a_fit_repeats_from_its_seed() -> None:
 
 
 def test_sure_samples_count_more() -> None:
-    judged = Judged(torch.tensor([0.1, 0.9]), torch.tensor([0.01, 0.1]))
-    assert judged.together() == pytest.approx(0.1 + 0.8 / 101, abs=1e-6)
+    judged = ProbeOutput(torch.tensor([0.1, 0.9]), torch.tensor([0.01, 0.1]))
+    assert judged.mean_level() == pytest.approx(0.1 + 0.8 / 101, abs=1e-6)
 
 
 def test_a_new_probe_judges_without_being_fitted() -> None:
@@ -72,10 +72,10 @@ def test_a_new_probe_judges_without_being_fitted() -> None:
     assert judged.level.shape == judged.doubt.shape == (2,)
 
 
-def test_what_is_in_doubt_is_not_beyond_doubt() -> None:
+def test_doubt_lowers_the_confident_level() -> None:
     level = torch.tensor([0.05, 0.05])
-    sure = Judged(level, torch.tensor([0.01, 0.01]))
-    unsure = Judged(level, torch.tensor([0.01, 0.05]))
-    assert sure.at_least() == pytest.approx(0.03)
-    assert unsure.at_least() == pytest.approx(-0.01)
-    assert unsure.together() == pytest.approx(sure.together())
+    sure = ProbeOutput(level, torch.tensor([0.01, 0.01]))
+    unsure = ProbeOutput(level, torch.tensor([0.01, 0.05]))
+    assert sure.confident_level() == pytest.approx(0.03)
+    assert unsure.confident_level() == pytest.approx(-0.01)
+    assert unsure.mean_level() == pytest.approx(sure.mean_level())

@@ -35,8 +35,8 @@ from kwaflux_models.rendering.effect_api import (
     Value,
     no_network,
 )
+from kwaflux_models.rendering.local_renderer import LocalRenderer
 from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
-from kwaflux_server.bench.fixtures import LocalRenderer
 
 CARD = Registry.discover().cards["regrain"]
 CPU = torch.device("cpu")
@@ -381,7 +381,6 @@ def test_a_tenth_more_deviation_is_a_fifth_more_variance_and_0_8_db() -> None:
     distance = spectrum_distance(1.1 * grain, grain)
     expected = 20.0 * np.log10(1.1)
     assert distance.mean == pytest.approx(expected, abs=1e-3)
-    assert distance.largest == pytest.approx(expected, abs=1e-3)
     assert distance.plane == pytest.approx(expected, abs=1e-3)
     errors = variance_error_percent(1.1 * grain, grain, level)
     assert errors == pytest.approx(21.0, abs=0.01)
@@ -391,7 +390,7 @@ def test_a_spectrums_mean_is_the_variance_and_blur_shows_in_it() -> None:
     white = np.random.default_rng(6).normal(0, 0.05, (320, 320, 3)).astype(np.float32)
     assert power_spectrum(white).mean() == pytest.approx(0.05**2, rel=0.02)
     soft = gaussian_filter(white, (0.8, 0.8, 0)).astype(np.float32)
-    assert spectrum_distance(soft, white).largest > 10.0
+    assert spectrum_distance(soft, white).mean > 5.0
     crossed = white + np.roll(white, 1, axis=1)
     assert spectrum_distance(crossed, white + np.roll(white, 1, axis=0)).plane > 3.0
 

@@ -11,18 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from kwaflux_models.evaluation.metrics.metrics import (
-    PSNR_CAP_DB,
-    flicker,
-    ghost,
-    gmsd,
-    ms_ssim,
-    psnr_db,
-    score,
-    shown,
-    ssim,
-    texture_ratio,
-)
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.flicker import flicker, ghost
+from kwaflux_models.evaluation.metrics.picture_scores import gmsd, score, texture_ratio
+from kwaflux_models.evaluation.metrics.psnr_ssim import PSNR_CAP_DB, ms_ssim, psnr_db, ssim
 
 Array = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kwaflux_core.errors import ImageError
-from kwaflux_models.evaluation.metrics.metrics import Scores
+from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.peers.peers import PeerResult
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
 from kwaflux_models.evaluation.report import results

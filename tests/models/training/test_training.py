@@ -19,6 +19,7 @@ from kwaflux_core.errors import ModelError
 pytest.importorskip("av")
 pytest.importorskip("tomllib")
 
+from kwaflux_models.training.loop import sample_pool
 from kwaflux_models.training.loop import trainer as loop
 from kwaflux_models.training.loop.batch import draw_batch, validate
 from kwaflux_models.training.loop.initial_weights import (
@@ -29,7 +30,13 @@ from kwaflux_models.training.loop.initial_weights import (
 from kwaflux_models.training.loop.losses import LossWeights, block_energy, restoration_loss
 from kwaflux_models.training.loop.publish import publish
 from kwaflux_models.training.loop.recipe import Recipe, read_recipe, recipe_path
-from kwaflux_models.training.loop.sample_pool import Pool, open_pool, shard_seed
+from kwaflux_models.training.loop.sample_pool import (
+    Pool,
+    PoolPlan,
+    make_pool,
+    open_pool,
+    shard_seed,
+)
 from kwaflux_models.training.tasks import find_task, trainable_effects
 
 EFFECTS = trainable_effects()
@@ -286,3 +293,16 @@ def test_energy_above_the_clean_one_costs_what_the_recipe_says(share: float) -> 
     sharp = clean + 0.3 * torch.randn_like(clean)
     assert loss_of(sharp, clean)["texture"] == pytest.approx(0.0, abs=1e-6)
     assert loss_of(sharp, clean, excess=1.0)["texture"] > 0.3
+
+
+def test_shards_that_cannot_be_made_are_named_and_too_many_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The pictures are missing in the children alone.
+    monkeypatch.setattr(sample_pool, "load", lambda cache, split: [])
+    said: list[str] = []
+    with pytest.raises(ModelError, match="2 of 2 shards"):
+        make_pool(tmp_path, tmp_path / "pool", PoolPlan("deblur", "valid", 1, 2), say=said.append)
+    assert len(said) == 2
+    assert all("no picture at" in line for line in said)
+    assert not list((tmp_path / "pool").iterdir())

@@ -38,7 +38,7 @@ def test_presets_are_listed_with_what_they_are_for_and_not_for(
 ) -> None:
     effects()
     listed = capsys.readouterr().out
-    for text in ("soft", "pair", "dusty plates", "clean plates", "left out: presets/torn.json"):
+    for text in ("soft", "pair", "dusty plates", "clean plates", "skipped: presets/torn.json"):
         assert text in listed
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from kwaflux_core import read_image, write_image
 from kwaflux_core.errors import Unavailable
-from kwaflux_core.images.io import TEMPORARY_PREFIX
+from kwaflux_core.images.atomic_write import TEMPORARY_PREFIX
 from kwaflux_testing.pictures import plate, same_bits
 from kwaflux_testing.servers import Place, RunningServer, StartServer, wait_until
 
@@ -60,7 +60,7 @@ def test_a_person_reads_what_became_of_the_frames(server: RunningServer, tmp_pat
     source, target = _shoot(tmp_path, 3)
     cut = (tmp_path / "plate.1002.exr").read_bytes()[:700]
     (tmp_path / "plate.1002.exr").write_bytes(cut)
-    done = server.place.command("enhance", source, target, "--flow", "soften")
+    done = server.place.command_in_process("enhance", source, target, "--flow", "soften")
     assert done.returncode == 1
     assert "frame 1002 needs attention" in done.stdout
     assert "2 done, 1 need attention" in done.stdout
@@ -83,7 +83,7 @@ def test_nothing_done_is_status_2_and_says_why(
     server: RunningServer, arguments: Sequence[str], says: str, tmp_path: Path
 ) -> None:
     source, target = _shoot(tmp_path, 1)
-    done = server.place.command("enhance", source, target, *arguments)
+    done = server.place.command_in_process("enhance", source, target, *arguments)
     assert done.returncode == 2, done.stdout
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -95,10 +95,10 @@ def test_what_was_measured_is_told_and_a_frame_that_was_refused_is_status_1(
 ) -> None:
     source, target = _shoot(tmp_path, 3)
     arguments = ("enhance", source, target, "--flow")
-    read = server.place.command(*arguments, "gauge")
+    read = server.place.command_in_process(*arguments, "gauge")
     assert read.returncode == 0, read.stdout
     assert "Measured: gauge.level 0." in read.stdout
-    refused = server.place.command(*arguments, "gauge(limit=0) | soften", "--json")
+    refused = server.place.command_in_process(*arguments, "gauge(limit=0) | soften", "--json")
     assert refused.returncode == 1
     *lines, last = _lines(refused.stdout)
     ends = [line for line in lines if line.get("state") == "done"]
@@ -110,7 +110,9 @@ def test_what_was_measured_is_told_and_a_frame_that_was_refused_is_status_1(
     said = read_image(tmp_path / "clean.1001.exr").part.attributes
     assert "gauge.level" in json.loads(str(said["kwaflux/measured"]))
     assert "too bright" in str(said["kwaflux/attention"])
-    again = server.place.command(*arguments, "gauge(limit=0) | soften", "--existing", "verify")
+    again = server.place.command_in_process(
+        *arguments, "gauge(limit=0) | soften", "--existing", "verify"
+    )
     assert again.returncode == 1
     assert "frame 1001 needs attention: gauge left" in again.stdout
     assert "3 kept, 3 need attention" in again.stdout
@@ -121,7 +123,7 @@ def test_what_was_measured_is_told_and_a_frame_that_was_refused_is_status_1(
 
 def test_an_error_in_json_is_an_object_with_a_code(server: RunningServer, tmp_path: Path) -> None:
     source, target = _shoot(tmp_path, 1)
-    done = server.place.command("enhance", source, target, "--flow", "sharpen", "--json")
+    done = server.place.command_in_process("enhance", source, target, "--flow", "sharpen", "--json")
     assert done.returncode == 2
     (line,) = _lines(done.stdout)
     assert line["event"] == "error"
@@ -132,9 +134,9 @@ def test_an_error_in_json_is_an_object_with_a_code(server: RunningServer, tmp_pa
 def test_frames_that_stand_are_kept_when_asked(server: RunningServer, tmp_path: Path) -> None:
     source, target = _shoot(tmp_path, 2)
     arguments = ("enhance", source, target, "--flow", "soften", "--half")
-    assert server.place.command(*arguments).returncode == 0
+    assert server.place.command_in_process(*arguments).returncode == 0
     stood = (tmp_path / "clean.1001.exr").stat().st_mtime_ns
-    again = server.place.command(*arguments, "--existing", "verify")
+    again = server.place.command_in_process(*arguments, "--existing", "verify")
     assert again.returncode == 0
     assert "2 kept" in again.stdout
     assert (tmp_path / "clean.1001.exr").stat().st_mtime_ns == stood
@@ -215,7 +217,8 @@ def test_embedded_needs_no_server_starts_none_and_gives_the_same_pixels(
     assert not list(place.folder.glob("*.sock*")), "a server was started"
     with pytest.raises(Unavailable):
         RunningServer(place, server.process).client()
-    assert server.place.command("enhance", source, other, "--flow", flow).returncode == 0
+    served = server.place.command_in_process("enhance", source, other, "--flow", flow)
+    assert served.returncode == 0
     for number in (1001, 1002):
         first = read_image(tmp_path / f"clean.{number}.exr").part.channels
         second = read_image(tmp_path / f"served.{number}.exr").part.channels
@@ -228,14 +231,14 @@ def test_enhance_starts_a_server_and_leaves_it_warm(place: Place, tmp_path: Path
         first = place.command("enhance", source, target, "--flow", "denoise")
         assert first.returncode == 0, first.stdout + first.stderr
         assert "Started a server" in first.stdout
-        status = place.command("status", "--json")
+        status = place.command_in_process("status", "--json")
         assert status.returncode == 0
         (line,) = _lines(status.stdout)
         assert line["status"]["workers"][0]["resident"] == ["denoise"]  # type: ignore[index]
-        again = place.command("enhance", source, target, "--flow", "denoise")
+        again = place.command_in_process("enhance", source, target, "--flow", "denoise")
         assert again.returncode == 0
         assert "Started" not in again.stdout
     finally:
-        place.command("stop")
-    assert place.command("status").returncode == 2
+        place.command_in_process("stop")
+    assert place.command_in_process("status").returncode == 2
     wait_until(lambda: not list(place.folder.glob("*.sock")), what="the sockets are removed")

@@ -64,7 +64,7 @@ def test_an_empty_folder_is_said_to_be_empty(
 ) -> None:
     monkeypatch.setenv("KWAFLUX_MODELS_DIR", str(tmp_path / "none"))
     assert run("models", "list", monkeypatch=monkeypatch) == 0
-    assert "nothing of your own" in capsys.readouterr().out
+    assert "no models of your own" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 

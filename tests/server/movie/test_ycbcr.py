@@ -176,7 +176,7 @@ def test_pixel_formats_are_taken_apart_by_their_names(
     "name", ["pal8", "gbrpf32le", "yuv420p10be", "bayer_rggb8", "nv12", "rgb8", "xyz12le", "rggb"]
 )
 def test_pixel_formats_that_are_not_understood_are_refused(name: str) -> None:
-    with pytest.raises(ImageUnsupported, match=f"clip.mov holds pixels as {name}"):
+    with pytest.raises(ImageUnsupported, match=f"clip.mov .*{name}"):
         Layout.parse(name, path="clip.mov")
 
 

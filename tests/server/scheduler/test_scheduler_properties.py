@@ -32,7 +32,7 @@ from kwaflux_server.scheduler.events import (
     WorkerLost,
 )
 from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 CLIENTS = ("ann", "bob", "cid")
 WORKERS = ("v", "w")

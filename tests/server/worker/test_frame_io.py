@@ -190,14 +190,14 @@ def test_what_stands_is_kept_unread_when_that_is_asked(desk: _Desk) -> None:
     source, target = desk.folder / "a.exr", desk.folder / "b.exr"
     write_image(source, plate())
     asked = _render(PathPixels(str(source)), PathTarget(str(target)), existing="skip")
-    assert desk.fetch(asked).standing is None
+    assert desk.fetch(asked).skipped is None
     target.write_bytes(b"whatever stands here")
     for request in (asked, replace(asked, sources=(Source(1, PathPixels("/nowhere.exr")),))):
-        standing = desk.fetch(request).standing
-        assert standing is not None
-        assert (standing.state, standing.pixels) == ("skipped", PathPixels(str(target)))
+        skipped = desk.fetch(request).skipped
+        assert skipped is not None
+        assert (skipped.state, skipped.pixels) == ("skipped", PathPixels(str(target)))
     verify = changed(asked, existing="verify")
-    assert desk.fetch(verify).standing is None
+    assert desk.fetch(verify).skipped is None
 
 
 # --- delivering -----------------------------------------------------------------------------
@@ -274,12 +274,12 @@ def test_what_was_measured_and_refused_is_answered_and_stands_in_the_file(desk: 
     assert answer.report.attention == ("soft did nothing: too soft",)
     said = read_image(target).part.attributes
     assert json.loads(str(said["kwaflux/measured"])) == measured
-    standing = desk.fetch(request).standing
-    assert standing is not None
-    assert standing.report.attention == answer.report.attention
+    skipped = desk.fetch(request).skipped
+    assert skipped is not None
+    assert skipped.report.attention == answer.report.attention
     anew = changed(request, existing="replace")
     assert _answered(desk.deliver(anew, desk.fetch(anew), _frame(STACK))).report.attention == ()
-    kept = desk.fetch(request).standing
+    kept = desk.fetch(request).skipped
     assert kept is not None
     assert kept.report.attention == ()
 
@@ -311,7 +311,7 @@ def test_raw_planes_hold_no_picture_to_write(desk: _Desk) -> None:
     for target in (PathTarget(str(desk.folder / "b.exr")), ExrTarget()):
         request = _render(InlinePixels(0, PLANES), target)
         fetched = desk.fetch(request, STACK.tobytes())
-        with pytest.raises(RequestError, match="no picture"):
+        with pytest.raises(RequestError, match="raw planes"):
             desk.deliver(request, fetched, _frame(STACK))
     assert not (desk.folder / "b.exr").exists()
 

@@ -13,7 +13,6 @@ from kwaflux_core import Image, read_image, write_image
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
-from kwaflux_core.flows.preset import Preset
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import (
     PathPixels,
@@ -29,7 +28,7 @@ from kwaflux_server.worker.provenance import (
     file_digest,
     header_attributes,
     pixel_digest,
-    standing_record,
+    valid_record,
 )
 from kwaflux_testing.effects import card
 from kwaflux_testing.pictures import hard_floats, noise, plate
@@ -150,18 +149,9 @@ def test_the_hashes_of_neighbors_may_be_given_under_their_numbers() -> None:
 def test_a_flow_that_names_a_preset_leaves_the_hash_and_the_record_of_the_flow_spelled_out() -> (
     None
 ):
-    presets = {
-        "named": Preset(
-            id="named",
-            label="L",
-            help="h",
-            for_what="f",
-            not_for="n",
-            flow=Flow.parse("soft(strength=0.5) | soft"),
-        )
-    }
+    flows = {"named": Flow.parse("soft(strength=0.5) | soft")}
     written = _provenance("soft(strength=0.5) | soft")
-    named = replace(written, flow=Flow.parse("named").bind(CARDS, presets))
+    named = replace(written, flow=Flow.parse("named").bind(CARDS, named=flows))
     assert named.result_hash("d") == written.result_hash("d")
     assert named.record(_frame(), "d")["flow"] == "soft(strength=0.5) | soft(strength=1.0)"
 
@@ -191,11 +181,11 @@ def _written(path: Path, image: Image, said: str = "h", *, half: bool = False) -
 def test_a_file_that_holds_what_it_names_stands_good(tmp_path: Path, *, half: bool) -> None:
     path = tmp_path / "a.exr"
     _written(path, plate(), half=half)
-    said = standing_record(str(path), "h")
+    said = valid_record(str(path), "h")
     assert said is not None
     assert said["hash"] == "h"
     assert set(said) == {"hash", "pixels"}
-    assert standing_record(str(path), "other") is None
+    assert valid_record(str(path), "other") is None
 
 
 def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> None:
@@ -204,7 +194,7 @@ def test_nan_payloads_and_ids_are_part_of_what_is_believed(tmp_path: Path) -> No
     hard = hard_floats(np.float32, shape=(8, 8))
     image = Image.from_channels({"R": hard, "G": hard, "B": hard, "id": ids})
     _written(path, image)
-    assert standing_record(str(path), "h") is not None
+    assert valid_record(str(path), "h") is not None
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "unsigned", "missing", "garbage", "channel"])
@@ -229,7 +219,7 @@ def test_a_file_that_is_not_what_was_written_does_not_stand_good(
         path.unlink()
     else:
         path.write_bytes(b"no picture")
-    assert standing_record(str(path), "h") is None
+    assert valid_record(str(path), "h") is None
 
 
 def test_the_digest_of_pixels_sees_names_values_and_types_and_no_order() -> None:

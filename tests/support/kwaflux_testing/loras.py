@@ -29,7 +29,7 @@ _PARAMS = [
         "default": 1.0,
         "range": [0.0, 1.0],
     },
-    {"name": "lora", "type": "string", "label": "LoRA", "hint": "Names.", "default": ""},
+    {"name": "lora", "type": "loras", "label": "LoRA", "hint": "Names.", "default": ""},
 ]
 
 

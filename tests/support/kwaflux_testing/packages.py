@@ -6,13 +6,23 @@ Everything runs offline, outside this tree, with what the running environment ha
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
 from importlib.metadata import distribution
 from pathlib import Path
 
-__all__ = ["REPOSITORY", "SHELVES", "bare_environment", "build", "links_to", "run_in"]
+__all__ = [
+    "LITTER",
+    "REPOSITORY",
+    "SHELVES",
+    "bare_environment",
+    "build",
+    "copy_of_tree",
+    "links_to",
+    "run_in",
+]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -26,6 +36,9 @@ SHELVES = {
 }
 """The import packages, and the folder of the repository that each lies in."""
 
+LITTER = ("__pycache__", "*.pyc", "*.tmp", ".*")
+"""Patterns of names that lie in a tree and belong in no wheel."""
+
 
 def build(tree: Path, *, kind: str, out: Path) -> Path:
     """Return what hatchling makes of a tree: a ``wheel``, ``wheel:editable`` or ``sdist``."""
@@ -34,6 +47,20 @@ def build(tree: Path, *, kind: str, out: Path) -> Path:
     run_in(tree, [sys.executable, *command])
     (artifact,) = out.iterdir()
     return artifact
+
+
+def copy_of_tree(out: Path) -> Path:
+    """Return a copy of what a build reads, so that a test may change it."""
+    out.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy2(REPOSITORY / name, out / name)
+    for package, shelf in SHELVES.items():
+        shutil.copytree(
+            REPOSITORY / shelf / package,
+            out / shelf / package,
+            ignore=shutil.ignore_patterns(*LITTER),
+        )
+    return out
 
 
 def run_in(folder: Path, command: list[str], *, status: int = 0) -> str:

@@ -17,7 +17,7 @@ from kwaflux_server.scheduler.events import (
     WorkerJoined,
 )
 from kwaflux_server.scheduler.policy import SchedulerLimits
-from kwaflux_server.scheduler.state import Scheduler
+from kwaflux_server.scheduler.scheduler import Scheduler
 
 __all__ = ["Desk", "assigned", "batch", "error_of", "look", "outcomes"]
 

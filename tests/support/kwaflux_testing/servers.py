@@ -8,6 +8,7 @@ from the environment that a person may have set.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from unittest import mock
 
 import pytest
 
@@ -27,6 +29,7 @@ from kwaflux_core.client.client import Client, Transport
 from kwaflux_core.errors import KwafluxError
 from kwaflux_core.protocol.messages import ServerStatus
 from kwaflux_core.settings.settings import default_endpoint
+from kwaflux_server.cli.main import main
 from kwaflux_testing.outside import install
 from kwaflux_testing.packages import REPOSITORY, SHELVES
 
@@ -90,6 +93,22 @@ class Place:
             timeout=timeout_s,
             check=False,
         )
+
+    def command_in_process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``kwaflux`` to its end in this process, which spares the imports.
+
+        The effects of ``outside`` are not on this process's path: they are the server's alone.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        words = ["kwaflux", *arguments]
+        with (
+            mock.patch.dict(os.environ, self.environ, clear=True),
+            mock.patch.object(sys, "argv", words),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            status = main()
+        return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 class RunningServer:

@@ -19,10 +19,11 @@ from kwaflux_core.errors import (
     KwafluxError,
     Unavailable,
 )
+from kwaflux_core.frames.frame_range import format_frames
 from kwaflux_core.frames.neighbors import neighbor_frames
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.protocol.messages import JobEvent, Urgency
-from kwaflux_hosting.batch.file_patterns import format_frames, frame_path
+from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.batch.results_index import RenderRequest
 
 __all__ = ["FrameTransport", "InlineBytes", "Outcome", "Report", "Route", "SharedDisk"]
@@ -83,7 +84,7 @@ class SharedDisk:
             route.source,
             route.target,
             flow=order.flow,
-            frames=format_frames(frames),
+            frames=format_frames(sorted(frames)),
             options=replace(order.options, existing="replace" if route.is_redone else "verify"),
             urgency=route.urgency,
         )

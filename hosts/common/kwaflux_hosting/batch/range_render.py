@@ -3,10 +3,9 @@
 The transport is by path where server and host see the same disk, which is asked; else by bytes. A
 host polls ``snapshot`` from whatever thread draws its interface.
 
-    work = RangeRender(RenderRequest(flow="denoise"), source="exchange/plate.%04d.exr",
-                       target="out/clean.%04d.exr", frames=range(1001, 1051))
-    work.start()
-    while not work.snapshot().is_over: ...
+    with RangeRender(RenderRequest(flow="denoise"), source="exchange/plate.%04d.exr",
+                     target="out/clean.%04d.exr", frames=range(1001, 1051)) as work:
+        while not work.wait(0.1).is_over: ...
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ _NO_KEYS: Mapping[int, str] = MappingProxyType({})
 
 
 class RangeRender:
-    """Enhance the frames of a pattern; make one, ``start`` it, look at ``snapshot``.
+    """Renders the frames of a pattern; as a context manager it starts, and cancels at the end.
 
-    Only what is missing or stale is done. One bad frame does not end the others; a server that
-    dies ends the work, and what is done stays done.
+    Only missing and stale results are rendered. A frame that fails does not end the others. A
+    server that dies ends the render; finished frames remain.
 
     Args:
         order: What is asked for.
@@ -86,6 +85,7 @@ class RangeRender:
 
     Raises:
         HostError: No frame, several frames for one file, or a target that is the source.
+        RequestError: ``source`` or ``target`` is no pattern.
 
     Thread: ``snapshot``, ``cancel`` and ``wait`` from any; ``start`` once.
     """
@@ -122,8 +122,17 @@ class RangeRender:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kwaflux-work", daemon=True)
 
+    def __enter__(self) -> RangeRender:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Cancel, which changes nothing where the render is over."""
+        self.cancel()
+
     def start(self) -> None:
-        """Begin; return at once."""
+        """Start the render's thread; returns at once."""
         self._thread.start()
 
     def snapshot(self) -> Progress:
@@ -293,10 +302,10 @@ def _check(source: str, target: str, frames: tuple[int, ...]) -> None:
 def _bound(client: Client, flow: str) -> BoundFlow:
     """Return the flow with the server's effects; a flow that it cannot do is refused here, once."""
     from kwaflux_core.flows.flow import Flow
+    from kwaflux_core.flows.preset import named_flows
 
     cards = {card.id: card for card in client.effects()}
-    presets = {preset.id: preset for preset in client.presets()}
-    return Flow.parse(flow).bind(cards, presets)
+    return Flow.parse(flow).bind(cards, named=named_flows(client.presets()))
 
 
 def _effects_key(flow: BoundFlow) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.frames.sequence import Sequence
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["FrameRecord", "FrameStatus", "RenderRequest", "ResultsIndex", "file_key"]
@@ -99,10 +100,9 @@ class ResultsIndex:
     @staticmethod
     def path_for(target: str) -> str:
         """Return where the record of a target lies: beside it, under the name before the number."""
-        folder, name = os.path.split(target)
-        head = name.partition("%")[0].partition("#")[0]
-        head = head if head != name else os.path.splitext(name)[0]
-        return os.path.join(folder, (head.rstrip("._- ") or "kwaflux") + _SUFFIX)
+        sequence = Sequence.parse(target)
+        head = os.path.splitext(sequence.head)[0] if sequence.is_single else sequence.head
+        return os.path.join(sequence.folder, (head.rstrip("._- ") or "kwaflux") + _SUFFIX)
 
     @classmethod
     def load(cls, target: str) -> ResultsIndex:

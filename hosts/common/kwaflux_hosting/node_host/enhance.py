@@ -216,12 +216,11 @@ class NodeEnhance:
         return True
 
     def _follow(self, work: RangeRender, view: str) -> None:
-        work.start()
         try:
-            while not (found := work.wait(_POLL_S)).is_over:
-                self._look(found)
+            with work:
+                while not (found := work.wait(_POLL_S)).is_over:
+                    self._look(found)
         finally:
-            work.cancel()
             found = work.wait(_END_S)
             for frame, told in found.frames.items():
                 if told.state in _ENDED:

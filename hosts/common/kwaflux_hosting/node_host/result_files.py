@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.frames.frame_range import format_frames
 from kwaflux_hosting.batch.file_patterns import (
     expand_view,
-    format_frames,
     frame_path,
     has_frame_number,
-    next_version,
+    is_known_everywhere,
     posix_path,
 )
 from kwaflux_hosting.batch.results_index import FrameStatus, RenderRequest, ResultsIndex
@@ -24,7 +24,6 @@ __all__ = [
     "check_pattern",
     "chosen_views",
     "default_pattern",
-    "next_version_of",
     "shown_frames",
     "statuses",
     "step_keys",
@@ -55,23 +54,18 @@ def default_pattern(project: str, name: str, *, is_stereo: bool, home: Path | No
 def check_pattern(pattern: str, views: Collection[str]) -> None:
     """Refuse a pattern that would write two pictures into one file, or that is no EXR.
 
+    The host's own reader gets it as it stands, so the padding is one that every host knows, and it
+    names no range.
+
     Raises:
         HostError: It would; the hint says what to add.
+        RequestError: It is no pattern.
     """
-    if not pattern.lower().endswith(".exr") or not has_frame_number(pattern):
+    is_exr = pattern.lower().endswith(".exr") and has_frame_number(pattern)
+    if not is_exr or not is_known_everywhere(pattern):
         raise HostError(f"the output {pattern} is no EXR sequence", hint="write name.%04d.exr")
     if len({expand_view(pattern, view) for view in views}) < len(views):
         raise HostError(f"the output {pattern} is one file for all views", hint="put %V into it")
-
-
-def next_version_of(pattern: str, views: Iterable[str]) -> str:
-    """Return the pattern of the next version that no view has results of."""
-    names = tuple(views)
-    while True:
-        pattern = next_version(pattern)
-        targets = [expand_view(pattern, view) for view in names]
-        if not any(os.path.exists(ResultsIndex.path_for(target)) for target in targets):
-            return pattern
 
 
 def statuses(
@@ -121,7 +115,8 @@ def told(found: Mapping[str, Mapping[int, FrameStatus]]) -> str:
     """Return what ``statuses`` says as a sentence: ``1001-1050 ready, 1051 out of date``."""
     pairs = [(n, state) for states in found.values() for n, state in states.items()]
     ready, stale = (
-        format_frames(n for n, state in pairs if state == word) for word in ("ready", "stale")
+        format_frames(sorted({n for n, state in pairs if state == word}))
+        for word in ("ready", "stale")
     )
     return f"{ready or 'no frame'} ready" + (f", {stale} out of date" if stale else "")
 

@@ -1,4 +1,7 @@
-"""Controls of a panel's entries, and their JSON in a host's script."""
+"""What a control and an entry of a panel are, and their JSON in a host's script.
+
+``controls_from_cards`` makes them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Control:
 
     Args:
         name: As it is written in a flow.
-        kind: Which knob it is: double, int, boolean, choice or string.
+        kind: Which knob it is: double, int, boolean, choice, string or loras (a text).
         label: What stands beside it.
         help: Its tooltip.
         default: Its value at first.

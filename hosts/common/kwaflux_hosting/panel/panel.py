@@ -1,4 +1,4 @@
-"""A panel: controls of an effect or preset, made from cards, stored as JSON, read back as a flow.
+"""A panel: what a server offers, stored in a script as JSON, and read back as a flow.
 
 A host makes knobs or widgets of each ``Control`` and hands their values to ``flow_text``::
 
@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Final
 from kwaflux_core.errors import FlowError, HostError
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.flows.json_reader import parse_json
-from kwaflux_core.flows.param import Param
 from kwaflux_core.suggestions import suggestion
-from kwaflux_hosting.panel.controls import Control, EffectEntry, decode_entry, encode_entry, lenient
+from kwaflux_hosting.panel.controls import EffectEntry, decode_entry, encode_entry, lenient
+from kwaflux_hosting.panel.controls_from_cards import (
+    FREE_TEXT,
+    FREE_TEXT_CONTROL,
+    entry_of_card,
+    entry_of_preset,
+    free_text_entry,
+)
 
 if TYPE_CHECKING:
     from kwaflux_core.client.client import Client
     from kwaflux_core.flows.card import Card
     from kwaflux_core.flows.preset import Preset
 
-__all__ = ["FREE_TEXT", "Control", "EffectEntry", "Panel"]
+__all__ = ["Panel"]
 
-FREE_TEXT: Final = "Flow"
-"""The id of the choice that takes a flow as text; no effect can have it, for it has a capital."""
-
-_FREE_TEXT_CONTROL: Final = "text"
 _FORMAT: Final = 1
 
 
@@ -66,12 +68,12 @@ class Panel:
         server_version: str = "",
     ) -> Panel:
         """Return the panel of some effects and presets, each kind in the order of its labels."""
-        effects = sorted((_of_card(card) for card in cards), key=lambda choice: choice.label)
+        effects = sorted((entry_of_card(card) for card in cards), key=lambda choice: choice.label)
         by_id = {choice.id: choice for choice in effects}
         named = sorted(
-            (_of_preset(preset, by_id) for preset in presets), key=lambda choice: choice.label
+            (entry_of_preset(preset, by_id) for preset in presets), key=lambda choice: choice.label
         )
-        return cls((*effects, *named, _free_text()), server_version)
+        return cls((*effects, *named, free_text_entry()), server_version)
 
     @classmethod
     def from_json(cls, text: str) -> Panel:
@@ -133,7 +135,7 @@ class Panel:
         for name in values:
             choice.control(name)
         if choice.id == FREE_TEXT:
-            return _checked_text(values.get(_FREE_TEXT_CONTROL, ""))
+            return _checked_text(values.get(FREE_TEXT_CONTROL, ""))
         if choice.is_preset:
             return choice.id
         held = {
@@ -153,70 +155,6 @@ class Panel:
         known = {choice.id: choice for choice in self.choices}
         steps = [known[step.effect] for step in Flow.parse(flow).steps if step.effect in known]
         return sum(step.frames_before for step in steps), sum(step.frames_after for step in steps)
-
-
-def _of_card(card: Card) -> EffectEntry:
-    return EffectEntry(
-        id=card.id,
-        label=card.label,
-        help=_help(card.help, for_what=card.for_what, not_for=card.not_for),
-        group=card.grouping,
-        frames_before=card.frames_before,
-        frames_after=card.frames_after,
-        controls=tuple(_of_param(param) for param in card.params),
-    )
-
-
-def _of_param(param: Param) -> Control:
-    low, high = param.range or (None, None)
-    shown_low, shown_high = param.display_range or (None, None)
-    return Control(
-        name=param.name,
-        kind=param.type,
-        label=param.label,
-        help=param.hint,
-        default=param.default,
-        minimum=low,
-        maximum=high,
-        display_minimum=shown_low,
-        display_maximum=shown_high,
-        choices=param.choices,
-        page=param.page,
-    )
-
-
-def _of_preset(preset: Preset, effects: Mapping[str, EffectEntry]) -> EffectEntry:
-    steps = [effects[step.effect] for step in preset.flow.steps if step.effect in effects]
-    text = preset.flow.to_text()
-    return EffectEntry(
-        id=preset.id,
-        label=preset.label,
-        help=_help(f"{preset.help} Flow: {text}", for_what=preset.for_what, not_for=preset.not_for),
-        is_preset=True,
-        flow=text,
-        frames_before=sum(step.frames_before for step in steps),
-        frames_after=sum(step.frames_after for step in steps),
-    )
-
-
-def _free_text() -> EffectEntry:
-    control = Control(
-        name=_FREE_TEXT_CONTROL,
-        kind="string",
-        label="Flow",
-        help="Effects in order, as text: denoise(strength=0.6) | regrain(amount=1.0)",
-        default="",
-    )
-    return EffectEntry(
-        id=FREE_TEXT,
-        label="Flow as text",
-        help="Several effects in order, each with its params, written as text.",
-        controls=(control,),
-    )
-
-
-def _help(text: str, *, for_what: str, not_for: str) -> str:
-    return f"{text}\nFor: {for_what}\nNot for: {not_for}"
 
 
 def _checked_text(value: object) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.exr.pure_python import PlainPicture, read_plain, written_plain
+from kwaflux_core.images.exr.pure_python import PlainPicture, encode_plain, read_plain
 
 __all__ = ["ASPECTS", "DISPLAY", "Aspect", "Finding", "chart_bytes", "compared", "frame_in"]
 
@@ -88,11 +89,12 @@ def chart_bytes(frame: int) -> bytes:
                 planes[name].append(value)
             planes["depth.Z"].append(1000.0 * y + x)
     mark = f"{_MARK} {frame}".encode()
-    return written_plain(
+    timecode = struct.pack("<II", *Timecode.of_count(frame, per_second=24).to_bits())
+    return encode_plain(
         {name: tuple(values) for name, values in planes.items()},
         data_window=_DATA,
         display_window=DISPLAY,
-        attributes={"comments": ("string", mark), "timeCode": ("timecode", _time_code(frame))},
+        attributes={"comments": ("string", mark), "timeCode": ("timecode", timecode)},
     )
 
 
@@ -155,19 +157,11 @@ def _center(column: int, row: int) -> tuple[int, int]:
 
 def _at(picture: PlainPicture, channel: str, place: tuple[int, int]) -> float:
     """Return a value, NaN where the picture does not have it."""
-    window = picture.header.data_window
+    window = picture.data_window
     is_inside = window.x0 <= place[0] < window.x1 and window.y0 <= place[1] < window.y1
     if channel not in picture.planes or not is_inside:
         return math.nan
     return picture.value(channel, *place)
-
-
-def _time_code(frame: int) -> bytes:
-    """Return a time code at 24 frames per second, in SMPTE 12M's binary coded digits."""
-    seconds, frames = divmod(frame, 24)
-    parts = (frames, seconds % 60, seconds // 60 % 60, seconds // 3600 % 24)
-    packed = sum((part // 10 << 4 | part % 10) << 8 * place for place, part in enumerate(parts))
-    return struct.pack("<II", packed, 0)
 
 
 # --- what changed -----------------------------------------------------------------------------
@@ -275,8 +269,8 @@ def _ramp(step: int) -> Iterator[tuple[int, int]]:
 def _windows(old: PlainPicture, new: PlainPicture) -> str:
     told = []
     for name, was, now in (
-        ("data window", old.header.data_window, new.header.data_window),
-        ("display window", old.header.display_window, new.header.display_window),
+        ("data window", old.data_window, new.data_window),
+        ("display window", old.display_window, new.display_window),
     ):
         if was != now:
             told.append(f"the {name} {was.as_tuple()} became {now.as_tuple()}")
@@ -284,7 +278,7 @@ def _windows(old: PlainPicture, new: PlainPicture) -> str:
 
 
 def _channels(old: PlainPicture, new: PlainPicture) -> str:
-    was, now = old.header.channels, new.header.channels
+    was, now = old.pixel_types, new.pixel_types
     gone = [name for name in was if name not in now]
     half = [name for name in was if was[name] == "float" and now.get(name) == "half"]
     told = [f"{', '.join(gone)} gone"] if gone else []
@@ -294,9 +288,10 @@ def _channels(old: PlainPicture, new: PlainPicture) -> str:
 
 def _header(old: PlainPicture, new: PlainPicture) -> str:
     """Compare texts wherever they stand: hosts put their own prefix before the names."""
-    was = old.header.attributes
-    values = {value for _, value in new.header.attributes.values()}
-    lost = [name for name in ("comments", "timeCode") if name in was and was[name][1] not in values]
+    was = old.layout.attributes
+    values = {attribute.value for attribute in new.layout.attributes.values()}
+    marks = [name for name in ("comments", "timeCode") if name in was]
+    lost = [name for name in marks if was[name].value not in values]
     return f"{', '.join(lost)} lost from the header" if lost else ""
 
 

@@ -203,10 +203,9 @@ def _through_server(
         urgency="interactive",
         is_redone=True,
     )
-    work.start()
-    progress = work.wait(_TIMEOUT_S)
+    with work:
+        progress = work.wait(_TIMEOUT_S)
     if not progress.is_over:
-        work.cancel()
         raise KwafluxError(f"the server was not done within {_TIMEOUT_S:.0f} s")
     if not progress.is_good:
         reasons = [frame.reason for frame in progress.frames.values() if frame.reason]

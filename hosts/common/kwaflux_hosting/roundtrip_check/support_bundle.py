@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import kwaflux_core
 from kwaflux_core.errors import KwafluxError
-from kwaflux_core.images.io import atomic_path
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.settings.settings import load_client_settings, runtime_dir, settings_file
 from kwaflux_hosting.install_layout import INSTALL_FILE, installed_root, python_tag
 from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport

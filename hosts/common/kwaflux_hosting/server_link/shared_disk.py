@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import struct
 import threading
 from pathlib import Path
 
@@ -23,9 +22,11 @@ from kwaflux_core.errors import (
     Unavailable,
 )
 from kwaflux_core.flows.flow import Flow, Step
+from kwaflux_core.geometry import Box
+from kwaflux_core.images.exr.pure_python import encode_plain
 from kwaflux_core.protocol.render_options import RenderOptions
 
-__all__ = ["exr_of_one_pixel", "server_shares_disk"]
+__all__ = ["server_shares_disk"]
 
 _TIMEOUT_S = 60.0
 _PREFIX = ".kwaflux-probe-"
@@ -49,7 +50,7 @@ def server_shares_disk(
         for folder in (source_folder, target_folder):
             source = Path(folder) / f"{name}.exr"
             with contextlib.suppress(OSError):
-                source.write_bytes(exr_of_one_pixel(token))
+                source.write_bytes(_exr_of_one_pixel(token))
                 break
         else:
             return False
@@ -74,42 +75,15 @@ def server_shares_disk(
             return False
 
 
-def exr_of_one_pixel(text: str) -> bytes:
-    """Return an EXR of one black pixel, uncompressed, whose header holds a text.
-
-    Source: "OpenEXR File Layout", openexr.com.
-    """
-
-    def attribute(name: str, kind: str, value: bytes) -> bytes:
-        return b"%s\0%s\0%s%s" % (
-            name.encode(),
-            kind.encode(),
-            struct.pack("<i", len(value)),
-            value,
-        )
-
-    channels = b"".join(
-        name + b"\0" + struct.pack("<iB3xii", 2, 0, 1, 1) for name in (b"B", b"G", b"R")
+def _exr_of_one_pixel(text: str) -> bytes:
+    """Return an EXR of one black pixel whose header holds a text."""
+    pixel = Box(0, 0, 1, 1)
+    return encode_plain(
+        dict.fromkeys("RGB", (0.0,)),
+        data_window=pixel,
+        display_window=pixel,
+        attributes={"kwafluxProbe": ("string", text.encode())},
     )
-    window = struct.pack("<4i", 0, 0, 0, 0)
-    header = b"".join(
-        (
-            struct.pack("<ii", 20000630, 2),
-            attribute("channels", "chlist", channels + b"\0"),
-            attribute("compression", "compression", b"\0"),
-            attribute("dataWindow", "box2i", window),
-            attribute("displayWindow", "box2i", window),
-            attribute("kwafluxProbe", "string", text.encode()),
-            attribute("lineOrder", "lineOrder", b"\0"),
-            attribute("pixelAspectRatio", "float", struct.pack("<f", 1.0)),
-            attribute("screenWindowCenter", "v2f", struct.pack("<2f", 0.0, 0.0)),
-            attribute("screenWindowWidth", "float", struct.pack("<f", 1.0)),
-            b"\0",
-        )
-    )
-    pixels = struct.pack("<3f", 0.0, 0.0, 0.0)
-    line = struct.pack("<ii", 0, len(pixels)) + pixels
-    return header + struct.pack("<Q", len(header) + 8) + line
 
 
 def _harmless_flow(client: Client) -> Flow:

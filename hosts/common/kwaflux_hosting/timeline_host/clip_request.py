@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import HostError
 from kwaflux_core.flows.flow import Flow
-from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.panel.controls import EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 
 __all__ = ["ClipRequest", "read_dialog_controls"]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kwaflux_core.errors import HostError
+from kwaflux_core.frames.sequence import RESOLVE_RANGE
 from kwaflux_hosting.batch.file_patterns import frame_path, posix_path
 
 __all__ = ["ClipRange", "FrameSpan", "MediaInfo", "first_file", "rate_of"]
@@ -200,7 +201,7 @@ class ClipRange:
 
 def first_file(path: str) -> str:
     """Return the path of a sequence's first file, which hosts show as ``x.[1001-1050].exr``."""
-    return re.sub(r"\[(\d+)-\d+\]", r"\1", posix_path(path))
+    return RESOLVE_RANGE.sub(r"\1", posix_path(path))
 
 
 def rate_of(text: str) -> float:

@@ -6,8 +6,8 @@ import os
 import re
 
 from kwaflux_core.errors import FrameMissing, ImageUnreadable, ImageUnsupported
+from kwaflux_core.frames.frame_range import format_frames
 from kwaflux_core.images.exr.header import read_layout
-from kwaflux_hosting.batch.file_patterns import format_frames
 
 __all__ = ["rendered_pattern"]
 
@@ -34,7 +34,7 @@ def rendered_pattern(folder: str, *, first: int, last: int, size_px: tuple[int, 
     if found.keys() != wanted:
         raise FrameMissing(
             f"the render was to give the frames {first}-{last} and gave "
-            f"{format_frames(found) or 'none'}",
+            f"{format_frames(sorted(found)) or 'none'}",
             hint="look into the host's render settings; nothing was enhanced",
             path=folder,
         )

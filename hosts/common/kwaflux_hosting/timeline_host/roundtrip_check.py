@@ -1,16 +1,17 @@
-"""The round trip check for a host of clips, in steps."""
+"""The round trip check of a host with clips, as a task."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.roundtrip_check.chart import Aspect
 from kwaflux_hosting.roundtrip_check.compare import run_check
 from kwaflux_hosting.roundtrip_check.support_bundle import write_bundle
 from kwaflux_hosting.timeline_host.media import FrameSpan
+from kwaflux_hosting.timeline_host.task_runner import Task
 
 __all__ = ["check_round_trip"]
 
@@ -22,20 +23,20 @@ def check_round_trip(
     accepted: Iterable[Aspect],
     about: Mapping[str, str],
     say: Callable[[str], None],
-) -> Generator[str, None, bool]:
-    """Send the chart through a host and the server; tell what became of it; return if all is well.
+) -> Task[bool]:
+    """Send the test chart through a host and the server; return whether all is well.
 
-    While the chart travels, which takes seconds, it does not yield.
+    The task does not yield while the chart is rendered, which takes seconds.
 
     Args:
         host: Its name.
-        render: Brings frames into the host and renders them, into a folder, as plates are.
+        render: Imports frames into the host and renders them into a folder, as plates are.
         accepted: Aspects that the host is known to change.
-        about: What support is told of the host.
-        say: Gets a sentence before each step, and the report.
+        about: The host's entries in the support bundle.
+        say: Gets a message before each step, and the report.
     """
     folder = tempfile.mkdtemp(prefix="kwaflux-check-")
-    yield f"A chart goes through {host}, the server, and {host} again"
+    yield f"The test chart passes through {host}, the server, and {host} again"
 
     def through(source: str, target: str, frames: tuple[int, ...]) -> None:
         span = (frames[0], frames[-1])

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from kwaflux_hosting.panel.panel import EffectEntry, Panel
+from kwaflux_hosting.panel.controls import EffectEntry
+from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
+from kwaflux_hosting.timeline_host.task_runner import Task
 
 __all__ = ["TimelineHost"]
 
 
 class TimelineHost(Protocol):
-    """Do what a person asks; an adapter has one for a host that it found fit."""
+    """A host with clips, as dialog and command line use it."""
 
     @property
     def asked(self) -> EffectEntry:
-        """What is asked beside the effect."""
+        """The controls beside the effect's."""
         ...
 
     def panel(self) -> Panel:
-        """Return what the server offers."""
+        """Return the panel of the server's effects."""
         ...
 
-    def enhance(
-        self, flow: str, values: Mapping[str, object]
-    ) -> Generator[str, None, Sequence[ResultMarker]]:
-        """Enhance what is chosen; tell how far it is; return what was made."""
+    def enhance(self, flow: str, values: Mapping[str, object]) -> Task[Sequence[ResultMarker]]:
+        """Enhance the chosen clips; return the imported results."""
         ...
 
-    def check(self) -> Generator[str, None, bool]:
-        """Send a chart down the whole road; return whether all is well."""
+    def check(self) -> Task[bool]:
+        """Send the test chart through the host and the server; return whether all is well."""
         ...
 
     def made(self) -> list[ResultMarker]:
-        """Return what was made where the person looks, in the order of time."""
+        """Return the results on the open timeline, oldest first."""
         ...
 
     def revert(self, made: ResultMarker) -> None:
-        """Undo it."""
+        """Remove a result from the project."""
         ...

@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
 
 def _main(asked: argparse.Namespace) -> int:
     from kwaflux_core.errors import HostError, KwafluxError
-    from kwaflux_hosting.batch.file_patterns import parse_frames
+    from kwaflux_core.frames.frame_range import FrameRange
     from kwaflux_nuke.enhance import Enhancement
 
     nuke.scriptOpen(asked.script)
@@ -35,7 +35,7 @@ def _main(asked: argparse.Namespace) -> int:
         if group is None or group.knob("kw_panel") is None:
             raise HostError(f"{asked.script} has no Kwaflux node {asked.node}")
         group["kw_views"].setValue(asked.views or group["kw_views"].value())
-        frames = parse_frames(asked.range) if asked.range else ()
+        frames = FrameRange.parse(asked.range).frames if asked.range else ()
         found = Enhancement(group, frames=frames, is_redone=asked.redo)
     except KwafluxError as error:
         nuke.tprint(str(error))

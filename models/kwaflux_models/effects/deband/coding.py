@@ -3,10 +3,10 @@
 A step is equally wide everywhere only in the code that was rounded, so whatever was undone to make
 the plate scene-linear is done again here. Nothing is rounded and nothing clamps.
 
-Sources: IEC 61966-2-1 (sRGB); ITU-R BT.709-6 sections 1.2 and 3.2 to 3.5; ITU-R BT.1886; Sony,
-"Technical Summary for S-Gamut3.Cine/S-Log3 and S-Gamut3/S-Log3"; ARRI, "ALEXA Log C Curve" (EI
-800); Panasonic, "V-Log/V-Gamut Reference Manual". The matrices are those of OpenColorIO's built-in
-configs, with which plates are decoded.
+Sources: ITU-R BT.709-6 sections 3.2 to 3.5; ITU-R BT.1886; Sony, "Technical Summary for
+S-Gamut3.Cine/S-Log3 and S-Gamut3/S-Log3"; ARRI, "ALEXA Log C Curve" (EI 800); Panasonic,
+"V-Log/V-Gamut Reference Manual". The matrices are those of OpenColorIO's built-in configs, with
+which plates are decoded.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_models.rendering.display_curves import Encoding, decode_display, encode_display
 
 __all__ = ["CODES", "Code", "Coding"]
 
@@ -60,17 +64,10 @@ def _power(exponent: float) -> Code:
     return Code(_odd(lambda x: x ** (1.0 / exponent)), _odd(lambda v: v**exponent))
 
 
-def _toe(slope: float, cut: float, gain: float, offset: float, exponent: float) -> Code:
-    """Return ``gain * x ** exponent - offset`` with a straight toe below ``cut``."""
-
-    def encode(x: Tensor) -> Tensor:
-        return torch.where(x <= cut, slope * x, gain * x**exponent - offset)
-
-    def decode(v: Tensor) -> Tensor:
-        power = ((v + offset) / gain) ** (1.0 / exponent)
-        return torch.where(v <= slope * cut, v / slope, power)
-
-    return Code(_odd(encode), _odd(decode))
+def _display(encoding: Encoding) -> Code:
+    return Code(
+        partial(encode_display, encoding=encoding), partial(decode_display, encoding=encoding)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +132,8 @@ _VGAMUT: _Matrix = (
 )
 
 CODES: dict[str, Code] = {
-    "srgb": _toe(12.92, 0.0031308, 1.055, 0.055, 1.0 / 2.4),
-    "bt709": _toe(4.5, 0.018, 1.099, 0.099, 0.45),
+    "srgb": _display("srgb"),
+    "bt709": _display("bt709"),
     "gamma22": _power(2.2),
     "gamma24": _power(2.4),
     "slog3": _SLOG3.with_primaries(_SGAMUT3),
@@ -146,11 +143,10 @@ CODES: dict[str, Code] = {
 }
 """The codes under the names that the card offers."""
 
-_LUMA = (0.2126, 0.7152, 0.0722)
 _YCBCR: _Matrix = (
-    _LUMA,
-    (-_LUMA[0] / 1.8556, -_LUMA[1] / 1.8556, 0.5),
-    (0.5, -_LUMA[1] / 1.5748, -_LUMA[2] / 1.5748),
+    REC709_LUMA,
+    (-REC709_LUMA[0] / 1.8556, -REC709_LUMA[1] / 1.8556, 0.5),
+    (0.5, -REC709_LUMA[1] / 1.5748, -REC709_LUMA[2] / 1.5748),
 )
 """From R'G'B' to Y'CbCr. Source: ITU-R BT.709-6 sections 3.2 and 3.3."""
 _RGB = _inverse(_YCBCR)

@@ -1,8 +1,7 @@
 """Merge the neighbors of a frame into it, as far as they show the same thing.
 
-A mean of several independent noises has less noise, by a factor that is known; so the network that
-cleans what is left needs to see one picture alone, and is told, pixel by pixel, how strong the noise
-in it still is.
+A mean of independent noises has less noise, by a known factor. So the network that cleans the mean
+sees one picture, with the strength of the noise that is left at each pixel.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ class Merged:
 def merge(picture: Tensor, neighbors: Tensor, sigma: Tensor) -> Merged:
     """Return the weighted mean of a frame and its neighbors.
 
-    A neighbor counts ``exp(-4 max(0, d / (2 sigma^2) - 1.15))``, with ``d`` the mean squared
-    difference to the frame over 7 x 7 pixels: two frames with independent noise differ by 2 sigma^2,
-    and what differs by more shows something else. What they differ by less is noise that both have
-    in common (a codec repeats it), and no mean takes it away.
+    A neighbor's weight is ``exp(-4 max(0, d / (2 sigma^2) - 1.15))``, with ``d`` the mean squared
+    difference to the frame over 7 x 7 pixels. Two frames with independent noise differ by
+    2 sigma^2; where they differ by more, they show different things. Where they differ by less,
+    they have noise in common (a codec repeats it), which the mean does not remove.
 
     Args:
         picture: (1, 3, H, W), working curve.

@@ -2,8 +2,8 @@
 
 Source: K. Zhang, W. Zuo and L. Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN based
 Image Denoising", IEEE TIP 2018. It knows display codes from 0 to 1 and destroys what is brighter.
-What is brighter is divided by the curve's value at the end of the range, cleaned as a dimmer picture
-with as much less noise, and multiplied again; the network does as well on it, but for 0.1 dB.
+What is brighter is divided by the largest code of the effect's range, cleaned as a darker picture
+with proportionally less noise, and multiplied again, at a loss of about 0.1 dB.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, WeightsInvalid, to_wire
 from kwaflux_core.flows.lora_spec import LORA_NAME
-from kwaflux_models.catalog.lora_merge import merged, parse_lora
+from kwaflux_models.catalog.lora_merge import merged, parse_lora, require_loras_param
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.catalog.safetensors_header import in_one_order, parse_header, read_bytes
 from kwaflux_models.catalog.user_models import LORA_FORMAT, OwnModels
@@ -123,14 +123,14 @@ def add_lora(order: AddOrder, *, registry: Registry, own: OwnModels) -> Added:
     notes = parse_header(data, name=order.file.name).notes
     installed = registry[notes.get("effect", "")]
     lora = parse_lora(data, name=order.file.name, card=installed.card)
-    installed.card.param("lora")
+    param = require_loras_param(installed.card).name
     network = installed.load().build(installed.verified_weight_files())
     merged(network, [(lora, 1.0)], name=order.file.name)
     target = own.lora_path(installed.card.id, name)
     with own.installing(target, replaces=order.replaces) as staging:
         (staging / target.name).write_bytes(data)
     effect = installed.card.id
-    return Added(name, target, (f"a LoRA for {effect}; use it: {effect}(lora={name})",))
+    return Added(name, target, (f"a LoRA for {effect}; use it: {effect}({param}={name})",))
 
 
 def _findings(order: AddOrder, external: ExternalNetwork, network: Descriptor) -> Findings:

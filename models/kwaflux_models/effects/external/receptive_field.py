@@ -1,4 +1,4 @@
-"""How far a network looks, and which grid its tiles must lie on: found by trying.
+"""The receptive field of a network, and the grid of its tiles, measured by rendering crops.
 
 A crop is rendered alone and as part of a larger picture that looks quite different around it. The
 least context for which the two agree is the halo that tiles need. A network that pools over the

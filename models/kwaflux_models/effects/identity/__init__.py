@@ -1,1 +1,1 @@
-"""The effect that changes nothing: it measures the road there and back."""
+"""The effect that changes no pixel; it measures the transport of a frame."""

@@ -1,4 +1,4 @@
-"""How much of the grain a cleaning step left in the picture."""
+"""The share of the grain that a cleaning step left in the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How strong grain is at each level of the picture.
+"""The strength of grain at each level of the picture.
 
 The variance of a channel is ``own(level of the channel) * shared(luma)``: a sensor's noise depends
 on what its own channel saw, noise that went through a codec or a print on how bright the picture

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_core.flows.flow import Flow
 from kwaflux_models.evaluation.metrics.contours import contour_reduction, smooth_areas
+from kwaflux_models.evaluation.metrics.display_values import luma, shown
 from kwaflux_models.evaluation.metrics.grain import spectrum_distance, variance_error_percent
-from kwaflux_models.evaluation.metrics.metrics import luma, psnr_db, shown
+from kwaflux_models.evaluation.metrics.psnr_ssim import psnr_db
 from kwaflux_models.evaluation.metrics.pu21 import pu21_psnr
 from kwaflux_models.evaluation.report.target import Gate
 from kwaflux_models.evaluation.run.cases import find_case

@@ -47,13 +47,11 @@ class SpectrumDistance:
 
     Args:
         mean: Mean distance over rings of 1/32 cycle a pixel, from 1/16 to 1/2.
-        largest: Largest over the same rings.
         plane: Root mean square over the whole plane above 1/16, direction by direction, of
             spectra averaged over 5 x 5 bins of 1/64 cycle.
     """
 
     mean: float
-    largest: float
     plane: float
 
 
@@ -94,7 +92,6 @@ def spectrum_distance(made: Array, wanted: Array) -> SpectrumDistance:
     by_bin = _decibels(_averaged(found), _averaged(aim), aim)[:, radius >= _LOWEST]
     return SpectrumDistance(
         mean=float(by_ring.mean()),
-        largest=float(by_ring.max()),
         plane=float(np.sqrt(np.square(by_bin).mean())),
     )
 

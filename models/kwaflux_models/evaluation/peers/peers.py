@@ -30,7 +30,9 @@ from kwaflux_core.color.display_curves import display_decode
 from kwaflux_core.errors import ModelError
 from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.effects.ffdnet_weights import load_ffdnet, package_file
-from kwaflux_models.evaluation.metrics.metrics import Scores, psnr_db, score, shown
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
+from kwaflux_models.evaluation.metrics.psnr_ssim import psnr_db
 from kwaflux_models.evaluation.peers.ncnn_model import NcnnNetwork
 from kwaflux_models.evaluation.run.cases import Case, Group
 from kwaflux_models.evaluation.run.testset import Item, defocus

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from kwaflux_core.errors import ImageError, ModelError
-from kwaflux_models.evaluation.metrics.metrics import Scores
+from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.peers.peers import (
     PEERS,
     SUBSET,

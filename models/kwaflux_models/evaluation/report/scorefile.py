@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from kwaflux_core.errors import ImageError
-from kwaflux_models.evaluation.metrics.metrics import Scores
+from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.report.results import FrameCost, Results
 from kwaflux_models.evaluation.report.target import Gate, Outcome
 from kwaflux_models.evaluation.run.cases import CASES

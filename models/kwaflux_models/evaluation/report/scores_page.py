@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kwaflux_models.evaluation.metrics.metrics import Scores
+from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.peers.peers import PEERS, PeerResult
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
 from kwaflux_models.evaluation.report.results import Results, by_picture, mean, median

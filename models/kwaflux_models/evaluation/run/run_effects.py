@@ -17,7 +17,9 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
 from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
-from kwaflux_models.evaluation.metrics.metrics import Scores, flicker, ghost, score, shown
+from kwaflux_models.evaluation.metrics.display_values import shown
+from kwaflux_models.evaluation.metrics.flicker import flicker, ghost
+from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
 from kwaflux_models.evaluation.run.cases import Case, Group
 from kwaflux_models.evaluation.run.testset import Item
 from kwaflux_models.rendering import working_curves
@@ -25,6 +27,7 @@ from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.effect_api import Effect
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.lora_stacks import LoraStack
+from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 from kwaflux_models.training.tasks.decompress import level_of_step
@@ -162,7 +165,14 @@ class EffectRunner:
         self.registry = registry
         self.device = device
         self._config = config
-        self._loaded: dict[str, LoadedEffect] = {}
+        self._warm = WarmModels(
+            registry,
+            device=device,
+            budget_bytes=0,
+            precision="float32",
+            on_change=lambda resident: None,
+        )
+        self._replaced: dict[str, LoadedEffect] = {}
 
     @classmethod
     def on_cpu(cls) -> EffectRunner:
@@ -171,27 +181,21 @@ class EffectRunner:
 
     @contextmanager
     def lend(self, card: Card, loras: LoraStack | None = None) -> Iterator[LoadedEffect]:
-        """Lend an effect; it stays loaded. LoRAs are not evaluated."""
-        del loras
-        if card.id not in self._loaded:
-            installed = self.registry[card.id]
-            effect = installed.load()
-            network = effect.build(installed.verified_weight_files()).to(self.device.torch)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._loaded[card.id] = LoadedEffect(effect, network, "float32")
-        yield self._loaded[card.id]
+        """Lend an effect, or what replaces it; it stays loaded."""
+        if card.id in self._replaced:
+            yield self._replaced[card.id]
+            return
+        with self._warm.lend(card, loras) as loaded:
+            yield loaded
 
     @contextmanager
     def replaced(self, name: str, effect: Effect) -> Iterator[None]:
         """Lend another effect in the place of an installed one, inside the context."""
-        kept = self._loaded.pop(name, None)
-        self._loaded[name] = LoadedEffect(effect, effect.build(()), "float32")
+        self._replaced[name] = LoadedEffect(effect, effect.build(()), "float32")
         try:
             yield
         finally:
-            del self._loaded[name]
-            if kept is not None:
-                self._loaded[name] = kept
+            del self._replaced[name]
 
     def bind(self, flow: Flow) -> BoundFlow:
         """Return the flow with its cards."""

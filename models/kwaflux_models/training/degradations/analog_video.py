@@ -22,8 +22,6 @@ __all__ = [
     "NTSC",
     "PAL",
     "Composite",
-    "Dropout",
-    "Fields",
     "Standard",
     "TimeBase",
     "from_yuv",
@@ -87,7 +85,7 @@ def _lowpass(frequency_mhz: Array, edge_mhz: float, *, steepness: float) -> Arra
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A trip through composite video.
+    """A trip through composite video; rows alternate between the two fields of a frame.
 
     Attributes:
         standard: NTSC or PAL.
@@ -97,9 +95,7 @@ class Composite:
         luma_mhz: Bandwidth of luma; tape has about 3.
         chroma_mhz: Bandwidth of color, 2 dB down; 1.3 in a studio, 0.4 on tape.
         delay_px: How far color lags behind luma, along rows.
-        delay_rows: How far color lags down the picture, whole rows.
         noise: Standard deviation of white noise on the signal, of a range of 1.
-        is_interlaced: True where rows alternate between two fields.
         sample_mhz: Pixels a microsecond: 13.5 as in BT.601, more where it was enlarged since.
         first_line: Line of the first row; turns the subcarrier.
     """
@@ -110,9 +106,7 @@ class Composite:
     luma_mhz: float = 4.2
     chroma_mhz: float = 1.3
     delay_px: float = 0.0
-    delay_rows: int = 0
     noise: float = 0.0
-    is_interlaced: bool = True
     sample_mhz: float = 13.5
     first_line: int = 0
 
@@ -138,16 +132,13 @@ class Composite:
         late = color * np.exp(-2j * np.pi * cycles * self.delay_px)
         decoded[..., 1] = self._filtered(2.0 * carried * sine, late)
         decoded[..., 2] = self._filtered(2.0 * carried * cosine, late)
-        if self.delay_rows:
-            rows = np.maximum(np.arange(height) - self.delay_rows, 0)
-            decoded[..., 1:] = decoded[:, rows, :, 1:]
         return from_yuv(decoded[:, :, _MARGIN_PX : _MARGIN_PX + width])
 
     def _carrier(self, frames: int, height: int, wide: int) -> tuple[Array, Array]:
         """Return the subcarrier's two phases, (T, H, W); the second switched for PAL."""
         row = np.arange(height)
         half = (self.standard.lines_per_frame + 1) // 2
-        line = (row % 2) * half + row // 2 if self.is_interlaced else row
+        line = (row % 2) * half + row // 2
         number = np.arange(frames)[:, None] * self.standard.lines_per_frame + line + self.first_line
         start = np.mod(number * self.standard.cycles_per_line, 1.0)[..., None]
         along = np.arange(wide) * self.standard.subcarrier_mhz / self.sample_mhz
@@ -161,7 +152,7 @@ class Composite:
         band = self._filtered(signal, _lowpass(away, max(self.chroma_mhz, 0.6), steepness=4.0))
         if self.decoder == "notch":
             return band
-        apart = self.standard.comb_lines * (2 if self.is_interlaced else 1)
+        apart = 2 * self.standard.comb_lines
         rows = np.arange(signal.shape[1])
         other = np.where(rows >= apart, rows - apart, np.minimum(rows + apart, rows[-1]))
         return np.asarray(0.5 * (band - band[:, other]), dtype=np.float32)
@@ -208,56 +199,3 @@ class TimeBase:
         near = np.take_along_axis(clip, left[..., None], axis=2)
         far = np.take_along_axis(clip, left[..., None] + 1, axis=2)
         return np.asarray(near + share * (far - near), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropout:
-    """Tape that lost its signal here and there: bright or dark dashes along rows.
-
-    Attributes:
-        per_megapixel: How many, on average.
-        length_px: Mean length.
-    """
-
-    per_megapixel: float
-    length_px: float = 24.0
-
-    def apply(self, clip: Array, rng: np.random.Generator) -> Array:
-        """Draw the dashes into a copy of a clip, (T, H, W, 3), display-encoded."""
-        frames, height, width, _ = clip.shape
-        marked = np.array(clip, dtype=np.float32)
-        count = int(rng.poisson(self.per_megapixel * 1e-6 * frames * height * width))
-        for _ in range(count):
-            frame, row, left = (int(rng.integers(n)) for n in (frames, height, width))
-            length = min(int(rng.exponential(self.length_px)) + 2, width - left)
-            fade = np.minimum(1.0, np.arange(length, 0, -1) / (0.3 * length))[:, None]
-            level = rng.choice([0.05, 0.9]) + 0.1 * rng.standard_normal((length, 1))
-            dash = marked[frame, row, left : left + length]
-            dash += (fade * (level - dash)).astype(np.float32)
-        return marked
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Two moments in one picture.
-
-    Attributes:
-        mix: ``weave`` takes odd rows from the next frame (combs where there is motion), ``blend``
-            averages the two, ``bob`` keeps even rows and interpolates between them.
-    """
-
-    mix: Literal["weave", "blend", "bob"] = "weave"
-
-    def apply(self, clip: Array) -> Array:
-        """Mix the fields of a clip, (T, H, W, 3); the last frame is its own successor."""
-        if self.mix == "bob":
-            mixed = np.array(clip, dtype=np.float32)
-            below = np.minimum(np.arange(1, clip.shape[1], 2) + 1, (clip.shape[1] - 1) // 2 * 2)
-            mixed[:, 1::2] = 0.5 * (clip[:, 0 : clip.shape[1] - 1 : 2] + clip[:, below])
-            return mixed
-        after = np.concatenate([clip[1:], clip[-1:]])
-        if self.mix == "blend":
-            return np.asarray(0.5 * (clip + after), dtype=np.float32)
-        mixed = np.array(clip, dtype=np.float32)
-        mixed[:, 1::2] = after[:, 1::2]
-        return mixed

@@ -277,24 +277,32 @@ def _cover(layer: _Layer, rng: np.random.Generator) -> _Layer:
     return _Layer((*colors, Image.fromarray(cover)), layer.center, layer.scale)
 
 
-def film(picture: Picture, path: Path, *, frames: int, side: int) -> Array:
-    """Return the clip a path makes over the middle of a picture, as it was lit; no chance in it.
+def film(
+    picture: Picture,
+    path: Path,
+    *,
+    frames: int,
+    side: int,
+    rng: np.random.Generator | None = None,
+) -> Array:
+    """Return the clip a path makes over a picture, as it was lit.
 
     Args:
         picture: The picture.
         path: The path; it is slowed where the picture is too small for it.
         frames: Number of frames.
         side: Height and width in pixels.
+        rng: Draws where the path starts; without one it starts as near the picture's middle as
+            the path allows.
 
     Returns:
-        (frames, side, side, 3), linear light, at least 0.
+        (frames, side, side, 3), linear light; the filter's overshoot may reach below 0.
 
     Raises:
         ImageError: the picture has fewer pixels than the clip.
     """
-    layer, fitted = _layer(picture, path, frames, side, None)
-    clip = np.stack([_exposed(layer, fitted, number, side) for number in range(frames)])
-    return np.maximum(clip, 0.0)
+    layer, fitted = _layer(picture, path, frames, side, rng)
+    return np.stack([_exposed(layer, fitted, number, side) for number in range(frames)])
 
 
 def _over(front: Array, back: Array) -> Array:
@@ -304,18 +312,16 @@ def _over(front: Array, back: Array) -> Array:
     return np.asarray(cover * color + (1.0 - cover) * back, dtype=np.float32)
 
 
-def _shot(pictures: list[Picture], rng: np.random.Generator, numbers: range, side: int) -> Array:
+def _shot(pictures: list[Picture], rng: np.random.Generator, frames: int, side: int) -> Array:
     """Draw the frames of one shot, (T, side, side, 3), linear light before exposure."""
     picture = pictures[int(rng.integers(len(pictures)))]
-    last = numbers.stop
-    back, path = _layer(picture, draw_path(rng), last, side, rng)
-    shot = np.stack([_exposed(back, path, number, side) for number in numbers])
+    shot = film(picture, draw_path(rng), frames=frames, side=side, rng=rng)
     if rng.random() < _LAYERED:
         alike = [other for other in pictures if other.kind == picture.kind]
         other = alike[int(rng.integers(len(alike)))]
-        front, over = _layer(other, draw_path(rng, static=0.1), last, side, rng)
+        front, over = _layer(other, draw_path(rng, static=0.1), frames, side, rng)
         front = _cover(front, rng)
-        covered = np.stack([_exposed(front, over, number, side) for number in numbers])
+        covered = np.stack([_exposed(front, over, number, side) for number in range(frames)])
         shot = _over(covered, shot)
     return expose(np.maximum(shot, 0.0), rng, is_linear=picture.kind == "linear")
 
@@ -351,9 +357,9 @@ def draw_moving_clip(
         ImageError: a picture has fewer pixels than the clip.
     """
     cut = int(rng.integers(1, frames)) if frames > 1 and rng.random() < _CUT else frames
-    shots = [_shot(pictures, rng, range(cut), side)]
+    shots = [_shot(pictures, rng, cut, side)]
     if cut < frames:
-        shots.append(_shot(pictures, rng, range(frames - cut), side))
+        shots.append(_shot(pictures, rng, frames - cut, side))
     clip = np.minimum(np.concatenate(shots) * _lamp(rng, frames), LOG_PEAK)
     for axis in (1, 2):
         if rng.random() < 0.5:

@@ -2,8 +2,8 @@
 
 Works on numpy arrays; must not know noise, codecs, files or networks.
 
-Source: W. J. Smith, "Modern Optical Engineering", 4th ed., sections 5.6 (lateral color) and 15.8
-(the spread of a defocused point is the picture of the stop: a disk).
+Source: W. J. Smith, "Modern Optical Engineering", 4th ed., section 15.8 (the spread of a defocused
+point is the picture of the stop: a disk).
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
 
 __all__ = [
-    "Aberration",
     "Defocus",
     "Lens",
     "Streak",
@@ -83,18 +81,10 @@ def line_kernel(length_px: float, angle: float) -> Array:
     return np.asarray(kernel / count, dtype=np.float32)
 
 
-def lens_kernel(sigma_px: float, *, halo: float = 0.0) -> Array:
-    """Return a lens' spread: a Gaussian, and a share of its light in one 4 times as wide.
-
-    Args:
-        sigma_px: Standard deviation of the core.
-        halo: Share of the light in the wide part, 0..1.
-    """
-    wide = 4.0 if halo > 0.0 else 1.0
-    rows, columns = _grid(int(np.ceil(3.0 * sigma_px * wide)))
-    square = (rows**2 + columns**2) / (2.0 * sigma_px**2)
-    fine = (1.0 - halo) * np.exp(-square) + halo / 16.0 * np.exp(-square / 16.0)
-    return _gathered(fine)
+def lens_kernel(sigma_px: float) -> Array:
+    """Return a soft lens' spread: a Gaussian of this standard deviation; sums to 1."""
+    rows, columns = _grid(int(np.ceil(3.0 * sigma_px)))
+    return _gathered(np.exp(-(rows**2 + columns**2) / (2.0 * sigma_px**2)))
 
 
 def convolve_clip(clip: Array, kernel: Array) -> Array:
@@ -164,67 +154,14 @@ class Streak:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """A lens that is soft, and may glow.
+    """A lens that is soft.
 
     Attributes:
-        core_px: Standard deviation of the core.
-        halo: Share of the light that goes into a spread four times as wide.
+        sigma_px: Standard deviation along one axis of what a point becomes.
     """
 
-    core_px: float
-    halo: float = 0.0
-
-    @property
-    def sigma_px(self) -> float:
-        """Standard deviation along one axis of what a point becomes."""
-        return self.core_px * float(np.sqrt(1.0 + 15.0 * self.halo))
+    sigma_px: float
 
     def apply(self, clip: Array) -> Array:
         """Blur a clip, (T, H, W, 3), linear light."""
-        return convolve_clip(clip, lens_kernel(self.core_px, halo=self.halo))
-
-
-@dataclass(frozen=True, slots=True)
-class Aberration:
-    """Lateral color: red and blue are a little larger or smaller than green.
-
-    Attributes:
-        red: Magnification of red less 1.
-        blue: Magnification of blue less 1.
-        center_px: (row, column) of the optical axis, measured from the clip's middle; a clip cut
-            from a picture's corner has it far outside.
-    """
-
-    red: float
-    blue: float
-    center_px: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def sigma_px(self) -> float:
-        """No blur: green stays as it is."""
-        return 0.0
-
-    def shift_px(self, channel: int) -> tuple[float, float]:
-        """Return how far a channel's picture moves at the clip's middle, (rows, columns)."""
-        grown = (self.red, 0.0, self.blue)[channel]
-        return -self.center_px[0] * grown, -self.center_px[1] * grown
-
-    def apply(self, clip: Array) -> Array:
-        """Shift red and blue of a clip, (T, H, W, 3), linear light."""
-        fringed = np.array(clip, dtype=np.float32)
-        for channel, grown in ((0, self.red), (2, self.blue)):
-            for frame in fringed:
-                frame[..., channel] = _magnified(frame[..., channel], grown, self.shift_px(channel))
-        return fringed
-
-
-def _magnified(plane: Array, grown: float, shift_px: tuple[float, float]) -> Array:
-    """Return a plane magnified about its middle by 1 + grown, then shifted; edges mirror."""
-    height, width = plane.shape
-    margin = int(np.ceil(max(map(abs, shift_px)) + abs(grown) * max(height, width))) + 3
-    wide = Image.fromarray(np.pad(plane, margin, mode="symmetric"))
-    half = np.array([height, width]) / (2.0 * (1.0 + grown))
-    middle = np.array([height, width]) / 2.0 + margin - np.array(shift_px)
-    low, high = middle - half, middle + half
-    box = (float(low[1]), float(low[0]), float(high[1]), float(high[0]))
-    return np.asarray(wide.resize((width, height), Image.Resampling.BICUBIC, box=box))
+        return convolve_clip(clip, lens_kernel(self.sigma_px))

@@ -1,18 +1,17 @@
-"""Make clips smaller and bring them back, with kernels nobody wrote down.
+"""Resize clips with the kernels that scalers use.
 
-Works on display-encoded numpy arrays; must not know codecs, noise, files or networks.
+Works on numpy arrays; must not know codecs, noise, files or networks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["KERNELS", "Enlarge", "Kernel", "Shrink", "resize_clip"]
+__all__ = ["KERNELS", "Kernel", "resize_clip"]
 
 Array = NDArray[np.float32]
 Kernel = Literal["area", "bilinear", "bicubic", "lanczos"]
@@ -41,36 +40,3 @@ def resize_clip(clip: Array, size_px: tuple[int, int], kernel: Kernel) -> Array:
             small = plane.resize((size_px[1], size_px[0]), _FILTERS[kernel])
             target[..., channel] = np.asarray(small)
     return made
-
-
-@dataclass(frozen=True, slots=True)
-class Shrink:
-    """Make a clip smaller.
-
-    Attributes:
-        scale: New size / old size, above 0, at most 1; sides are rounded to even numbers.
-        kernel: Interpolation.
-    """
-
-    scale: float
-    kernel: Kernel = "bicubic"
-
-    def apply(self, clip: Array) -> Array:
-        """Return the smaller clip, (T, h, w, C)."""
-        height, width = (max(2 * round(0.5 * self.scale * n), 2) for n in clip.shape[1:3])
-        return resize_clip(clip, (height, width), self.kernel)
-
-
-@dataclass(frozen=True, slots=True)
-class Enlarge:
-    """Bring a clip back to the size it had at the head of its chain.
-
-    Attributes:
-        kernel: Interpolation.
-    """
-
-    kernel: Kernel = "bicubic"
-
-    def apply(self, clip: Array, size_px: tuple[int, int]) -> Array:
-        """Return the clip at (height, width) ``size_px``."""
-        return resize_clip(clip, size_px, self.kernel)

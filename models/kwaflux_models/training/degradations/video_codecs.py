@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_core.errors import RequestError, WorkerError
 from kwaflux_models.training.degradations.codec_level import quantizer_step
 from kwaflux_models.training.degradations.ycbcr_planes import (
@@ -26,7 +27,15 @@ from kwaflux_models.training.degradations.ycbcr_planes import (
     planes_to_rgb,
 )
 
-__all__ = ["CODECS", "Codec", "Encode", "planes_from_rgb", "rgb_from_planes", "round_trip"]
+__all__ = [
+    "CODECS",
+    "Codec",
+    "Encode",
+    "planes_from_rgb",
+    "rgb_from_planes",
+    "round_trip",
+    "round_trip_linear",
+]
 
 Picture = NDArray[np.float32]
 
@@ -166,6 +175,11 @@ def round_trip(clip: Picture, how: Encode) -> Picture:
         for frame in decoded
     ]
     return np.stack(pictures)[:, :height, :width]
+
+
+def round_trip_linear(clip: Picture, how: Encode, curve: Curve) -> Picture:
+    """Encode a scene-linear clip for a display, send it through `round_trip`, and decode it."""
+    return display_decode(round_trip(display_encode(clip, curve), how), curve)
 
 
 def _check(clip: Picture, how: Encode) -> None:

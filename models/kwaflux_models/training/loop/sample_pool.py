@@ -7,17 +7,16 @@ aborts costs one shard and not the run.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwaflux_core.errors import ModelError
+from kwaflux_core.errors import KwafluxError, ModelError
+from kwaflux_models.child_call import call_in_child
 from kwaflux_models.training.pictures.sources import Split, load
 from kwaflux_models.training.tasks import find_task
 
@@ -103,36 +102,30 @@ def make_pool(cache: Path, folder: Path, plan: PoolPlan, *, say: Callable[[str],
     """
     folder.mkdir(parents=True, exist_ok=True)
     load(cache, plan.split)
-    spawn = multiprocessing.get_context("spawn")
-    waiting = [n for n in range(plan.shards) if not (folder / f"shard-{n:05d}.npz").is_file()]
-    running: dict[int, tuple[BaseProcess, float]] = {}
+    missing = [n for n in range(plan.shards) if not (folder / f"shard-{n:05d}.npz").is_file()]
     failed: list[int] = []
-    while waiting or running:
-        while waiting and len(running) < plan.processes:
-            number = waiting.pop(0)
-            child = spawn.Process(target=_write_shard, args=(cache, folder, plan, number))
-            child.start()
-            running[number] = (child, time.monotonic() + plan.limit_s)
-        for number in [n for n, (child, until) in running.items() if _has_ended(child, until)]:
-            child_done, _ = running.pop(number)
-            if child_done.exitcode != 0:
+    threads = ThreadPoolExecutor(plan.processes)
+    try:
+        futures = {
+            threads.submit(call_in_child, plan.limit_s, _write_shard, cache, folder, plan, n): n
+            for n in missing
+        }
+        for future in as_completed(futures):
+            number = futures[future]
+            try:
+                future.result()
+            except KwafluxError as error:
                 failed.append(number)
-                say(f"{plan.split} shard {number} failed, exit status {child_done.exitcode}")
-            elif number % 10 == 9:
-                say(f"{plan.split} shard {number + 1} of {plan.shards}")
+                say(f"{plan.split} shard {number} failed: {error.message}")
+            else:
+                if number % 10 == 9:
+                    say(f"{plan.split} shard {number + 1} of {plan.shards}")
+    finally:
+        threads.shutdown(cancel_futures=True)
     if len(failed) * 10 > plan.shards:
         raise ModelError(f"{len(failed)} of {plan.shards} shards could not be made")
     about = {**asdict(plan), "failed": failed}
     (folder / "pool.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-
-
-def _has_ended(child: BaseProcess, until: float) -> bool:
-    """Wait a moment for a child; end it when its time is over."""
-    child.join(0.05)
-    if child.is_alive() and time.monotonic() >= until:
-        child.kill()
-        child.join()
-    return not child.is_alive()
 
 
 def open_pool(folder: Path) -> Pool:

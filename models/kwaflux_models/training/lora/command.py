@@ -22,7 +22,7 @@ from torch import nn
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.errors import KwafluxError, ModelError, RequestError, to_wire
 from kwaflux_core.flows.lora_spec import LORA_NAME
-from kwaflux_models.catalog.lora_merge import merged, parse_lora, spelled_lora
+from kwaflux_models.catalog.lora_merge import merged, parse_lora, require_loras_param, spelled_lora
 from kwaflux_models.catalog.registry import InstalledEffect, Registry
 from kwaflux_models.catalog.user_models import OwnModels
 from kwaflux_models.rendering.device import Device
@@ -110,7 +110,7 @@ def train_lora(
     """
     installed = registry[order.effect]
     card = installed.card
-    card.param("lora")
+    require_loras_param(card)
     target = own.lora_path(card.id, order.name)
     if target.exists() and not order.replaces:
         raise ModelError(

@@ -1,1 +1,1 @@
-"""Training pictures: where they come from and how crops are drawn."""
+"""Training pictures: their sources, and the drawing of crops."""

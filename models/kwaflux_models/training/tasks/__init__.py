@@ -1,4 +1,4 @@
-"""What each effect is trained to do: its samples, its network, and what counts as right.
+"""The training tasks, one an effect: its samples, its network and the wanted result.
 
 One module an effect, named like it, with an instance ``TASK``. A new trained effect adds a module
 and a recipe; the loop, the pool and the command line need no change.

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kwaflux_core.color.display_curves import display_decode, display_encode
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
+from kwaflux_models.training.degradations.codec_draws import LIGHT_H264, draw_codec
 from kwaflux_models.training.degradations.lens_blur import Defocus, Lens, Streak
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.degradations.video_codecs import round_trip_linear
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
@@ -62,8 +62,7 @@ class DeblurTask:
             soft = np.stack([add_sensor_noise(frame, sensor, rng) for frame in soft])
         if is_coded:
             clean = np.minimum(clean, 1.0)
-            how = Encode("h264", int(rng.integers(10, 24)))
-            soft = display_decode(round_trip(display_encode(soft, "bt709"), how), "bt709")
+            soft = round_trip_linear(soft, draw_codec(rng, LIGHT_H264), "bt709")
         margin = (_CLIP_PX - _PATCH_PX) // 2
         cut = np.s_[margin:-margin, margin:-margin]
         middle = len(clean) // 2

@@ -14,59 +14,28 @@ from numpy.typing import NDArray
 
 from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
 from kwaflux_models.effects.decompress.network import DecompressNetwork
+from kwaflux_models.training.degradations.codec_draws import ANY_CODEC, draw_codec
 from kwaflux_models.training.degradations.sensor_noise import (
     Array,
     Sensor,
     add_sensor_noise,
     draw_sensor,
 )
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.degradations.video_codecs import round_trip
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
 
-__all__ = ["TASK", "DecompressTask", "draw_codec", "level_of_step"]
+__all__ = ["TASK", "DecompressTask", "level_of_step"]
 
 _PATCH_PX = 128
 _CLIP_PX = 160
 _FRAMES = 5
-_SHARES = {"jpeg": 0.2, "h264": 0.28, "h265": 0.1, "mpeg2": 0.12, "mpeg4": 0.06, "mjpeg": 0.06}
-_OTHERS = {"h264_10": 0.03, "h265_10": 0.03, "prores": 0.04, "dv": 0.04, "vp9": 0.04}
 
 
 def level_of_step(step: float) -> float:
     """Return the level 0..1 of a quantiser step in 8-bit code values: 1 gives 0, 64 gives 1."""
     return min(1.0, max(0.0, math.log2(max(step, 1.0)) / 6.0))
-
-
-_RANGES = {
-    "jpeg": (12, 95),
-    "mjpeg": (2, 16),
-    "h264": (16, 38),
-    "h264_10": (16, 36),
-    "h265": (18, 38),
-    "h265_10": (18, 36),
-    "mpeg2": (2, 16),
-    "mpeg4": (2, 16),
-    "prores": (0, 3),
-    "dv": (0, 0),
-    "vp9": (20, 50),
-}
-
-
-def draw_codec(rng: np.random.Generator) -> Encode:
-    """Draw a codec and a quality that people meet, from nearly transparent to heavy."""
-    shares = {**_SHARES, **_OTHERS}
-    names = list(shares)
-    codec = names[int(rng.choice(len(names), p=np.array(list(shares.values()))))]
-    low, high = _RANGES[codec]
-    return Encode(
-        codec=codec,
-        quality=int(rng.integers(low, high + 1)),
-        preset=str(rng.choice(["veryfast", "fast", "medium"])),
-        is_bt601=bool(rng.random() < 0.3),
-        is_smooth_chroma=bool(rng.random() < 0.7),
-    )
 
 
 def _curve(rng: np.random.Generator) -> Curve:
@@ -104,14 +73,14 @@ class DecompressTask:
         clean = np.clip(clip, 0.0, peak)
         if rng.random() < 0.15:
             clean = clip = np.clip(_grain(clip, rng), 0.0, peak)
-        how = draw_codec(rng)
+        how = draw_codec(rng, ANY_CODEC)
         is_still = how.codec == "jpeg"
         if is_still:
             clip, clean = clip[:2], clean[:2]
         code = round_trip(display_encode(clip, curve), how)
         level, case = level_of_step(how.step), how.codec
         if rng.random() < 0.15:
-            again = draw_codec(rng)
+            again = draw_codec(rng, ANY_CODEC)
             code = round_trip(code, again)
             level, case = max(level, level_of_step(again.step)), "generations"
         if level < level_of_step(6.5):

@@ -15,9 +15,10 @@ from torch import Tensor
 from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_models.effects.upscale.network import SCALE, UpscaleNetwork, enlarged
 from kwaflux_models.rendering import working_curves
+from kwaflux_models.training.degradations.codec_draws import SMALL_PICTURES, draw_codec
 from kwaflux_models.training.degradations.resample import KERNELS, resize_clip
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.degradations.video_codecs import round_trip_linear
 from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
@@ -37,13 +38,6 @@ def _shrunk(clip: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.7:
         return resize_clip(soft, size, kernel)
     return display_decode(resize_clip(display_encode(soft, "srgb"), size, kernel), "srgb")
-
-
-def _codec(rng: np.random.Generator) -> Encode:
-    """Draw a codec as small pictures come out of it."""
-    codec = str(rng.choice(["jpeg", "h264", "h265", "mpeg2"], p=[0.35, 0.4, 0.1, 0.15]))
-    low, high = {"jpeg": (30, 95), "h264": (14, 32), "h265": (16, 32), "mpeg2": (2, 10)}[codec]
-    return Encode(codec=codec, quality=int(rng.integers(low, high + 1)))
 
 
 class UpscaleTask:
@@ -69,7 +63,7 @@ class UpscaleTask:
             noisy = np.stack([add_sensor_noise(frame, sensor, rng) for frame in small])
         if is_coded:
             curve: Curve = "srgb" if rng.random() < 0.6 else "bt709"
-            noisy = display_decode(round_trip(display_encode(noisy, curve), _codec(rng)), curve)
+            noisy = round_trip_linear(noisy, draw_codec(rng, SMALL_PICTURES), curve)
         middle = frames // 2
         planes = _working(small[middle]) - _working(noisy[middle])
         case = "+".join(n for n, holds in (("noisy", is_noisy), ("coded", is_coded)) if holds)

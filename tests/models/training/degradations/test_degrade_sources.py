@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +10,16 @@ import pytest
 from PIL import Image
 
 from kwaflux_core.errors import (
-    DeadlineExceeded,
     FrameMissing,
     ImageError,
     ImageUnreadable,
-    ImageWriteFailed,
-    RequestError,
-    WorkerError,
 )
 from kwaflux_models.training.pictures import download, sources
 
 av = pytest.importorskip("av")
 
 from kwaflux_models.training.commands import end_of  # noqa: E402
-from kwaflux_models.training.degradations import contact_sheet, sheet_rows  # noqa: E402
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip  # noqa: E402
 from kwaflux_models.training.pictures.read_movie import read_clip  # noqa: E402
-from kwaflux_models.training.pictures.subprocess_guard import run_guarded  # noqa: E402
 
 
 def write_movie(path: Path, frames: int = 6, side: int = 64) -> None:
@@ -132,23 +124,6 @@ def test_a_damaged_picture_is_a_typed_error(
         sources.load(tmp_path, "valid")
 
 
-def test_a_child_returns_its_array_and_its_typed_error() -> None:
-    clip = np.full((2, 32, 32, 3), 0.5, dtype=np.float32)
-    how = Encode("mpeg2", 2)
-    assert np.array_equal(run_guarded(60.0, round_trip, clip, how), round_trip(clip, how))
-    with pytest.raises(RequestError, match="no codec named 'h266'"):
-        run_guarded(60.0, round_trip, clip, Encode("h266", 3))
-
-
-def test_a_child_that_dies_or_hangs_is_a_typed_error() -> None:
-    with pytest.raises(WorkerError, match="the process of abort ended with -6"):
-        run_guarded(60.0, os.abort)
-    start = time.monotonic()
-    with pytest.raises(DeadlineExceeded, match=r"sleep took longer than 0\.5 seconds"):
-        run_guarded(0.5, time.sleep, 60)  # type: ignore[arg-type]
-    assert time.monotonic() - start < 20.0
-
-
 def test_an_error_of_a_command_is_two_lines_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -158,30 +133,3 @@ def test_an_error_of_a_command_is_two_lines_and_status_2(
     assert end_of(failing) == 2
     assert capsys.readouterr().err == "kwaflux: no picture\ngive one\n"
     assert end_of(lambda: 1) == 1
-
-
-def test_a_sheet_of_a_clip_is_written_and_the_same_for_the_same_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The rows are made here and not in a child, which would not know of the shorter list.
-    all_rows = sheet_rows.rows
-    monkeypatch.setattr(contact_sheet, "rows", lambda rng: [all_rows(rng)[0], all_rows(rng)[4]])
-    monkeypatch.setattr(contact_sheet, "run_guarded", lambda limit_s, work, *args: work(*args))
-    write_movie(tmp_path / "clip.mp4", frames=5, side=240)
-    written = []
-    for number, seed in enumerate((1, 1, 2)):
-        out = tmp_path / f"sheet{number}.png"
-        arguments = ["--sheet", "--clip", str(tmp_path / "clip.mp4"), "--out", str(out)]
-        assert contact_sheet.main([*arguments, "--seed", str(seed)], {}, say=lambda line: None) == 0
-        with Image.open(out) as picture:
-            written.append(np.asarray(picture))
-    assert written[0].shape[0] > 2 * contact_sheet.CELL_PX
-    assert np.array_equal(written[0], written[1])
-    assert not np.array_equal(written[0], written[2])
-    with pytest.raises(ImageWriteFailed, match="cannot write"):
-        contact_sheet.main(
-            [*arguments[:-1], str(tmp_path / "no" / "sheet.png")], {}, say=lambda line: None
-        )
-    write_movie(tmp_path / "small.mp4", side=64)
-    with pytest.raises(ImageError, match="has only 64 x 64"):
-        contact_sheet.main(["--clip", str(tmp_path / "small.mp4")], {}, say=lambda line: None)

@@ -8,21 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kwaflux_models.training.degradations import lens_blur, steps
+from kwaflux_models.training.degradations import lens_blur
 from kwaflux_models.training.degradations.analog_video import (
     NTSC,
     PAL,
     Composite,
-    Dropout,
-    Fields,
     Standard,
     TimeBase,
     from_yuv,
     to_yuv,
 )
-from kwaflux_models.training.degradations.lens_blur import Aberration, Defocus, Lens, Streak
-from kwaflux_models.training.degradations.resample import KERNELS, Enlarge, Kernel, Shrink
-from kwaflux_models.training.degradations.steps import Develop, Grain, Quantize
+from kwaflux_models.training.degradations.lens_blur import Defocus, Lens, Streak
+from kwaflux_models.training.degradations.resample import KERNELS, Kernel, resize_clip
 
 Array = NDArray[np.float32]
 
@@ -62,13 +59,12 @@ def test_a_streak_blurs_along_its_way_only() -> None:
     assert down > 100.0 * max(across, 1e-3)
 
 
-@pytest.mark.parametrize("halo", [0.0, 0.2])
-def test_a_lens_spreads_as_it_says(halo: float) -> None:
-    kernel = lens_blur.lens_kernel(1.5, halo=halo)
-    assert spread_px(kernel)[0] == pytest.approx(Lens(1.5, halo).sigma_px, rel=0.06)
+def test_a_lens_spreads_as_it_says() -> None:
+    kernel = lens_blur.lens_kernel(1.5)
+    assert spread_px(kernel)[0] == pytest.approx(Lens(1.5).sigma_px, rel=0.06)
 
 
-@pytest.mark.parametrize("step", [Defocus(3.0), Streak(7.0, 0.5), Lens(1.2, 0.1)])
+@pytest.mark.parametrize("step", [Defocus(3.0), Streak(7.0, 0.5), Lens(1.2)])
 def test_a_blur_keeps_flat_light_and_every_highlight_s_energy(
     step: Defocus | Streak | Lens,
 ) -> None:
@@ -80,20 +76,6 @@ def test_a_blur_keeps_flat_light_and_every_highlight_s_energy(
     rows = step.apply(point)[0, ..., 0]
     place = (rows * np.arange(61)).sum() / rows.sum(), (rows.T * np.arange(61)).sum() / rows.sum()
     assert place == pytest.approx((30.0, 30.0), abs=0.01)
-
-
-def test_fringes_move_red_and_blue_and_leave_green_alone() -> None:
-    columns = np.arange(96, dtype=np.float32)
-    ridge = np.exp(-0.5 * ((columns - 47.5) / 4.0) ** 2)
-    clip = np.tile(ridge[None, None, :, None], (1, 96, 1, 3)).astype(np.float32)
-    step = Aberration(red=0.001, blue=-0.002, center_px=(0.0, -900.0))
-    fringed = step.apply(clip)
-    assert np.array_equal(fringed[..., 1], clip[..., 1])
-    for channel, expected in ((0, 0.9), (2, -1.8)):
-        row = fringed[0, 48, :, channel]
-        moved = float((row * columns).sum() / row.sum()) - 47.5
-        assert moved == pytest.approx(expected, abs=0.05)
-        assert step.shift_px(channel)[1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("standard", [NTSC, PAL])
@@ -145,9 +127,6 @@ def test_color_lags_by_its_delay_and_luma_does_not() -> None:
     at = [float(np.interp(0.0, row, np.arange(128))) for row in (first[:, 1], late[:, 1])]
     assert at[1] - at[0] == pytest.approx(3.0, abs=0.1)
     assert np.allclose(first[:, 0], late[:, 0], atol=1e-5)
-    low = to_yuv(replace(prompt, delay_rows=4).apply(edge_clip().transpose(0, 2, 1, 3), rng))
-    high = to_yuv(prompt.apply(edge_clip().transpose(0, 2, 1, 3), rng))
-    assert np.allclose(low[0, 64:, 32, 1], high[0, 60:-4, 32, 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("standard", [NTSC, PAL])
@@ -197,90 +176,15 @@ def test_rows_slip_by_what_the_time_base_says_and_keep_their_pixels() -> None:
     assert np.array_equal(TimeBase(0.0).apply(ramp, np.random.default_rng(2)), ramp)
 
 
-def test_dropouts_are_dashes_along_rows_and_as_many_as_asked() -> None:
-    clip = np.full((4, 250, 1000, 3), 0.5, dtype=np.float32)
-    marked = Dropout(40.0, 20.0).apply(clip, np.random.default_rng(4))
-    hit = np.abs(marked - clip).max(axis=-1) > 0.01
-    starts = hit & ~np.pad(hit, ((0, 0), (0, 0), (1, 0)))[:, :, :-1]
-    assert 20 < int(starts.sum()) < 60
-    assert 10 < hit.sum() / starts.sum() < 32
-    assert np.array_equal(Dropout(0.0).apply(clip, np.random.default_rng(4)), clip)
-
-
-def test_fields_mix_the_moments_they_say() -> None:
-    clip = noisy_clip(3, 10)
-    woven = Fields("weave").apply(clip)
-    assert np.array_equal(woven[:, ::2], clip[:, ::2])
-    assert np.array_equal(woven[:2, 1::2], clip[1:, 1::2])
-    assert np.array_equal(woven[2], clip[2])
-    assert np.allclose(Fields("blend").apply(clip)[0], 0.5 * (clip[0] + clip[1]))
-    bobbed = Fields("bob").apply(clip)
-    assert np.array_equal(bobbed[:, ::2], clip[:, ::2])
-    assert np.allclose(bobbed[:, 3], 0.5 * (clip[:, 2] + clip[:, 4]))
-
-
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_resize_keeps_flat_light_and_does_not_move_the_picture(kernel: Kernel) -> None:
     rows, columns = np.mgrid[0:64, 0:64]
     blob = np.exp(-((rows - 24.0) ** 2 + (columns - 40.0) ** 2) / 60.0).astype(np.float32)
     clip = np.tile(blob[None, ..., None], (1, 1, 1, 3))
-    small = Shrink(0.5, kernel).apply(clip)
+    small = resize_clip(clip, (32, 32), kernel)
     assert small.shape == (1, 32, 32, 3)
-    back = Enlarge(kernel).apply(small, (64, 64))[0, ..., 0]
+    back = resize_clip(small, (64, 64), kernel)[0, ..., 0]
     place = (back * rows).sum() / back.sum(), (back * columns).sum() / back.sum()
     assert place == pytest.approx((24.0, 40.0), abs=0.1)
     flat = np.full((1, 50, 46, 3), 0.3, dtype=np.float32)
-    shrunk = Shrink(0.47, kernel).apply(flat)
-    assert all(side % 2 == 0 for side in shrunk.shape[1:3])
-    assert np.allclose(Enlarge(kernel).apply(shrunk, (50, 46)), 0.3, atol=1e-5)
-
-
-def test_a_smaller_size_loses_more_of_the_detail() -> None:
-    clip = noisy_clip()
-    kept = [
-        float(Enlarge().apply(Shrink(scale).apply(clip), (64, 64)).std())
-        for scale in (0.9, 0.6, 0.4)
-    ]
-    assert clip.std() > kept[0] > kept[1] > kept[2]
-
-
-def test_sharpening_raises_detail_and_leaves_flat_patches() -> None:
-    clip = noisy_clip()
-    soft, crisp = (float(Develop(s).apply(clip).std()) for s in (0.0, 1.0))
-    assert crisp > 1.2 * soft
-    flat = np.tile(np.array([0.2, 0.5, 0.7], dtype=np.float32), (1, 16, 16, 1))
-    assert np.allclose(Develop(1.5, 1.2, 2.0).apply(flat), flat, atol=1e-6)
-    gray = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
-    smoothed = Develop(0.0, chroma_px=2.0).apply(clip)
-    assert np.allclose(smoothed @ gray, clip @ gray, atol=1e-2)
-    assert float(np.ptp(smoothed, axis=-1).mean()) < 0.5 * float(np.ptp(clip, axis=-1).mean())
-
-
-@pytest.mark.parametrize("soft_px", [0.0, 0.9])
-@pytest.mark.parametrize("color", [0.0, 0.5, 1.0])
-def test_grain_is_as_strong_and_as_colored_as_it_says(soft_px: float, color: float) -> None:
-    clip = np.full((2, 128, 128, 3), 0.5, dtype=np.float32)
-    noise = Grain(0.04, color, soft_px).apply(clip, np.random.default_rng(1)) - clip
-    assert float(noise.std()) == pytest.approx(0.04, rel=0.03)
-    shared = float(np.corrcoef(noise[..., 0].ravel(), noise[..., 2].ravel())[0, 1])
-    assert shared == pytest.approx(1.0 - color, abs=0.05)
-    near = float(np.corrcoef(noise[:, :, 1:, 1].ravel(), noise[:, :, :-1, 1].ravel())[0, 1])
-    assert near > 0.5 if soft_px else abs(near) < 0.03
-
-
-def test_rounding_leaves_as_many_levels_as_it_has_bits() -> None:
-    ramp = np.linspace(-0.2, 1.4, 4000, dtype=np.float32).reshape(1, 40, 100, 1)
-    for bits in (5, 8):
-        assert len(np.unique(Quantize(bits).apply(ramp))) == 1 << bits
-    step = Quantize(8).apply(np.clip(ramp, 0.0, 1.0)) - np.clip(ramp, 0.0, 1.0)
-    assert float(np.abs(step).max()) <= 0.5001 / 255.0
-
-
-def test_steps_without_chance_leave_the_generator_alone() -> None:
-    rng = np.random.default_rng(5)
-    before = rng.bit_generator.state
-    for step in (Develop(0.5), Fields("weave"), Shrink(0.5), Quantize(8)):
-        steps.apply_coded(step, noisy_clip(), rng, (64, 64))
-    for lens in (Defocus(1.0), Aberration(0.001, 0.0)):
-        steps.apply_linear(lens, noisy_clip(), rng)
-    assert rng.bit_generator.state == before
+    assert np.allclose(resize_clip(flat, (24, 22), kernel), 0.3, atol=1e-5)

@@ -218,7 +218,7 @@ def test_a_name_that_is_taken_is_refused_before_training(shelf: Shelf, tmp_path:
 def test_an_effect_that_takes_no_lora_is_refused(shelf: Shelf, tmp_path: Path) -> None:
     installed = shelf.registry["bend"]
     shelf.registry._effects["bend"] = replace(installed, card=card("bend"))
-    with pytest.raises(ParamError, match="no param 'lora'"):
+    with pytest.raises(ParamError, match="takes no LoRAs"):
         trained(shelf, order_of(show(tmp_path)))
 
 

@@ -1,8 +1,8 @@
-"""Plan jobs in child processes, so that no disk and no movie holds up or breaks the gateway.
+"""The planner: plans jobs in child processes, where disks and movies cannot block the gateway.
 
-Owns the processes and their deadlines. A process that answered is used again; one that broke, or
-does not answer in time, is killed and never waited for: a call into a dead share cannot be
-interrupted.
+A process that answered is reused; one that failed or missed its deadline is killed and not waited
+for, because a call into an unresponsive share cannot be interrupted. It does not use
+``kwaflux_models.child_call``, which waits: the gateway's one thread must not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kwaflux_core.images.io import is_movie
 from kwaflux_core.protocol.codec import encode
 from kwaflux_core.protocol.messages import Submit
 from kwaflux_server.jobs.job_plan import JobPlan
-from kwaflux_server.jobs.plan_process import LENGTH
+from kwaflux_server.jobs.plan_child import LENGTH
 
 __all__ = ["JobPlanner", "PendingPlan"]
 
@@ -40,15 +40,15 @@ _CHUNK: Final = 1 << 16
 
 
 class JobPlanner:
-    """Begin plans, each in a child process, and keep one idle process ready.
+    """Start plans, each in a child process, and keep one idle process ready.
 
     Args:
-        roots: The folders a job's files may lie in.
-        frame_bytes_max: The largest frame of a movie that is accepted.
-        sequence_s: Seconds that planning a sequence may take.
-        movie_s: The same of a movie, which may have to be read through.
-        clock: Seconds that never run backwards.
-        command: The child process; default: ``plan_process`` in this interpreter.
+        roots: Folders that may contain a job's files.
+        frame_bytes_max: Largest accepted frame of a movie, in bytes.
+        sequence_s: Deadline for planning a sequence, in seconds.
+        movie_s: Deadline for planning a movie, which may be read to its end, in seconds.
+        clock: Monotonic time in seconds.
+        command: The child process; default: ``plan_child`` in this interpreter.
 
     Thread: one.
     """
@@ -63,7 +63,7 @@ class JobPlanner:
         clock: Callable[[], float] = time.monotonic,
         command: Sequence[str] = (),
     ) -> None:
-        default = [sys.executable, "-m", "kwaflux_server.jobs.plan_process"]
+        default = [sys.executable, "-m", "kwaflux_server.jobs.plan_child"]
         default += [str(frame_bytes_max), *roots]
         self._command = list(command) or default
         self._sequence_s = sequence_s
@@ -78,14 +78,14 @@ class JobPlanner:
         self._idle.append(self._spawn())
 
     def begin(self, submit: Submit) -> PendingPlan:
-        """Begin to plan a job; returns at once.
+        """Start planning a job; returns at once.
 
         Raises:
-            Unavailable: Too many plans are under way: disks do not answer.
+            Unavailable: Too many plans are unfinished, because disks do not answer.
         """
         if self._busy >= _PROCESSES_MAX:
             raise Unavailable(
-                f"{self._busy} jobs are being planned already, and their disks do not answer",
+                f"{self._busy} jobs are already being planned, and their disks do not answer",
                 hint="try again later; kwaflux status shows the server's state",
             )
         while self._idle and self._idle[-1].poll() is not None:
@@ -98,7 +98,7 @@ class JobPlanner:
         )
 
     def close(self) -> None:
-        """End the processes; those that a dead disk holds are left to the system."""
+        """End the processes; those blocked by an unresponsive disk are left to the system."""
         while self._idle:
             self._kill(self._idle.pop())
         for process in self._killed:
@@ -129,7 +129,7 @@ class JobPlanner:
 
 
 class PendingPlan:
-    """A plan under way in a child process. Made by ``JobPlanner.begin``."""
+    """An unfinished plan in a child process. Made by ``JobPlanner.begin``."""
 
     def __init__(
         self,
@@ -156,21 +156,21 @@ class PendingPlan:
         self._exchange()
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when there is news."""
+        """Return the file descriptor that becomes readable when the process answers or ends."""
         return -1 if self._process.stdout is None else self._process.stdout.fileno()
 
     def is_done(self) -> bool:
-        """Tell whether ``result`` returns at once; also when the time is over. Never waits."""
+        """Return whether ``result`` returns at once; true after the deadline. Never waits."""
         self._exchange()
         return self._is_broken or self._is_whole() or self._clock() >= self._deadline_s
 
     def result(self) -> JobPlan:
-        """Return the plan; waits for it. Once.
+        """Return the plan; waits for it. Call it once.
 
         Raises:
-            KwafluxError: What is wrong with the job, typed.
+            KwafluxError: The error of the job.
             DeadlineExceeded: The disk did not answer in time, or a movie took too long to read.
-            ImageUnreadable: A movie ended the process that read it.
+            ImageUnreadable: A movie crashed the process that read it.
         """
         while not self.is_done():
             time.sleep(0.002)
@@ -181,22 +181,22 @@ class PendingPlan:
         path = self.submit.source
         if not self._is_broken:
             raise DeadlineExceeded(
-                f"looking at {path} took more than {self._limit_s:.0f} s",
-                hint="check that its disk answers; of a long movie, take a part",
+                f"reading {path} took more than {self._limit_s:.0f} s",
+                hint="check that its disk answers; split a long movie",
                 path=path,
             )
         if is_movie(path):
             raise ImageUnreadable(
-                f"{path} cannot be read as a movie: the library that decodes it broke on it",
+                f"{path} cannot be read as a movie: it crashed the decoder",
                 hint="copy or export the movie again",
                 path=path,
             )
         raise WorkerError(
-            f"the process that looked at {path} ended", hint="try again; see the server's log"
+            f"the process that read {path} ended", hint="try again; see the server's log"
         )
 
     def end(self, *, is_reusable: bool = False) -> None:
-        """Give the plan up; more than once does no harm."""
+        """Cancel the plan. Idempotent."""
         if not self._is_ended:
             self._is_ended = True
             self._on_end(self._process, is_reusable=is_reusable)
@@ -208,7 +208,7 @@ class PendingPlan:
         return len(self._answer) >= LENGTH.size + int(length)
 
     def _exchange(self) -> None:
-        """Send what is unsent and read what is there, as far as neither waits."""
+        """Send and read as many bytes as possible without waiting."""
         if self._is_ended or self._process.stdin is None or self._process.stdout is None:
             return
         try:

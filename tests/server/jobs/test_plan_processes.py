@@ -25,7 +25,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.protocol.messages import Submit
 from kwaflux_server.jobs.job_plan import JobPlan, plan_job
-from kwaflux_server.jobs.planner import JobPlanner
+from kwaflux_server.jobs.plan_processes import JobPlanner
 from kwaflux_server.path_guard import PathGuard
 from kwaflux_testing.movies import Shot, write_movie
 
@@ -78,7 +78,7 @@ def test_one_process_answers_one_job_after_the_other(tmp_path: Path) -> None:
     script = tmp_path / "planner"
     script.write_text(
         f"#!/bin/sh\necho x >> {count}\n"
-        f"exec {sys.executable} -m kwaflux_server.jobs.plan_process {LARGEST} /\n"
+        f"exec {sys.executable} -m kwaflux_server.jobs.plan_child {LARGEST} /\n"
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     planner = JobPlanner(["/"], frame_bytes_max=LARGEST, command=[str(script)])

@@ -1,11 +1,16 @@
-"""Write a host's settings, read them back, and report those it did not take."""
+"""Settings and properties of Resolve: read as text, written, and read back.
+
+Resolve returns True for values that it does not accept, so every value is read again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-__all__ = ["refused", "rejected_settings", "text_of"]
+from kwaflux_resolve.resolve_api import MediaPoolItem
+
+__all__ = ["property_of", "refused", "rejected_settings", "text_of"]
 
 _Value = TypeVar("_Value", str, object)
 
@@ -16,9 +21,9 @@ def rejected_settings(
     write: Callable[[str, _Value], object],
     read: Callable[[str], object],
 ) -> str:
-    """Write values, all of them first, and return the name of one that does not read so; or empty.
+    """Write all values, then read them; return the name of one that differs, or an empty string.
 
-    Numbers are equal however they are spelled.
+    Numbers are equal however they are written.
     """
     for name, value in values.items():
         write(name, value)
@@ -31,12 +36,12 @@ def refused(
     write: Callable[[str, str], object],
     read: Callable[[str], object],
 ) -> list[str]:
-    """Set each property to the first of what it may be, unless it is one of these already.
+    """Set each property to the first of its allowed values, unless it has one of them already.
 
-    What is not there, or empty, is left alone.
+    A property that is missing or empty is left alone.
 
     Returns:
-        The names of those that did not change.
+        The names of the properties that did not change.
     """
     found = []
     for name, values in wanted.items():
@@ -47,8 +52,13 @@ def refused(
     return found
 
 
+def property_of(clip: MediaPoolItem | None, name: str) -> str:
+    """Return a clip's property as text; empty where there is no clip or no such property."""
+    return "" if clip is None else text_of(clip.GetClipProperty(name))
+
+
 def text_of(value: object) -> str:
-    """Return a property or setting as text; what is not there is empty."""
+    """Return a property or setting as text; None is empty."""
     return "" if value is None else str(value).strip()
 
 

@@ -1,7 +1,7 @@
 """The process that plans jobs: reads submissions from stdin, writes plans or errors to stdout.
 
-Each message is four bytes of length (big-endian) and that many bytes: a ``Submit`` as the protocol
-encodes it, answered by a plan's JSON, or by ``{"error": ...}``. It ends with its input.
+Each message is a length (four bytes, big-endian) and that many bytes: a ``Submit`` as the protocol
+encodes it, answered by a plan's JSON or by ``{"error": ...}``. The process ends with its input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kwaflux_server.path_guard import PathGuard
 __all__ = ["LENGTH", "main"]
 
 LENGTH = struct.Struct(">I")
-"""What stands before each message: its length in bytes."""
+"""The prefix of each message: its length in bytes."""
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         arguments: The largest frame in bytes, and the server's roots.
     """
     frame_bytes_max, guard = int(arguments[0]), PathGuard(arguments[1:])
-    # What libraries print must not end up between the answers.
+    # Output of libraries must not mix with the answers.
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     while (data := _read(sys.stdin.buffer)) is not None:
@@ -54,7 +54,7 @@ def _answer(data: bytes, *, guard: PathGuard, frame_bytes_max: int) -> str:
         return plan_job(submit, guard=guard, frame_bytes_max=frame_bytes_max).to_json()
     except KwafluxError as error:
         return json.dumps({"error": to_wire(error)})
-    except Exception as error:  # noqa: BLE001 - one submission must not cost the next its process
+    except Exception as error:  # noqa: BLE001 - one submission must not end the process
         text = f"planning the job failed: {type(error).__name__}: {error}"
         return json.dumps({"error": to_wire(KwafluxError(text))})
 

@@ -1,22 +1,22 @@
-"""The scheduler as a state machine: ``handle`` takes one event and says what to do about it.
+"""The scheduler as a state machine: ``handle`` takes one event and returns actions.
 
-Owns which task waits, which worker holds which task, and whose turn is next. Must not know
-sockets, pixels, threads or clocks: the gateway reports what happened and when, and carries out
-what comes back. The words are in ``events``, the rules in ``policy``.
+Owns the waiting tasks, the tasks of each worker, and the turns of clients. Must not know sockets,
+pixels, threads or clocks: the gateway reports events with their time and carries out the actions.
+Events and actions are in ``events``, the rules in ``policy``.
 
-The life of a task::
+The states of a task::
 
     arrives --> waits --> is held by a worker --> is released
        |          ^ |               |
     rejected      | +-- dropped ----+--> released: done, failed, cancelled, ...
-                  +--- its worker broke, once
+                  +--- its worker is lost, once
 
-A held task that is dropped (cancelled, superseded, its client gone) is *revoked*: the worker is
-told to stop it, and it is released when the worker has let go of it. So an answer always means
-that nobody touches the task's pixels any more, and the client may reuse their memory.
+A held task that is dropped (cancelled, superseded, its session closed) is *revoked*: the worker
+gets a request to stop it, and it is released when the worker no longer holds it. After an answer
+nothing uses the task's pixels, and the client may reuse their memory.
 
-Events may come late or twice: what speaks of an unknown task, or of a worker that does not hold
-the task, changes nothing.
+Events may come late or twice: an event for an unknown task, or from a worker that does not hold the
+task, changes nothing.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ from kwaflux_server.scheduler.policy import SchedulerLimits
 __all__ = ["Scheduler"]
 
 _FLOWS_REMEMBERED = 4
-"""How many flows a worker is taken to be warm for: those it was given last."""
+"""Number of flows whose models a worker is assumed to have loaded: its most recent ones."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One task from its arrival to its release."""
+    """The state of one task from its arrival to its release."""
 
     task: Task
     serial: int
-    worker: _Worker | None = None  # who holds it; None while it waits
-    ending: Release | None = None  # set once it is revoked: how it ends when it is let go of
+    worker: _Worker | None = None  # its worker; None while it waits
+    ending: Release | None = None  # set when it is revoked: its outcome once the worker stops
     revoked_at_s: float = 0.0
-    broken_worker: str | None = None  # who broke under it
+    broken_worker: str | None = None  # workers lost while they held it
 
 
 @dataclass(slots=True)
 class _Worker:
-    """One worker process, and what it holds."""
+    """The state of one worker process, with the tasks it holds."""
 
     name: str
     slots: int
@@ -85,7 +85,7 @@ class _Worker:
     is_restarting: bool = False
 
     def take(self, entry: _Entry) -> None:
-        """Hold a task, and count as warm for its flow."""
+        """Add a task, and note its models as loaded."""
         entry.worker = self
         self.held[entry.task.task_id] = entry
         if entry.task.flow in self.flows:
@@ -93,7 +93,7 @@ class _Worker:
         self.flows.append(entry.task.flow)
 
     def let_go(self, entry: _Entry) -> None:
-        """Hold a task no longer."""
+        """Remove a task."""
         del self.held[entry.task.task_id]
         entry.worker = None
 
@@ -108,25 +108,25 @@ class Scheduler:
         self._limits = limits or SchedulerLimits()
         self._clients: set[str] = set()
         self._workers: dict[str, _Worker] = {}
-        self._entries: dict[int, _Entry] = {}  # every task that is not released yet
+        self._entries: dict[int, _Entry] = {}  # every task not yet released
         self._turns: dict[tuple[str, Urgency], int] = {}  # when a client was last served
         self._counts: Counter[str] = Counter()
         self._serial = 0
         self._is_draining = False
 
     def handle(self, event: Event, *, now_s: float) -> list[Action]:
-        """Take in one event; return what to do, in order.
+        """Handle one event; return the actions, in order.
 
-        Carry all of it out before the next event: one that arises meanwhile waits its turn.
+        Carry out all actions before handling the next event.
 
         Args:
-            event: What happened.
-            now_s: When, in seconds of a clock that never runs backwards.
+            event: The event.
+            now_s: Its time, in seconds of a monotonic clock.
         """
         return [*self._react(event, now_s), *self._assign_waiting()]
 
     def snapshot(self) -> Snapshot:
-        """Count what is going on, for a status page."""
+        """Return the numbers of tasks, for the server's status."""
         count = self._counts
         held = [entry for entry in self._entries.values() if entry.worker is not None]
         return Snapshot(
@@ -145,8 +145,8 @@ class Scheduler:
             case TaskArrived(task):
                 yield from self._task_arrived(task, now_s)
             case CancelTask(client, request_id):
-                asked = (e for e in self._of_client(client) if e.task.request_id == request_id)
-                yield from self._cancel(asked, now_s)
+                entries = (e for e in self._of_client(client) if e.task.request_id == request_id)
+                yield from self._cancel(entries, now_s)
             case CancelJob(client, job):
                 frames = (e for e in self._of_client(client) if e.task.job == job)
                 yield from self._cancel(frames, now_s)
@@ -198,7 +198,7 @@ class Scheduler:
     def _drop(
         self, entry: _Entry, outcome: Outcome, error: Failed | None, now_s: float
     ) -> Iterator[Action]:
-        """End a task early: at once if it waits, else when its worker has let go of it."""
+        """End a task early: at once if it waits, else when its worker has stopped it."""
         is_revoked = entry.ending is not None
         entry.ending = Release(entry.task.task_id, outcome, error)
         if entry.worker is None:
@@ -211,7 +211,7 @@ class Scheduler:
 
     def _task_finished(self, task_id: int, worker: str) -> Iterator[Action]:
         if entry := self._held(task_id, worker):
-            # A revoke that came too late changes nothing: the result is there, and whole.
+            # A revoke that came too late changes nothing: the result is complete.
             yield self._release(entry, Release(task_id, "done"))
 
     def _task_failed(self, event: TaskFailed) -> Iterator[Action]:
@@ -223,7 +223,7 @@ class Scheduler:
                 yield self._release(entry, entry.ending or failure)
 
     def _task_undelivered(self, task_id: int, worker: str) -> Iterator[Action]:
-        """Let the task wait again, ahead of its class; have its worker restarted."""
+        """Queue the task again, ahead of its class, and restart its worker."""
         entry = self._held(task_id, worker)
         if entry is None:
             return
@@ -242,16 +242,16 @@ class Scheduler:
             return
         for entry in list(worker.held.values()):
             error = WorkerError(
-                f"worker {name!r} was lost while it held the frame, as was one before ({reason})",
-                hint="the server's log has the worker's last words; try the frame alone",
+                f"two workers were lost while they held the frame, last {name!r} ({reason})",
+                hint="read the server's log, and try the frame alone",
                 worker=name,
             )
             failure = Release(entry.task.task_id, "failed", failed(error))
             yield from self._worker_broke(worker, entry, failure)
 
     def _worker_broke(self, worker: _Worker, entry: _Entry, failure: Release) -> Iterator[Action]:
-        """Let a task wait again, ahead of its class; or end it where that was tried before."""
-        # What is killed for the sake of a revoked task is no fault of the others.
+        """Queue a task again, ahead of its class, or end it if it was already retried."""
+        # A worker killed because of a revoked task does not count against its other tasks.
         fault = 0 if worker.is_restarting else 1
         task = replace(entry.task, attempts=entry.task.attempts + fault)
         if entry.ending or not policy.may_retry(task):
@@ -261,7 +261,7 @@ class Scheduler:
         entry.task, entry.broken_worker = task, worker.name
 
     def _restart_the_deaf(self, now_s: float) -> Iterator[Action]:
-        """Have a worker restarted that was told to drop a task and does not answer."""
+        """Restart the workers that did not answer a revoke in time."""
         for worker in self._workers.values():
             deadline_s = now_s - self._limits.revoke_patience_s
             is_deaf = any(e.ending and e.revoked_at_s <= deadline_s for e in worker.held.values())
@@ -269,10 +269,10 @@ class Scheduler:
                 worker.is_restarting = True
                 yield RestartWorker(worker.name)
 
-    # --- what goes where --------------------------------------------------------------------
+    # --- assignment -------------------------------------------------------------------------
 
     def _assign_waiting(self) -> Iterator[Action]:
-        """Hand out tasks in order, until the next one finds no worker with room for it."""
+        """Assign tasks in order, until no worker has a free slot for the next one."""
         while not self._is_draining and (
             entry := min(self._waiting(), key=self._order, default=None)
         ):
@@ -284,7 +284,7 @@ class Scheduler:
             yield Assign(entry.task.task_id, worker.name)
 
     def _best_worker(self, entry: _Entry) -> _Worker | None:
-        """Return the worker that should take a waiting task now, or None while all are full."""
+        """Return the best worker for a waiting task, or None while all are full."""
         task = entry.task
 
         def has_room(worker: _Worker) -> bool:
@@ -305,7 +305,7 @@ class Scheduler:
         turn = self._turns.get((entry.task.client, entry.task.urgency), 0)
         return policy.order(entry.task, turn=turn, serial=entry.serial)
 
-    # --- the books --------------------------------------------------------------------------
+    # --- bookkeeping ------------------------------------------------------------------------
 
     def _waiting(self) -> Iterator[_Entry]:
         return (entry for entry in self._entries.values() if entry.worker is None)
@@ -314,8 +314,8 @@ class Scheduler:
         return [entry for entry in self._entries.values() if entry.task.client == client]
 
     def _held(self, task_id: int, worker: str) -> _Entry | None:
-        found = self._workers.get(worker)
-        return found.held.get(task_id) if found else None
+        worker_state = self._workers.get(worker)
+        return worker_state.held.get(task_id) if worker_state else None
 
     def _release(self, entry: _Entry, release: Release) -> Release:
         del self._entries[entry.task.task_id]
@@ -333,7 +333,7 @@ class Scheduler:
 
 
 def _supersedes(task: Task, older: _Entry) -> bool:
-    """Tell whether a new task of the same client replaces an older one: the latest wins."""
+    """Return whether a new task of the same client replaces an older one (latest wins)."""
     return (
         task.urgency == older.task.urgency == "interactive"
         and task.node != ""

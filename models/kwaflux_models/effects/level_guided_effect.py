@@ -1,0 +1,121 @@
+"""Effects that estimate how degraded a frame is, and correct it as far as the estimate is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from kwaflux_models.effects.level_probe import LevelProbe
+from kwaflux_models.effects.restorer_network import load_weights
+from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
+
+__all__ = ["LevelEstimate", "LevelGuidedEffect"]
+
+_FLAT = 5e-4
+"""A sample that varies by less, working curve, says nothing of what happened to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelEstimate:
+    """The level of one frame's degradation, and how much of it is corrected.
+
+    Attributes:
+        level: The level that the network is given, in the unit it was trained with.
+        share: 0..1, how much of the network's correction is applied: 0 where there is nothing to
+            correct, so that a clean frame keeps its bits.
+        confident_level: The level that the frame has at least.
+    """
+
+    level: float
+    share: float
+    confident_level: float = 0.0
+
+
+_NONE = LevelEstimate(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelGuidedEffect:
+    """The picture plus ``strength`` times a restorer's correction, guided by a level.
+
+    The level is a param's, or, where that is 0, what the network's probe estimates of the frame.
+    An estimated correction fades in with the level that the probe is confident of.
+
+    Attributes:
+        new_network: Makes the network.
+        level_param: The param by which a person sets the level.
+        fade_from: Confident level up to which the frame is left alone, in the param's unit.
+        fade_to: Confident level from which the whole correction is applied, likewise.
+        unit: One level of the network in the param's unit.
+    """
+
+    new_network: Callable[[], nn.Module]
+    level_param: str
+    fade_from: float
+    fade_to: float
+    unit: float = 1.0
+
+    def build(self, weights: tuple[Path, ...]) -> nn.Module:
+        """Return the network with its weights, ready to infer."""
+        return load_weights(self.new_network(), weights[0])
+
+    def measure(
+        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
+    ) -> Measured:
+        """Estimate the level of the frame, unless a person set it."""
+        if float(values[self.level_param]) > 0.0:
+            return Measured()
+        estimate = self.estimate(network, samples)
+        return Measured({self.level_param: round(estimate.level * self.unit, 4)}, data=estimate)
+
+    def estimate(self, network: nn.Module, samples: Samples) -> LevelEstimate:
+        """Estimate the level from the samples that are not flat; a flat frame has none."""
+        probe = cast(LevelProbe, network.probe)
+        pictures = samples.pictures[samples.pictures.flatten(1).std(dim=1) > _FLAT]
+        if not len(pictures):
+            return _NONE
+        found = probe(pictures.to(next(probe.parameters()).dtype))
+        confident = found.confident_level()
+        low, high = self.fade_from / self.unit, self.fade_to / self.unit
+        x = min(1.0, max(0.0, (confident - low) / (high - low)))
+        return LevelEstimate(found.mean_level(), x * x * (3.0 - 2.0 * x), confident)
+
+    def residual(
+        self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
+    ) -> Tensor | None:
+        """Return the correction in the working curve, (1, 3, H, W); None if there is none."""
+        estimate = self._estimate_in_force(pictures.measured, values)
+        if estimate.share == 0.0:
+            return None
+        change = self.correction(network, pictures, estimate.level, values)
+        return change if change is None else change * (float(values["strength"]) * estimate.share)
+
+    def correction(
+        self, network: nn.Module, pictures: TileInput, level: float, values: Mapping[str, Value]
+    ) -> Tensor | None:
+        """Return the whole correction, before strength and share; None to touch no pixel.
+
+        Args:
+            network: The network.
+            pictures: The tile.
+            level: What the network is told, in the unit it was trained with.
+            values: Every param of the card under its name.
+        """
+        picture = pictures.picture
+        numbers = torch.tensor([level, float(values["detail"])], device=picture.device)
+        return cast(Tensor, network(picture, numbers.to(picture.dtype).reshape(1, 2, 1, 1)))
+
+    def _estimate_in_force(
+        self, measured: Measured | None, values: Mapping[str, Value]
+    ) -> LevelEstimate:
+        """Return the level that a person set, else what was measured."""
+        wanted = float(values[self.level_param]) / self.unit
+        if wanted > 0.0:
+            return LevelEstimate(wanted, 1.0)
+        data = measured.data if measured is not None else None
+        return data if isinstance(data, LevelEstimate) else _NONE
