@@ -66,8 +66,8 @@ class Card:
         align_px: Tiles start at, and are as large as, multiples of this.
         frames_before: Earlier frames that are needed.
         frames_after: Later frames that are needed.
-        motion_px: How far a neighbor's pixel may have moved, along each axis, to be aligned with the
-            frame; 0: neighbors are not aligned.
+        motion_px: How far a neighbor's pixel may have moved, along each axis, to be aligned with
+            the frame; 0: neighbors are not aligned.
         measures: Whether it measures a frame before it renders it.
         working: The numbers that the network works on.
         precisions: For each precision it may run in, the greatest absolute error in the working
