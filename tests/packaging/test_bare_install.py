@@ -42,6 +42,7 @@ _HEAVY = (
     "typer",
     "rich",
     "asyncio",
+    "multiprocessing",
 )
 _PROGRAM = """
 import importlib, json, sys
