@@ -1,4 +1,4 @@
-"""What an effect says of itself: its card, in OpenFX's words.
+"""The card of an effect: its description, in OpenFX's terms.
 
 A card is a JSON file, ``card.json``, whose keys are the fields of ``Card``. Unknown keys are
 refused, so that a misspelt one is found by whoever wrote it.

@@ -1,4 +1,4 @@
-"""Which LoRAs a person asks for, as text: ``show:0.8+night:0.3``.
+"""The text form of a list of LoRAs with weights: ``show:0.8+night:0.3``.
 
 The grammar, in EBNF; spaces may stand between any two symbols::
 
