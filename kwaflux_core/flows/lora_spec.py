@@ -1,4 +1,4 @@
-"""The text that names LoRAs and their weights: ``show:0.8+night:0.3``.
+"""The text form of a list of LoRAs with weights: ``show:0.8+night:0.3``.
 
 The grammar, in EBNF; spaces may stand between any two symbols::
 
