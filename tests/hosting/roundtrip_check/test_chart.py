@@ -23,8 +23,8 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError, ImageError, ImageUnreadable
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.header import read_layout
-from kwaflux_core.images.exr.pure_python import read_plain
 from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.exr.small_exr import read_plain
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.roundtrip_check.chart import ASPECTS, chart_bytes, compared, frame_in
 from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport, run_check

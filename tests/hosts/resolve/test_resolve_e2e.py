@@ -22,7 +22,7 @@ from kwaflux_resolve import entry_points
 from kwaflux_resolve.clip_colorspace import ClipColor
 from kwaflux_resolve.entry_points import ResolveTimelineHost
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import markers_in, revert
+from kwaflux_resolve.place_results import markers_in, revert
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.exr.pure_python import PlainPicture, encode_plain, read_plain
+from kwaflux_core.images.exr.small_exr import PlainPicture, encode_plain, read_plain
 
 __all__ = ["ASPECTS", "DISPLAY", "Aspect", "Finding", "chart_bytes", "compared", "frame_in"]
 

@@ -23,7 +23,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.exr.pure_python import encode_plain
+from kwaflux_core.images.exr.small_exr import encode_plain
 from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["server_shares_disk"]

@@ -13,7 +13,7 @@ from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import PLACEMENTS, import_result, markers_in, revert
+from kwaflux_resolve.place_results import PLACEMENTS, import_result, markers_in, revert
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
