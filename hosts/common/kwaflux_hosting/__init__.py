@@ -1,4 +1,4 @@
-"""What the adapters of all hosts share. Imports no host, no numpy and no torch; Python 3.10.
+"""Code shared by the adapters of all hosts. Imports no host, no numpy and no torch; Python 3.10.
 
 - ``panel``: an effect's controls, made from its card.
 - ``server_link``: find the server, or start it; whether it sees our disk.

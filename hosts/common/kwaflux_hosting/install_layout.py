@@ -1,4 +1,4 @@
-"""How an adapter lies in a host's folder once it is installed, and how it finds its wheels there.
+"""Layout of an installed adapter in a host's folder, and of the wheels it imports from there.
 
     <root>/                     on the host's sys.path
         kwaflux_install.json    what was installed, and the command that starts the server

@@ -1,4 +1,4 @@
-"""How the frames of a range reach the server: as a job by path, or each as the bytes of an EXR."""
+"""Transports of a range's frames to the server: a job by path, or the bytes of an EXR for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a host's results lie when nobody says, and what is known of them, view by view.
+"""Default paths of a node's results, and their state, per view.
 
 Nothing compiled is imported.
 """

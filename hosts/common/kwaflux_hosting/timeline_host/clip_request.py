@@ -1,4 +1,4 @@
-"""What is asked for a selection of clips: flow, colorspace, handles, where results go."""
+"""The request for a selection of clips: flow, colorspace, handles, and where results go."""
 
 from __future__ import annotations
 
