@@ -122,7 +122,8 @@ def parse_frames(text: str) -> tuple[int, ...]:
         found = _CHUNK.fullmatch(chunk)
         if found is None or found[3] == "0":
             raise HostError(
-                f"{text[:80]!r} is no frame range", hint="write 1001-1100, 1001-1100x2 or 1001,1005"
+                f"{text[:80]!r} is not a frame range",
+                hint="write 1001-1100, 1001-1100x2 or 1001,1005",
             )
         first, last, step = int(found[1]), int(found[2] or found[1]), int(found[3] or 1)
         if abs(last - first) // step >= _FRAMES_MAX:

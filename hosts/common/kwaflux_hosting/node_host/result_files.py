@@ -1,4 +1,4 @@
-"""Where a host's results lie when nobody says, and what is known of them, view by view.
+"""The default paths of a node's results, and the states of the results by view.
 
 Nothing compiled is imported.
 """
@@ -59,7 +59,7 @@ def check_pattern(pattern: str, views: Collection[str]) -> None:
         HostError: It would; the hint says what to add.
     """
     if not pattern.lower().endswith(".exr") or not has_frame_number(pattern):
-        raise HostError(f"the output {pattern} is no EXR sequence", hint="write name.%04d.exr")
+        raise HostError(f"the output {pattern} is not an EXR sequence", hint="write name.%04d.exr")
     if len({expand_view(pattern, view) for view in views}) < len(views):
         raise HostError(f"the output {pattern} is one file for all views", hint="put %V into it")
 

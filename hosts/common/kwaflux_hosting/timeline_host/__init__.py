@@ -1,1 +1,1 @@
-"""What a host of clips (Resolve) adds: clips, media, results in the timeline."""
+"""Support for hosts with clips (Resolve): media, requests, and results on the timeline."""
