@@ -137,8 +137,8 @@ def test_alpha_that_is_dropped_filled_or_multiplied_is_told_apart(tmp_path: Path
     channels = {name: image.part.channels[name] for name in _COLOR}
     write_exr(tmp_path / "rgb.exr", replace(image, parts=(replace(image.part, channels=channels),)))
     found = _told((tmp_path / "rgb.exr").read_bytes())
-    assert found["alpha"] == "the alpha channel is gone"
-    assert found["channels"] == "A, depth.Z gone"
+    assert found["alpha"] == "the alpha channel is missing"
+    assert found["channels"] == "A, depth.Z missing"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,6 @@ def test_a_road_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path
     assert report.is_good, report.text()
     assert [step.name for step in report.steps] == ["nuke: out", "server", "nuke: back"]
     assert report.road == "path"
-    assert "gave back what it got" in report.text()
     assert said == ["Check: nuke: out", "Check: server", "Check: nuke: back"]
 
 

@@ -295,7 +295,7 @@ def test_frames_that_are_not_all_there_are_not_imported(tmp_path: Path) -> None:
 def test_a_fusion_loader_is_refused_where_colors_are_managed(tmp_path: Path) -> None:
     found = scene(tmp_path)
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
-    with pytest.raises(HostError, match="not color managed"):
+    with pytest.raises(HostError, match="a Loader is not"):
         _back(found, tmp_path, "fusion")
     assert found.item.comps == []
 

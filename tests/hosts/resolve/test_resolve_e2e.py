@@ -245,7 +245,7 @@ def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
     assert entry_points.main(["--check"], names=found.names) == 0, said
     assert "good  resolve: out" in "\n".join(said)
-    assert said[-1].startswith("Every step gave back what it got.")
+    assert said[-1].startswith("Every step returned its input unchanged.")
     with zipfile.ZipFile(said[-1].split()[-1]) as archive:
         assert "davinciYRGBColorManagedv2" in archive.read("about.json").decode()
     assert [clip.name for clip in found.world.clips()] == [found.clip.name]

@@ -236,7 +236,7 @@ def _bytes_of(path: str) -> bytes:
             return file.read()
     except FileNotFoundError as error:
         raise FrameMissing(
-            f"{os.path.basename(path)} is not there", hint="render the plate again", path=path
+            f"{os.path.basename(path)} does not exist", hint="render the plate again", path=path
         ) from error
     except OSError as error:
         raise ImageUnreadable(f"{path} cannot be read: {error.strerror}", path=path) from error

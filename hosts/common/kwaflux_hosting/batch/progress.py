@@ -1,4 +1,4 @@
-"""The progress of a range: written by its threads, read by whichever thread draws the interface."""
+"""The progress of a range, which its threads write and the interface reads."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Progress:
         """Return how many frames came to what: ``48 good, 2 failed``."""
         kinds: tuple[FrameState, ...] = ("good", "attention", "failed", "running", "waiting")
         counts = ((len(self.in_state(kind)), kind) for kind in kinds)
-        words = {"attention": "to look at", "running": "under way", "waiting": "not done"}
+        words = {"attention": "need attention", "running": "under way", "waiting": "not done"}
         return ", ".join(f"{count} {words.get(kind, kind)}" for count, kind in counts if count)
 
 

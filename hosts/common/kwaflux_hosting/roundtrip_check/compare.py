@@ -1,9 +1,7 @@
-"""Send a chart down a host's own road and say which step changed what.
+"""The round trip check: a chart passes through host and server, and every change is reported.
 
-The bundle is in ``bundle``.
-
-    report = run_check("nuke", folder=folder, out=through_the_hop, back=through_a_read)
-    print(report.text())
+report = run_check("nuke", folder=folder, out=through_the_host, back=through_a_read)
+print(report.text())
 """
 
 from __future__ import annotations
@@ -95,10 +93,10 @@ class CheckReport:
                 known = " (known: see docs/hosts)" if finding.aspect in step.accepted else ""
                 lines.append(f"      {finding.aspect}: {finding.detail}{known}")
         if self.road:
-            how = {"path": "by path, on a disk both see", "bytes": "as bytes, over the network"}
+            how = {"path": "by path, on a shared disk", "bytes": "as bytes, over the network"}
             lines.append(f"Frames travelled {how[self.road]}.")
         if self.is_good:
-            lines.append("Every step gave back what it got.")
+            lines.append("Every step returned its input unchanged.")
         elif self.steps:
             first = next(step for step in self.steps if not step.is_good)
             lines.append(f"The first step that changed something: {first.name}")
@@ -166,7 +164,7 @@ def _stepped(
     except KwafluxError as error:
         return StepReport(name, problem=str(error))
     except OSError as error:
-        return StepReport(name, problem=f"a file is missing or closed to us: {error}")
+        return StepReport(name, problem=f"a file is missing or cannot be read: {error}")
     except Exception as error:  # noqa: BLE001 - the report is what tells of a broken host
         return StepReport(name, problem=f"{type(error).__name__}: {error}")
     return StepReport(name, findings, accepted=accepted)
@@ -206,7 +204,7 @@ def _through_server(
     with work:
         progress = work.wait(_TIMEOUT_S)
     if not progress.is_over:
-        raise KwafluxError(f"the server was not done within {_TIMEOUT_S:.0f} s")
+        raise KwafluxError(f"the server did not finish within {_TIMEOUT_S:.0f} s")
     if not progress.is_good:
         reasons = [frame.reason for frame in progress.frames.values() if frame.reason]
         raise KwafluxError(reasons[0] if reasons else progress.message, hint=progress.hint)
