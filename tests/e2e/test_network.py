@@ -71,7 +71,7 @@ def _keys_of(keys: Path, name: str, *, endpoint: str, server_key: str = "server"
     }
 
 
-def test_a_client_with_a_known_key_is_served_by_every_road(guarded: _Guarded) -> None:
+def test_a_client_with_a_known_key_is_served_by_every_transport(guarded: _Guarded) -> None:
     source, target = guarded.root / "plate.exr", guarded.root / "clean.exr"
     write_image(source, SMALL)
     with guarded.client("known") as client:

@@ -143,7 +143,7 @@ def _farm_command(group: nuke.Group) -> None:
 
 
 def _check(group: nuke.Group) -> None:
-    """Send a chart down the road that frames take, say what became of it, and write a bundle."""
+    """Send a chart the way frames go, report the result, and write a bundle."""
     folder = f"{os.path.dirname(read_nodes.output_of(group))}/check"
     environ, about = knobs.server_environ(), {"nuke": str(nuke.NUKE_VERSION_STRING)}
 

@@ -248,7 +248,7 @@ def _halved(source: str, target: str, frames: tuple[int, ...]) -> None:
         write_exr(frame_path(target, frame), replace(image, parts=(part,)), compression="zips")
 
 
-def test_a_road_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path) -> None:
+def test_a_transport_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path) -> None:
     said: list[str] = []
     report = run_check(
         "nuke",
@@ -260,7 +260,7 @@ def test_a_road_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path
     )
     assert report.is_good, report.text()
     assert [step.name for step in report.steps] == ["nuke: out", "server", "nuke: back"]
-    assert report.road == "path"
+    assert report.transport == "path"
     assert said == ["Check: nuke: out", "Check: server", "Check: nuke: back"]
 
 

@@ -329,7 +329,7 @@ def test_flows_that_read_neighbors_get_them_from_beyond_the_frames_asked_for(
         )
 
 
-def test_the_check_of_the_road_finds_it_lossless_and_writes_a_bundle(
+def test_the_check_of_the_transport_finds_it_lossless_and_writes_a_bundle(
     server: RunningServer, tmp_path: Path
 ) -> None:
     with nuke_scene(tmp_path, server=server, frames=range(1, 2)) as scene:

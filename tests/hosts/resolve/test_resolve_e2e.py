@@ -237,7 +237,7 @@ def _at_home(monkeypatch: pytest.MonkeyPatch, server: RunningServer, folder: Pat
     return said
 
 
-def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
+def test_the_chart_goes_the_whole_transport_and_a_bundle_is_written(
     tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = _at_home(monkeypatch, server, tmp_path)

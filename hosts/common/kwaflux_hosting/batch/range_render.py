@@ -171,10 +171,10 @@ class RangeRender:
             self._record = ResultsIndex.load(self.target)
             left = [frame for frame in self.frames if not self._is_kept(frame)]
             if left and not self._cancel.is_set():
-                road = self._chosen_road(client, flow)
+                transport = self._choose_transport(client, flow)
                 self._tally.say(f"{len(left)} frames are sent to the server", state="running")
                 try:
-                    road.run(left, report=self._report, cancel=self._cancel)
+                    transport.run(left, report=self._report, cancel=self._cancel)
                 finally:
                     self._tally.release_running()
                     problem = self._save()
@@ -217,9 +217,9 @@ class RangeRender:
         try:
             return self._source_keys.get(frame, "") or file_key(frame_path(self.source, frame))
         except KwafluxError:
-            return "missing"  # the road will say so, in its own words
+            return "missing"  # the transport reports it
 
-    def _chosen_road(self, client: Client, flow: BoundFlow) -> FrameTransport:
+    def _choose_transport(self, client: Client, flow: BoundFlow) -> FrameTransport:
         from kwaflux_hosting.batch.frame_transports import InlineBytes, Route, SharedDisk
         from kwaflux_hosting.server_link.shared_disk import server_shares_disk
 
@@ -236,11 +236,11 @@ class RangeRender:
             is_redone=self._is_redone,
             urgency=self._urgency,
         )
-        self._tally.take_road("path" if is_shared else "bytes")
+        self._tally.start_transport("path" if is_shared else "bytes")
         return SharedDisk(client, route) if is_shared else InlineBytes(client, route)
 
     def _report(self, frame: int, outcome: Outcome, reason: str) -> None:
-        """Take note of a frame; on the bytes' road two threads do so."""
+        """Record a frame's result; two threads do so when frames are sent as bytes."""
         if outcome == "cancelled" or outcome == "running":
             self._tally.put(frame, "waiting" if outcome == "cancelled" else outcome)
             return
