@@ -1,4 +1,4 @@
-"""The card of an effect: its description in OpenFX's words.
+"""The card of an effect: its description, in OpenFX's terms.
 
 A card is a JSON file, ``card.json``, whose keys are the fields of ``Card``. Unknown keys are
 refused, so that a misspelt one is found by whoever wrote it.

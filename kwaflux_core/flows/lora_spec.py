@@ -1,4 +1,4 @@
-"""The text that names LoRAs and their weights: ``show:0.8+night:0.3``.
+"""The text form of a list of LoRAs with weights: ``show:0.8+night:0.3``.
 
 The grammar, in EBNF; spaces may stand between any two symbols::
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kwaflux_core.errors import ParamError
+from kwaflux_core.errors import Field, ParamError
 from kwaflux_core.flows.flow_error import flow_error
 from kwaflux_core.suggestions import shortened
 
@@ -84,9 +84,9 @@ def parse_loras(text: str) -> tuple[LoraUse, ...]:
     return tuple(sorted(use for use in found.values() if use.weight))
 
 
-def lora_error(message: str, hint: str, text: str, column: int) -> ParamError:
+def lora_error(message: str, hint: str, text: str, column: int, **fields: Field) -> ParamError:
     """Return an error that shows the text of the param with a caret under the column."""
-    return flow_error(ParamError, message, text=text, column=column, hint=hint)
+    return flow_error(ParamError, message, text=text, column=column, hint=hint, **fields)
 
 
 def _matched(pattern: re.Pattern[str], text: str, at: int, *, wanted: str) -> str:

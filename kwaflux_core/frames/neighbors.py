@@ -1,4 +1,4 @@
-"""Which other frames must be read to render one: the window of a temporal flow."""
+"""The neighbors of a frame: the other frames that a temporal flow reads to render it."""
 
 from __future__ import annotations
 

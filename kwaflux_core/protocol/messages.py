@@ -39,6 +39,7 @@ from kwaflux_core.protocol.server_info import Limits, WorkerInfo
 __all__ = [
     "MESSAGES",
     "PROTOCOL_VERSION",
+    "URGENCIES",
     "Beat",
     "Cancel",
     "DescribeEffects",
@@ -87,6 +88,8 @@ __all__ = [
 PROTOCOL_VERSION = 1
 
 Urgency: TypeAlias = Literal["interactive", "sequence", "batch"]
+URGENCIES: tuple[Urgency, ...] = ("interactive", "sequence", "batch")
+"""Most urgent first."""
 
 
 # --- client to server -----------------------------------------------------------------------

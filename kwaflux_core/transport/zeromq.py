@@ -17,7 +17,7 @@ from enum import Enum
 import zmq
 
 from kwaflux_core.errors import ResourceError, SettingsError
-from kwaflux_core.transport.curve import CurveClientKeys, CurveServerKeys
+from kwaflux_core.transport.curve_keys import CurveClientKeys, CurveServerKeys
 from kwaflux_core.transport.endpoint import Endpoint, is_loopback, parse_endpoint
 from kwaflux_core.transport.socket_claim import SocketClaim, remove_stale_socket
 

@@ -16,7 +16,7 @@ from kwaflux_core.client.exr_request import ExrRequest
 from kwaflux_core.errors import PathNotAllowed, SettingsError, Unavailable
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
 from kwaflux_core.settings.settings import load_server_settings
-from kwaflux_core.transport.curve import make_keys
+from kwaflux_core.transport.curve_keys import make_keys
 from kwaflux_server.cli.main import app
 from kwaflux_testing.pictures import plate, same_bits
 from kwaflux_testing.servers import Place, RunningServer, new_place, serving
@@ -71,7 +71,7 @@ def _keys_of(keys: Path, name: str, *, endpoint: str, server_key: str = "server"
     }
 
 
-def test_a_client_with_a_known_key_is_served_by_every_road(guarded: _Guarded) -> None:
+def test_a_client_with_a_known_key_is_served_by_every_transport(guarded: _Guarded) -> None:
     source, target = guarded.root / "plate.exr", guarded.root / "clean.exr"
     write_image(source, SMALL)
     with guarded.client("known") as client:

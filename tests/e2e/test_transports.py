@@ -1,4 +1,4 @@
-"""Pixels that travel by every road come to the same bits."""
+"""Pixels that travel by every transport come to the same bits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kwaflux_testing.disks import small_disk
 from kwaflux_testing.pictures import hard_floats, noise, plate, same_bits
 from kwaflux_testing.servers import RunningServer, StartServer
 
-ROADS: tuple[Transport, ...] = ("shm", "inline", "exr")
+TRANSPORTS: tuple[Transport, ...] = ("shm", "inline", "exr")
 HEIGHT, WIDTH = 64, 96
 
 
@@ -67,7 +67,9 @@ def _difference(first: Image, second: Image) -> float:
 
 
 @pytest.mark.parametrize("flow", ["identity", "soften", "denoise(strength=0.7)"])
-def test_every_road_gives_the_same_bits(server: RunningServer, flow: str, tmp_path: Path) -> None:
+def test_every_transport_gives_the_same_bits(
+    server: RunningServer, flow: str, tmp_path: Path
+) -> None:
     image = plate(HEIGHT, WIDTH)
     with server.client() as client:
         expected = _by_path(client, tmp_path, flow, {7: image}, frame=7)
@@ -75,19 +77,21 @@ def test_every_road_gives_the_same_bits(server: RunningServer, flow: str, tmp_pa
             ExrRequest(data=exr_to_bytes(image), flow=flow, frame=7), timeout_s=60
         ).data
     _assert_same_color(read_exr(data), expected)
-    for road in ROADS:
-        with server.client(transport=road) as client:
+    for transport in TRANSPORTS:
+        with server.client(transport=transport) as client:
             result = client.render(image, flow, frame=7, timeout_s=60)
         _assert_same_color(result.image, expected)
     is_touched = _difference(image, expected) > 0
     assert is_touched == (flow != "identity")
 
 
-@pytest.mark.parametrize("road", ROADS)
-def test_a_region_is_the_same_crop_of_the_whole(server: RunningServer, road: Transport) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_region_is_the_same_crop_of_the_whole(
+    server: RunningServer, transport: Transport
+) -> None:
     image = plate(HEIGHT, WIDTH)
     region = Box(21, 10, 70, 47)
-    with server.client(transport=road) as client:
+    with server.client(transport=transport) as client:
         whole = client.render(image, "soften", timeout_s=60).image
         part = client.render(image, "soften", region=region, timeout_s=60).image
     assert part.part.data_window == region
@@ -97,7 +101,7 @@ def test_a_region_is_the_same_crop_of_the_whole(server: RunningServer, road: Tra
 
 
 @pytest.mark.parametrize("frame", [1001, 1002, 1003])
-def test_neighbors_count_the_same_by_every_road(
+def test_neighbors_count_the_same_by_every_transport(
     server: RunningServer, frame: int, tmp_path: Path
 ) -> None:
     plates = {number: plate(HEIGHT, WIDTH, seed=10 * number) for number in (1001, 1002, 1003)}
@@ -106,28 +110,30 @@ def test_neighbors_count_the_same_by_every_road(
         expected = _by_path(client, tmp_path, "around", plates, frame=frame)
         alone = client.render(plates[frame], "around", frame=frame, timeout_s=60).image
     assert _difference(alone, expected) > 0.01, "the neighbors were not read"
-    for road in ROADS:
-        with server.client(transport=road) as client:
+    for transport in TRANSPORTS:
+        with server.client(transport=transport) as client:
             result = client.render(
                 plates[frame], "around", frame=frame, neighbors=neighbors, timeout_s=60
             )
         _assert_same_color(result.image, expected)
 
 
-def test_a_larger_result_is_the_same_by_every_road(server: RunningServer, tmp_path: Path) -> None:
+def test_a_larger_result_is_the_same_by_every_transport(
+    server: RunningServer, tmp_path: Path
+) -> None:
     image = plate(HEIGHT, WIDTH)
     with server.client() as client:
         expected = _by_path(client, tmp_path, "twice", {1: image}, frame=1)
     assert expected.part.channels["R"].shape == (2 * HEIGHT, 2 * WIDTH)
-    for road in ROADS:
-        with server.client(transport=road) as client:
+    for transport in TRANSPORTS:
+        with server.client(transport=transport) as client:
             result = client.render(image, "twice", frame=1, timeout_s=60).image
         _assert_same_color(result, expected)
         for name in ("A", "depth.Z"):
             assert same_bits(result.part.channels[name], expected.part.channels[name]), name
 
 
-def test_a_half_plate_is_the_same_by_every_road(server: RunningServer, tmp_path: Path) -> None:
+def test_a_half_plate_is_the_same_by_every_transport(server: RunningServer, tmp_path: Path) -> None:
     image = Image.from_channels(
         {
             name: noise(HEIGHT, WIDTH, seed=seed).astype(np.float16)
@@ -137,14 +143,14 @@ def test_a_half_plate_is_the_same_by_every_road(server: RunningServer, tmp_path:
     with server.client(transport="inline") as client:
         result = client.render(image, "soften", timeout_s=60).image
     assert result.part.channels["R"].dtype == np.float32
-    for road in ROADS:
-        with server.client(transport=road) as client:
+    for transport in TRANSPORTS:
+        with server.client(transport=transport) as client:
             _assert_same_color(client.render(image, "soften", timeout_s=60).image, result)
     with server.client() as client:
         _assert_same_color(_by_path(client, tmp_path, "soften", {0: image}, frame=0), result)
 
 
-def test_straight_alpha_is_the_same_by_every_road_and_not_premultiplied(
+def test_straight_alpha_is_the_same_by_every_transport_and_not_premultiplied(
     server: RunningServer, tmp_path: Path
 ) -> None:
     image = plate(HEIGHT, WIDTH)
@@ -153,8 +159,8 @@ def test_straight_alpha_is_the_same_by_every_road_and_not_premultiplied(
         expected = _by_path(client, tmp_path, "soften", {1: image}, frame=1, straight=True)
         premultiplied = client.render(image, "soften", timeout_s=60).image
     assert _difference(premultiplied, expected) > 1e-3
-    for road in ROADS:
-        with server.client(transport=road) as client:
+    for transport in TRANSPORTS:
+        with server.client(transport=transport) as client:
             result = client.render(straight, "soften", frame=1, timeout_s=60).image
         assert not result.is_premultiplied
         _assert_same_color(result, expected)
@@ -165,13 +171,13 @@ def _hard_planes() -> dict[str, npt.NDArray[np.float32]]:
     return {name: cast("npt.NDArray[np.float32]", np.roll(hard, n)) for n, name in enumerate("RGB")}
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("flow", ["identity", "denoise(strength=0)", "soften(strength=0)"])
 def test_what_no_effect_touches_keeps_every_bit_nan_payloads_too(
-    server: RunningServer, road: Transport, flow: str
+    server: RunningServer, transport: Transport, flow: str
 ) -> None:
     image = Image.from_channels(_hard_planes())
-    with server.client(transport=road) as client:
+    with server.client(transport=transport) as client:
         result = client.render(image, flow, timeout_s=60)
     _assert_same_color(result.image, image)
     counts = [np.count_nonzero(np.isnan(image.part.channels[name])) for name in "RGB"]

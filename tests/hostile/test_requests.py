@@ -303,7 +303,7 @@ def strict(effects_folder: Path) -> Iterator[RunningServer]:
         yield running
 
 
-def test_a_frame_over_the_servers_limit_is_refused_on_every_road(
+def test_a_frame_over_the_servers_limit_is_refused_on_every_transport(
     strict: RunningServer, tmp_path: Path
 ) -> None:
     large, fits = plate(64, 80), plate(64, 64)

@@ -41,6 +41,7 @@ _HEAVY = (
     "typer",
     "rich",
     "asyncio",
+    "multiprocessing",
 )
 _PROGRAM = """
 import importlib, json, sys

@@ -1,8 +1,7 @@
 """The temporary folder in which a host and the server exchange frames as EXR files.
 
-Owns its making and its removal, also of folders whose process has died: each has an entry in the
-user's state folder, locked for as long as the process lives. Must not know a host, a server or
-pixels. Nothing compiled is imported.
+The folder is removed after use, and so are folders whose process has died: each has an entry in the
+user's state folder, locked for as long as the process lives. Nothing compiled is imported.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""How an adapter lies in a host's folder once it is installed, and how it finds its wheels there.
+"""Layout of an installed adapter in a host's folder, and of the wheels it imports from there.
 
     <root>/                     on the host's sys.path
         kwaflux_install.json    what was installed, and the command that starts the server
         kwaflux_core/  kwaflux_hosting/  kwaflux_nuke/ (or kwaflux_resolve/)
-        init.py  menu.py        Nuke's only: what lies in kwaflux_nuke/plugin
-        wheels/cp311-linux-x86_64/{zmq,msgpack,...}    for each Python that was asked
+        init.py  menu.py        Nuke's only: the files of kwaflux_nuke/plugin
+        wheels/cp311-linux-x86_64/{zmq,msgpack,...}    for each Python
 
 The wheels are compiled, so each Python has its own folder, and only the one that fits is ever added
-to ``sys.path``: at the end, so that nothing of ours comes before what the host brings.
+to ``sys.path``: at the end, so that the host's own packages come first.
 """
 
 from __future__ import annotations

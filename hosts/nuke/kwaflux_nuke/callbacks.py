@@ -107,7 +107,7 @@ def _refresh(group: nuke.Group) -> None:
 
 def _enhance(group: nuke.Group, *, frames: tuple[int, ...] = ()) -> None:
     if running(group) is not None:
-        raise HostError("this node is at work", hint="wait, or press Cancel")
+        raise HostError("this node is being enhanced", hint="wait, or press Cancel")
     Enhancement(group, frames=frames).start()
 
 
@@ -127,7 +127,7 @@ def _open_folder(group: nuke.Group) -> None:
         expand_view(read_nodes.output_of(group), read_nodes.views_of(group)[0])
     )
     if not os.path.isdir(folder):
-        raise HostError(f"there is no {folder} yet", hint="enhance a frame first")
+        raise HostError(f"the folder {folder} does not exist yet", hint="enhance a frame first")
     webbrowser.open(Path(folder).as_uri())
 
 
@@ -143,7 +143,7 @@ def _farm_command(group: nuke.Group) -> None:
 
 
 def _check(group: nuke.Group) -> None:
-    """Send a chart down the road that frames take, say what became of it, and write a bundle."""
+    """Send a chart the way frames go, report the result, and write a bundle."""
     folder = f"{os.path.dirname(read_nodes.output_of(group))}/check"
     environ, about = knobs.server_environ(), {"nuke": str(nuke.NUKE_VERSION_STRING)}
 

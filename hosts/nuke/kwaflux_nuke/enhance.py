@@ -1,4 +1,4 @@
-"""One press of *Enhance*: read the knobs, render, follow the server, show the results."""
+"""The run of *Enhance*: knobs are read, frames are rendered and enhanced, results are shown."""
 
 from __future__ import annotations
 

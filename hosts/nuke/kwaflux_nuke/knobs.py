@@ -1,4 +1,4 @@
-"""The node's knobs: an effect's controls, and the request that they say. Main thread only."""
+"""The node's knobs: an effect's controls, and the request of their values. Main thread only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The node: a Group of Nuke's own nodes, so that a script opens and renders without Kwaflux.
 
-What is inside the Group and its fixed knobs stand in ``node.json``; here is how they are made. Must
-not know effects, servers or renders. Main thread only.
+The nodes of the Group and its fixed knobs are listed in ``node.json``. Main thread only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one door to Nuke: its module, its main thread, its undo stack.
+"""Access to Nuke: its module, its main thread, its undo stack.
 
 Every other module takes ``nuke`` from here.
 """
@@ -40,7 +40,7 @@ def on_main(call: Callable[[], _T]) -> _T:
     if errors:
         raise errors[0]
     if not results:
-        raise HostError("Nuke did not carry out a call", hint="it may be closing")
+        raise HostError("Nuke did not run a call", hint="it may be closing")
     return results[0]
 
 

@@ -1,6 +1,6 @@
-"""Results on disk, and which of them the node shows: a step curve on the Switch inside it.
+"""Results on disk, and the step curve of the node's Switch that selects which are shown.
 
-A Switch that is told frame by frame needs no Kwaflux to be read: a farm sees what the artist saw.
+A Switch with a curve needs no Kwaflux: a farm renders what the artist saw.
 Main thread only.
 """
 
@@ -95,7 +95,7 @@ def reload(group: nuke.Group) -> None:
 def _inner(group: nuke.Group, name: str) -> Any:
     found = group.node(name)
     if found is None:
-        raise HostError(f"the node {name} inside {group.name()} is gone", hint="make a new node")
+        raise HostError(f"the node {name} inside {group.name()} is missing", hint="make a new node")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Frames out of Nuke: a temporary Write that loses nothing, rendered frame by frame.
+"""Lossless frames from Nuke: a temporary Write, rendered frame by frame.
 
 Main thread only.
 """
@@ -108,7 +108,7 @@ def _execute(write: nuke.Node, frame: int, *, view: str) -> None:
         # Versions differ in the class of what Cancel raises.
         if type(error).__name__ == "CancelledError" or text[:9].lower() == "cancelled":
             raise Cancelled("the render was cancelled") from error
-        raise HostError(text.splitlines()[0], hint="look at the tree above the node") from error
+        raise HostError(text.splitlines()[0], hint="check the tree above the node") from error
 
 
 def _made(group: nuke.Group, plate: nuke.Node | None) -> nuke.Node:
@@ -127,6 +127,6 @@ def _made(group: nuke.Group, plate: nuke.Node | None) -> nuke.Node:
         else:
             raise HostError(
                 f"this Nuke's Write has no {name} {' or '.join(map(str, values))}",
-                hint="frames would lose something on the way; please report the version of Nuke",
+                hint="frames would not be lossless; please report the version of Nuke",
             )
     return write

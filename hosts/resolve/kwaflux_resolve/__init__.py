@@ -1,6 +1,7 @@
-"""Kwaflux in DaVinci Resolve Studio: the clips of a timeline go out, and come back enhanced.
+"""Kwaflux in DaVinci Resolve Studio: clips of a timeline are rendered, enhanced and imported.
 
-``host`` holds Resolve, ``api`` its names; ``clips`` says what is meant and what it is, ``render``
-takes it out, ``back`` brings results in and takes them out again, ``console`` and ``dialog`` ask a
-person. Nothing here may import another package of ours than ``kwaflux_core``, nor numpy or torch.
+``host`` connects to Resolve, whose API is typed in ``resolve_api``. ``clips`` reads clips,
+``render_frames`` renders them, ``import_results`` places the results by a class of ``placement``.
+``entry_points`` and ``dialog`` are the user interfaces. The package imports ``kwaflux_core`` and
+``kwaflux_hosting``, and neither numpy nor torch.
 """

@@ -1,4 +1,4 @@
-"""The colorspace of a clip: what Resolve says of it, and OCIO's name of it.
+"""The colorspace of a clip, from Resolve's settings, and OCIO's name of it.
 
 Nothing is guessed: Resolve's name is in the table ``colorspaces.json``, or the user gives OCIO's.
 """

@@ -23,7 +23,7 @@ from kwaflux_hosting.timeline_host.task_runner import Task, run_task
 from kwaflux_resolve.clips import Shot, chosen, imported, look, source_of
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import import_result, markers_in, revert
+from kwaflux_resolve.place_results import import_result, markers_in, revert
 from kwaflux_resolve.render_frames import render_composite, render_source
 from kwaflux_resolve.resolve_api import Timeline, TimelineItem
 from kwaflux_resolve.verified_settings import text_of

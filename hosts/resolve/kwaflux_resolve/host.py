@@ -1,8 +1,8 @@
-"""Resolve itself: how it is reached, whether it is one that can be scripted, and its state.
+"""The connection to a Resolve that can be scripted, and its state.
 
-The only module that fetches Resolve, or looks into the names that a menu script is given. Trust no
-answer of the API: ``hasattr`` is true for every name (ask ``dir``), and a True says nothing
-(whatever is written is read back).
+The only module that fetches Resolve, or reads the names that a menu script is given. No answer of
+the API proves anything: ``hasattr`` is true for every name (use ``dir``), and a returned True does
+not mean that a value was accepted (values are read back).
 """
 
 from __future__ import annotations
@@ -25,12 +25,21 @@ __all__ = ["Host", "find_host"]
 _OLDEST = (18, 5)
 _FREE_WITHOUT_PYTHON = (21, 1)
 _NO_PYTHON = "it has no Python scripting since 21.1"
-_HOW = "from kwaflux_resolve.entry_points import main; main(['--flow', 'denoise'], names=globals())"
+_HOW = (
+    "in the console: from kwaflux_resolve.entry_points import main; "
+    "main(['--flow', 'denoise'], names=globals())"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Hold a Resolve Studio, what it gave to a script it runs (``bmd``), where sentences go."""
+    """A running Resolve Studio.
+
+    Args:
+        resolve: Its scripting object.
+        names: The global names of a script that it runs (``bmd``).
+        say: Shows a message.
+    """
 
     resolve: Resolve
     names: Mapping[str, object] = field(default_factory=dict)
@@ -38,7 +47,7 @@ class Host:
 
     @property
     def project(self) -> Project:
-        """The open project, asked anew each time."""
+        """The open project; Resolve is asked each time."""
         project = self.resolve.GetProjectManager().GetCurrentProject()
         if project is None:
             raise HostError("no project is open in Resolve", hint="open one and a timeline in it")
@@ -46,12 +55,12 @@ class Host:
 
     @property
     def pool(self) -> MediaPool:
-        """Its media pool."""
+        """The media pool of the open project."""
         return self.project.GetMediaPool()
 
     @property
     def timeline(self) -> Timeline:
-        """The timeline that is open."""
+        """The open timeline."""
         timeline = self.project.GetCurrentTimeline()
         if timeline is None:
             raise HostError("no timeline is open in Resolve", hint="open the one with the clips")
@@ -63,26 +72,30 @@ class Host:
         return tuple(int(str(part)) for part in list(self.resolve.GetVersion())[:3])
 
     def save(self) -> None:
-        """Save the project: what errored in silence vanishes then, so read back after it."""
+        """Save the project; placements that failed silently disappear then."""
         if not self.resolve.GetProjectManager().SaveProject():
             raise HostError("Resolve did not save the project", hint="close its dialog, if any")
 
     def window_makers(self) -> tuple[object, object]:
-        """Return Fusion's UIManager and its dispatcher, or refuse without a user interface."""
+        """Return Fusion's UIManager and its dispatcher.
+
+        Raises:
+            HostError: Resolve runs without a user interface.
+        """
         fusion = self.names.get("fusion") or self.names.get("fu") or self.resolve.Fusion()
         ui = getattr(fusion, "UIManager", None)
         dispatcher = getattr(self.names.get("bmd"), "UIDispatcher", None)
         if ui is None or dispatcher is None:
-            raise HostError("there is no window here; the console takes", hint=_HOW)
+            raise HostError("dialogs are not available here", hint=_HOW)
         return ui, dispatcher(ui)
 
     @contextlib.contextmanager
     def kept(self, show: Timeline | None = None) -> Iterator[None]:
-        """Put back page, timeline, bin and Deliver page after the block; in it, show a timeline."""
+        """Restore page, timeline, bin and Deliver page after the block; in it, show a timeline."""
         project, pool, name = self.project, self.pool, f"Kwaflux {os.getpid()}-{time.time_ns()}"
         preset = name if project.SaveAsNewRenderPreset(name) else None
         if preset is None:
-            self.say("Resolve did not keep the Deliver page's settings: look at them afterwards")
+            self.say("Resolve did not save the Deliver page's settings: check them afterwards")
         set_codec = project.SetCurrentRenderFormatAndCodec
         now = project.GetCurrentRenderFormatAndCodec()
         states: list[State] = [
@@ -103,9 +116,14 @@ class Host:
 def find_host(
     names: Mapping[str, object] | None = None, *, say: Callable[[str], None] = print
 ) -> Host:
-    """Return the running Resolve Studio, or say why it is not fit.
+    """Return the running Resolve Studio.
 
-    ``names`` are the global names of a script that Resolve runs; None: it is reached from outside.
+    Args:
+        names: The global names of a script that Resolve runs; None: it is reached from outside.
+        say: Shows a message.
+
+    Raises:
+        HostError: It is the free edition, too old, not reachable, or its project was never saved.
     """
     given = names or {}
     host = Host(cast("Resolve", given.get("resolve") or external_resolve()), given, say)
@@ -114,7 +132,7 @@ def find_host(
     # Asked first: a Studio call on the free edition opens a window, and later calls then fail.
     if not product.endswith("Studio"):
         has_python = host.version < _FREE_WITHOUT_PYTHON
-        why = "much of its scripting is Studio's alone" if has_python else _NO_PYTHON
+        why = "much of its scripting is in Studio only" if has_python else _NO_PYTHON
         hint = "Kwaflux needs DaVinci Resolve Studio; without it, use kwaflux enhance on files"
         raise HostError(f"this is {shown}, the free edition: {why}", hint=hint)
     if host.version < _OLDEST:

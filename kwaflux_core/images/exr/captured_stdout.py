@@ -1,4 +1,4 @@
-"""What a library prints to standard output on this thread, caught; other threads print on."""
+"""Capture of a library's output to stdout on this thread; other threads print normally."""
 
 from __future__ import annotations
 

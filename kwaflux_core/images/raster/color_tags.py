@@ -1,4 +1,4 @@
-"""What a PNG, TIFF, DPX or JPEG says about its own color, and nothing it does not say.
+"""Color tags of PNG, TIFF, DPX and JPEG files; nothing is assumed without a tag.
 
 OpenImageIO's ``oiio:ColorSpace`` is not used: it says sRGB of every PNG and JPEG, tagged or not.
 Source: PNG Specification (Third Edition), 4.3 and 11.3.2, for which tag wins; ITU-T H.273 for the

@@ -104,13 +104,14 @@ class OwnModels:
         """Return where a LoRA of that name belongs."""
         return self.folder / "loras" / effect / f"{name}{_SUFFIX}"
 
-    def find_lora(self, effect: str, use: LoraUse, *, text: str) -> LoraFile:
+    def find_lora(self, effect: str, use: LoraUse, *, param: str, text: str) -> LoraFile:
         """Return the LoRA that a param names.
 
         Args:
             effect: The effect's id.
             use: The name, and its column.
-            text: The param's whole text, for the error.
+            param: The param's name, for the error.
+            text: Its whole text, likewise.
 
         Raises:
             ParamError: There is none of that name; points at its column in the text.
@@ -122,7 +123,8 @@ class OwnModels:
                 [file.name for file in self.loras(effect)],
                 kind=f"the LoRAs of {effect}",
             )
-            raise lora_error(f"{effect} has no LoRA {use.name!r}", hint, text, use.column)
+            message = f"{effect} has no LoRA {use.name!r}"
+            raise lora_error(message, hint, text, use.column, param=param)
         return LoraFile(effect, use.name, path)
 
     @contextlib.contextmanager

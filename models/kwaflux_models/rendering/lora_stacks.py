@@ -74,7 +74,8 @@ def find_stack(card: Card, values: Mapping[str, Value], own: OwnModels | None) -
         return None
     if own is None:
         raise ModelError("LoRAs were asked for, and there is no models folder to look in")
-    found: list[LoraFile] = [own.find_lora(card.id, use, text=text) for use in uses]
+    param = card.loras_param.name if card.loras_param else ""
+    found: list[LoraFile] = [own.find_lora(card.id, use, param=param, text=text) for use in uses]
     files = tuple(file.read()[0] for file in found)
     digests = tuple(hashlib.sha256(data).hexdigest() for data in files)
     return LoraStack(card, uses, files, digests)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from kwaflux_core.flows.card import Curve
-from kwaflux_models.rendering.display_curves import decode_srgb, encode_srgb, srgb_slope
+from kwaflux_models.rendering.display_curves_tensor import decode_srgb, encode_srgb, srgb_slope
 
 __all__ = ["STEEPNESS", "decode", "decode_slope", "encode"]
 

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw
 from kwaflux_core.color.display_curves import display_encode
 from kwaflux_core.errors import ImageWriteFailed, KwafluxError
 from kwaflux_models.child_call import call_in_child
-from kwaflux_models.training.commands import end_of, say_line
+from kwaflux_models.training.command_output import end_of, say_line
 from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.loop.sample_pool import shard_seed
-from kwaflux_models.training.loop.task import Sample
+from kwaflux_models.training.loop.task_api import Sample
 from kwaflux_models.training.pictures.read_movie import read_clip
 from kwaflux_models.training.pictures.sources import (
     Picture,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kwaflux_core.errors import SettingsError
-from kwaflux_core.transport.curve import make_keys
+from kwaflux_core.transport.curve_keys import make_keys
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
 

@@ -161,18 +161,20 @@ class Service:
             for number in range(frame - _AROUND, frame + _AROUND + 1)
             if number in done and number != frame
         }
-        road = "shared memory"
+        transport = "shared memory"
         try:
             with self._connect("shm") as client:
                 result = client.render(plate, self.flow, frame=frame, neighbors=around)
         except ResourceError:
-            road = "ZeroMQ (no room for shared memory)"
+            transport = "ZeroMQ (no room for shared memory)"
             with self._connect("inline") as client:
                 result = client.render(plate, self.flow, frame=frame, neighbors=around)
         rendered_file = read_image(self.folders.enhanced.file(frame))
         names = sorted({*COLOR, *rendered_file.part.channels})
         differing = differing_channels(result.image, rendered_file, names)
-        return check(f"frame {frame} by {road} has the pixels of the file, bit for bit", differing)
+        return check(
+            f"frame {frame} by {transport} has the pixels of the file, bit for bit", differing
+        )
 
     def _stop_server(self) -> None:
         """Stop the server that we started, and wait until it is gone."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from kwaflux_core.errors import RequestError, WorkerError
 from kwaflux_models.child_call import call_in_child
-from kwaflux_models.training.degradations.video_codecs import (
+from kwaflux_models.training.degradations.codec_roundtrip import (
     CODECS,
     Encode,
     planes_from_rgb,

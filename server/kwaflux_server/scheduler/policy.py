@@ -6,15 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from kwaflux_core.errors import SettingsError, TooManyRequests
-from kwaflux_core.protocol.messages import Urgency
+from kwaflux_core.protocol.messages import URGENCIES
 from kwaflux_server.scheduler.events import Task
 
 __all__ = ["ATTEMPTS", "SchedulerLimits", "has_room", "may_retry", "order", "preference", "refusal"]
 
 ATTEMPTS = 2
 """Number of workers that a task may lose: it is retried once, then reported as failed."""
-
-_RANKS: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def order(task: Task, *, turn: int, serial: int) -> tuple[int, bool, int, int]:
         turn: Counter value at which its client was last served in this class; 0 for never.
         serial: Counter value at which the task arrived.
     """
-    return (_RANKS[task.urgency], task.attempts == 0, turn, serial)
+    return (URGENCIES.index(task.urgency), task.attempts == 0, turn, serial)
 
 
 def has_room(task: Task, *, held: Collection[Task], slots: int) -> bool:

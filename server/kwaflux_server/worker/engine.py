@@ -26,7 +26,7 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.failures import failed
-from kwaflux_core.protocol.messages import Failed, Render, Rendered, Started, Urgency
+from kwaflux_core.protocol.messages import URGENCIES, Failed, Render, Rendered, Started
 from kwaflux_models.catalog.user_models import OwnModels
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
@@ -42,7 +42,6 @@ _LOG = logging.getLogger("kwaflux.server.worker")
 Answer: TypeAlias = Callable[[int, "Rendered | Failed | Started", tuple[memoryview, ...]], None]
 """Receives the answer to a task: its id, the message, the parts. Called from any thread."""
 
-_ORDER: dict[Urgency, int] = {"interactive": 0, "sequence": 1, "batch": 2}
 _NO_NAMES: Mapping[str, Flow] = MappingProxyType({})
 _READERS = 2
 _WRITERS = 2
@@ -234,7 +233,7 @@ class Engine:
         if task.fetched.skipped is not None:
             self._finish(task, task.fetched.skipped, ())
             return
-        entry = _Entry(_ORDER[task.request.urgency], next(self._numbers), task)
+        entry = _Entry(URGENCIES.index(task.request.urgency), next(self._numbers), task)
         with self._condition:
             heapq.heappush(self._ready, entry)
             self._condition.notify()

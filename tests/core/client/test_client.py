@@ -20,7 +20,7 @@ from kwaflux_core.errors import (
     Unavailable,
 )
 from kwaflux_core.protocol.messages import Failed, Hello
-from kwaflux_core.transport.curve import make_keys
+from kwaflux_core.transport.curve_keys import make_keys
 from kwaflux_core.transport.zeromq import CurveServerKeys
 from kwaflux_testing.fake_server import Behavior, FakeServer, wait_until
 

@@ -1,4 +1,4 @@
-"""Frames through the client: every road, and what stays of the plate."""
+"""Frames through the client: every transport, and what stays of the plate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kwaflux_core.protocol.messages import (
 from kwaflux_testing.fake_server import LIMITS, FakeServer
 
 _NO_ENVIRONMENT: Mapping[str, str] = {}
-_ROADS: tuple[Transport, ...] = ("shm", "inline", "exr")
+_TRANSPORTS: tuple[Transport, ...] = ("shm", "inline", "exr")
 _WINDOW = Box(-3, -2, 9, 5)
 
 
@@ -72,11 +72,11 @@ def _request(server: FakeServer) -> Render:
     return request
 
 
-# --- every road -----------------------------------------------------------------------------
+# --- every transport -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_half", [False, True])
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_color_is_rendered_and_all_else_is_the_plates_own(
     server: FakeServer, transport: Transport, is_half: bool
 ) -> None:
@@ -97,7 +97,7 @@ def test_color_is_rendered_and_all_else_is_the_plates_own(
     assert result.report.provenance["alpha"] == "straight"
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_the_request_carries_what_the_pixels_mean(server: FakeServer, transport: Transport) -> None:
     with _connect(server, transport) as client:
         client.render(
@@ -113,7 +113,7 @@ def test_the_request_carries_what_the_pixels_mean(server: FakeServer, transport:
     assert [source.frame for source in request.sources] == [7]
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_another_layers_color_is_rendered_and_the_base_layer_stays(
     server: FakeServer, transport: Transport
 ) -> None:
@@ -124,7 +124,7 @@ def test_another_layers_color_is_rendered_and_the_base_layer_stays(
     assert _of(image, "G") is _of(plate, "G")
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_a_region_gives_that_part_of_color_and_alpha_alone(
     server: FakeServer, transport: Transport
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_region_gives_that_part_of_color_and_alpha_alone(
     np.testing.assert_array_equal(_of(image, "A"), _of(plate, "A")[2:5, 2:7])
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_a_flow_that_scales_gives_a_larger_picture(
     server: FakeServer, transport: Transport
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_flow_that_scales_gives_a_larger_picture(
     assert part.data_window == Box(0, 0, 6, 4)
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_neighbors_travel_with_the_frame(server: FakeServer, transport: Transport) -> None:
     ones = Image.from_channels({name: np.ones((4, 5), np.float32) for name in "RGB"})
     with _connect(server, transport) as client:
@@ -162,7 +162,7 @@ def test_neighbors_travel_with_the_frame(server: FakeServer, transport: Transpor
     assert [source.frame for source in _request(server).sources] == [5, 4, 6]
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_planes_that_do_not_lie_in_one_piece_are_sent_right(
     server: FakeServer, transport: Transport
 ) -> None:
@@ -209,7 +209,7 @@ def test_color_of_whole_numbers_is_refused(server: FakeServer) -> None:
         client.render(plate, "double")
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_a_region_outside_the_data_window_is_refused(
     server: FakeServer, transport: Transport
 ) -> None:
@@ -217,7 +217,7 @@ def test_a_region_outside_the_data_window_is_refused(
         client.render(_plate(), "double", region=Box(0, 0, 10, 4))
 
 
-@pytest.mark.parametrize("transport", _ROADS)
+@pytest.mark.parametrize("transport", _TRANSPORTS)
 def test_a_frame_beyond_the_servers_limit_is_refused(
     tmp_path: Path, ring_dir: Path, transport: Transport
 ) -> None:

@@ -215,15 +215,15 @@ def test_a_frame_beyond_the_rings_limit_goes_inline_and_the_next_one_does_not(
 ) -> None:
     limits = dataclasses.replace(LIMITS, ring_bytes=64 << 10)
     large = Image.from_channels({n: np.zeros((128, 128), np.float32) for n in "RGB"})
-    roads = []
+    transports = []
     with (
         FakeServer(tmp_path, ring_dir=ring_dir, limits=limits) as server,
         _connect(server) as client,
     ):
         for plate in (large, _plate(), large):
             client.render(plate, "double")
-            roads.append(type(_request(server).sources[0].pixels))
-    assert roads == [InlinePixels, ShmPixels, InlinePixels]
+            transports.append(type(_request(server).sources[0].pixels))
+    assert transports == [InlinePixels, ShmPixels, InlinePixels]
 
 
 # --- answers that lie -----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from zmq.auth.thread import ThreadAuthenticator
 
 from kwaflux_core.errors import ResourceError, SettingsError
-from kwaflux_core.transport.curve import make_keys
+from kwaflux_core.transport.curve_keys import make_keys
 from kwaflux_core.transport.zeromq import (
     Connection,
     ConnectionWatch,

@@ -98,7 +98,7 @@ def test_frames_travel_by_path_where_both_see_the_disk(
 ) -> None:
     progress = _ended(_work(server, source, target))
     assert progress.is_good, progress
-    assert (progress.road, progress.done, progress.total) == ("path", 3, 3)
+    assert (progress.transport, progress.done, progress.total) == ("path", 3, 3)
     assert progress.summary() == "3 good"
     before, after = (read_exr(pattern % 1002).part.channels for pattern in (source, target))
     assert not same_bits(before["R"], after["R"])
@@ -114,9 +114,9 @@ def test_frames_travel_as_bytes_where_the_server_does_not_see_the_disk(
     # A flow that reads neighbors: they travel too, and the clip's ends are mirrored alike.
     order = RenderRequest(flow="around | soften", options=RenderOptions(colorspace="scene_linear"))
     far = f"{tmp_path}/far/clean.%04d.exr"
-    assert _ended(_work(server, source, target, order=order)).road == "path"
+    assert _ended(_work(server, source, target, order=order)).transport == "path"
     progress = _ended(_work(blind, source, far, order=order))
-    assert progress.road == "bytes"
+    assert progress.transport == "bytes"
     assert progress.is_good, progress
     for frame in range(1001, 1004):
         near_image, far_image = read_exr(target % frame), read_exr(far % frame)
@@ -125,15 +125,15 @@ def test_frames_travel_as_bytes_where_the_server_does_not_see_the_disk(
     assert not [path for path in (tmp_path / "far").iterdir() if "tmp" in path.name]
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_a_rerun_does_only_what_is_missing_or_stale(
     server: RunningServer,
     blind: RunningServer,
     source: str,
     target: str,
-    road: str,
+    transport: str,
 ) -> None:
-    at = server if road == "path" else blind
+    at = server if transport == "path" else blind
     _ended(_work(at, source, target))
     assert _ended(_work(at, source, target)).kept == 3
     Path(target % 1001).unlink()
@@ -181,14 +181,14 @@ def test_a_host_that_gives_keys_has_no_source_read_again(
     assert "no frame of 'plate.####.exr'" in changed.message
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_one_bad_frame_does_not_end_the_others(
-    server: RunningServer, blind: RunningServer, source: str, target: str, road: str
+    server: RunningServer, blind: RunningServer, source: str, target: str, transport: str
 ) -> None:
     Path(source % 1001).write_bytes(b"no picture")
     progress = _ended(
         _work(
-            server if road == "path" else blind,
+            server if transport == "path" else blind,
             source,
             target,
             frames=(1001, 1002, 1003, 1009),
@@ -204,28 +204,28 @@ def test_one_bad_frame_does_not_end_the_others(
     assert ResultsIndex.load(target).entries[1001].state == "failed"
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_a_frame_that_an_effect_refused_needs_attention_and_says_why(
-    server: RunningServer, blind: RunningServer, source: str, target: str, road: str
+    server: RunningServer, blind: RunningServer, source: str, target: str, transport: str
 ) -> None:
     order = RenderRequest(
         flow="gauge(limit=0.001)", options=RenderOptions(colorspace="scene_linear")
     )
-    progress = _ended(_work(server if road == "path" else blind, source, target, order=order))
+    progress = _ended(_work(server if transport == "path" else blind, source, target, order=order))
     assert progress.in_state("attention") == (1001, 1002, 1003)
     assert "too bright" in progress.frames[1001].reason
     status = ResultsIndex.load(target).status(1001, target % 1001, order=order)
     assert status == "attention"
-    again = _ended(_work(server if road == "path" else blind, source, target, order=order))
+    again = _ended(_work(server if transport == "path" else blind, source, target, order=order))
     assert again.kept == 3, "it would be refused again"
     assert again.frames == progress.frames
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_a_cancel_reaches_the_server_within_a_second(
-    server: RunningServer, blind: RunningServer, tmp_path: Path, target: str, road: str
+    server: RunningServer, blind: RunningServer, tmp_path: Path, target: str, transport: str
 ) -> None:
-    at = server if road == "path" else blind
+    at = server if transport == "path" else blind
     source = _plates(tmp_path / "long", range(1, 51), height=96)
     order = RenderRequest(
         flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
@@ -252,13 +252,13 @@ def test_a_cancel_reaches_the_server_within_a_second(
     assert kept.wait(_END_S).kept == done
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_a_server_that_dies_is_reported_and_what_is_done_stays_done(
-    start_server: StartServer, server: RunningServer, tmp_path: Path, target: str, road: str
+    start_server: StartServer, server: RunningServer, tmp_path: Path, target: str, transport: str
 ) -> None:
     roots = tmp_path / "roots"
     roots.mkdir()
-    running = start_server({} if road == "path" else {"KWAFLUX_ROOTS": str(roots)})
+    running = start_server({} if transport == "path" else {"KWAFLUX_ROOTS": str(roots)})
     source = _plates(tmp_path / "long", range(1, 31), height=64)
     order = RenderRequest(
         flow='slow(seconds=0.05, log="", name="")', options=RenderOptions(colorspace="scene_linear")
@@ -299,13 +299,13 @@ def test_an_output_folder_that_cannot_be_made_is_said_in_words(
     assert "cannot be made" in progress.message
 
 
-@pytest.mark.parametrize("road", ["path", "bytes"])
+@pytest.mark.parametrize("transport", ["path", "bytes"])
 def test_a_full_disk_is_said_frame_by_frame_and_leaves_no_half_file(
-    server: RunningServer, blind: RunningServer, tmp_path: Path, road: str
+    server: RunningServer, blind: RunningServer, tmp_path: Path, transport: str
 ) -> None:
     source = _plates(tmp_path / "plate", range(1, 4), height=96)
     with small_disk(tmp_path / "small", size_kib=48) as disk:
-        at = server if road == "path" else blind
+        at = server if transport == "path" else blind
         progress = _ended(_work(at, source, f"{disk}/clean.%04d.exr", frames=range(1, 4)))
         assert progress.state == "done"
         assert progress.in_state("failed")
@@ -363,7 +363,7 @@ def test_a_broken_client_still_ends_the_work(source: str, target: str) -> None:
     assert told == [work.snapshot()]
 
 
-def test_every_layer_part_and_attribute_comes_back_by_both_roads(
+def test_every_layer_part_and_attribute_comes_back_by_both_transports(
     server: RunningServer, blind: RunningServer, tmp_path: Path
 ) -> None:
     image = plate(9, 14)
@@ -385,21 +385,21 @@ def test_every_layer_part_and_attribute_comes_back_by_both_roads(
     source = f"{tmp_path}/parts.0001.exr"
     write_exr(source, replace(image, parts=(first, second)))
     before = read_exr(source)
-    for at, road in ((server, "path"), (blind, "bytes")):
-        target = f"{tmp_path}/{road}.0001.exr"
+    for at, transport in ((server, "path"), (blind, "bytes")):
+        target = f"{tmp_path}/{transport}.0001.exr"
         order = RenderRequest(flow="soften", options=RenderOptions(colorspace="scene_linear"))
-        assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
+        assert _ended(_work(at, source, target, order=order, frames=[1])).transport == transport
         after = read_exr(target)
         assert [part.name for part in after.parts] == ["main", "second"]
         own = {name for name in after.part.attributes if name.startswith("kwaflux/")}
         assert {"kwaflux/flow", "kwaflux/version"} <= own
         for name, value in before.part.attributes.items():
-            assert str(after.part.attributes[name]) == str(value), (road, name)
+            assert str(after.part.attributes[name]) == str(value), (transport, name)
         assert set(after.part.attributes) - own == set(before.part.attributes)
         for part, was in zip(after.parts, before.parts, strict=True):
             for name, plane in was.channels.items():
                 is_color = part.name == "main" and name in ("R", "G", "B")
-                assert same_bits(plane, part.channels[name]) is not is_color, (road, name)
+                assert same_bits(plane, part.channels[name]) is not is_color, (transport, name)
 
 
 def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
@@ -412,11 +412,11 @@ def test_hard_floats_and_an_odd_data_window_come_back_as_they_went(
     odd = replace(image, parts=(part,))
     source = f"{tmp_path}/odd.0001.exr"
     write_exr(source, odd)
-    for at, road in ((server, "path"), (blind, "bytes")):
-        target = f"{tmp_path}/{road}.0001.exr"
+    for at, transport in ((server, "path"), (blind, "bytes")):
+        target = f"{tmp_path}/{transport}.0001.exr"
         order = RenderRequest(flow="identity", options=RenderOptions(colorspace="scene_linear"))
-        assert _ended(_work(at, source, target, order=order, frames=[1])).road == road
+        assert _ended(_work(at, source, target, order=order, frames=[1])).transport == transport
         back = read_exr(target).part
         assert back.data_window == Box(-3, -2, 11, 7)
         for name, plane in channels.items():
-            assert same_bits(plane, back.channels[name]), (road, name)
+            assert same_bits(plane, back.channels[name]), (transport, name)

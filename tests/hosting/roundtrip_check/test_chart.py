@@ -23,8 +23,8 @@ from kwaflux_core.client.client import Client
 from kwaflux_core.errors import HostError, ImageError, ImageUnreadable
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.exr.header import read_layout
-from kwaflux_core.images.exr.pure_python import read_plain
 from kwaflux_core.images.exr.read import read_exr, write_exr
+from kwaflux_core.images.exr.small_exr import read_plain
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.roundtrip_check.chart import ASPECTS, chart_bytes, compared, frame_in
 from kwaflux_hosting.roundtrip_check.compare import FRAMES, CheckReport, run_check
@@ -137,8 +137,8 @@ def test_alpha_that_is_dropped_filled_or_multiplied_is_told_apart(tmp_path: Path
     channels = {name: image.part.channels[name] for name in _COLOR}
     write_exr(tmp_path / "rgb.exr", replace(image, parts=(replace(image.part, channels=channels),)))
     found = _told((tmp_path / "rgb.exr").read_bytes())
-    assert found["alpha"] == "the alpha channel is gone"
-    assert found["channels"] == "A, depth.Z gone"
+    assert found["alpha"] == "the alpha channel is missing"
+    assert found["channels"] == "A, depth.Z missing"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def _halved(source: str, target: str, frames: tuple[int, ...]) -> None:
         write_exr(frame_path(target, frame), replace(image, parts=(part,)), compression="zips")
 
 
-def test_a_road_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path) -> None:
+def test_a_transport_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path) -> None:
     said: list[str] = []
     report = run_check(
         "nuke",
@@ -260,8 +260,7 @@ def test_a_road_that_loses_nothing_is_good(server: RunningServer, tmp_path: Path
     )
     assert report.is_good, report.text()
     assert [step.name for step in report.steps] == ["nuke: out", "server", "nuke: back"]
-    assert report.road == "path"
-    assert "gave back what it got" in report.text()
+    assert report.transport == "path"
     assert said == ["Check: nuke: out", "Check: server", "Check: nuke: back"]
 
 

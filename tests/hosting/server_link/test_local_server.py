@@ -78,7 +78,7 @@ def test_none_runs_so_one_is_started_outside_the_hosts_environment(startable: Pl
     environ = {**startable.environ, **_HOSTS_OWN}
     with connect(say=said.append, environ=environ, name="nuke") as client:
         assert any(worker.is_ready for worker in client.status().workers)
-    assert "starting one" in said[0]
+    assert "Starting" in said[0]
     assert "runs" in said[1]
     said.clear()
     with connect(say=said.append, environ=environ):

@@ -18,7 +18,7 @@ from kwaflux_resolve import entry_points
 from kwaflux_resolve.dialog import Dialog
 from kwaflux_resolve.entry_points import DIALOG_CONTROLS, ResolveTimelineHost
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import PLACEMENTS
+from kwaflux_resolve.place_results import PLACEMENTS
 from kwaflux_testing.effects import card
 from kwaflux_testing.fake_resolve.model import Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, scene

@@ -22,7 +22,7 @@ from kwaflux_resolve import entry_points
 from kwaflux_resolve.clip_colorspace import ClipColor
 from kwaflux_resolve.entry_points import ResolveTimelineHost
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import markers_in, revert
+from kwaflux_resolve.place_results import markers_in, revert
 from kwaflux_testing.fake_resolve.model import Cut, Placed, Quirks
 from kwaflux_testing.fake_resolve.scenes import Scene, footage, pixels, scene
 from kwaflux_testing.pictures import same_bits
@@ -237,7 +237,7 @@ def _at_home(monkeypatch: pytest.MonkeyPatch, server: RunningServer, folder: Pat
     return said
 
 
-def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
+def test_the_chart_goes_the_whole_transport_and_a_bundle_is_written(
     tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = _at_home(monkeypatch, server, tmp_path)
@@ -245,7 +245,7 @@ def test_the_chart_goes_the_whole_road_and_a_bundle_is_written(
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
     assert entry_points.main(["--check"], names=found.names) == 0, said
     assert "good  resolve: out" in "\n".join(said)
-    assert said[-1].startswith("Every step gave back what it got.")
+    assert said[-1].startswith("Every step returned its input unchanged.")
     with zipfile.ZipFile(said[-1].split()[-1]) as archive:
         assert "davinciYRGBColorManagedv2" in archive.read("about.json").decode()
     assert [clip.name for clip in found.world.clips()] == [found.clip.name]

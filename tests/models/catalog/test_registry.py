@@ -126,9 +126,9 @@ def test_a_lora_is_found_by_its_name(own: OwnModels) -> None:
         (staging / path.name).write_bytes(b"x")
     assert [(file.effect, file.name) for file in own.loras()] == [("denoise", "show")]
     assert own.loras("deblur") == []
-    assert own.find_lora("denoise", LoraUse("show", 1.0), text="show").path == path
+    assert own.find_lora("denoise", LoraUse("show", 1.0), param="lora", text="show").path == path
     with pytest.raises(ParamError, match="did you mean 'show'"):
-        own.find_lora("denoise", LoraUse("shwo", 1.0), text="shwo")
+        own.find_lora("denoise", LoraUse("shwo", 1.0), param="lora", text="shwo")
 
 
 def test_a_disk_that_cannot_be_written_is_an_error(own: OwnModels) -> None:

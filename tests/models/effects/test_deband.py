@@ -24,7 +24,7 @@ from kwaflux_models.evaluation.metrics.contours import (
 )
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import TileInput, no_network
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
+from kwaflux_models.training.degradations.codec_roundtrip import Encode, round_trip
 
 CARD = Registry.discover().cards["deband"]
 DEFAULTS = {param.name: param.default for param in CARD.params}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,12 @@ def rendered(local: LocalRenderer, effect: str, planes: Planes, **how: object) -
     return np.stack(frame.color)
 
 
+@pytest.fixture(scope="module")
+def first_render(local: LocalRenderer) -> Callable[[str], Planes]:
+    """Return a call that gives what an effect makes of ``picture()``, rendered once."""
+    return cache(lambda effect: rendered(local, effect, picture()))
+
+
 def test_none_is_broken() -> None:
     assert REGISTRY.broken == {}
 
@@ -90,10 +96,12 @@ def test_the_weights_are_the_files_that_the_card_names(effect: str) -> None:
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
-def test_the_result_is_as_large_as_the_scale_says(local: LocalRenderer, effect: str) -> None:
+def test_the_result_is_as_large_as_the_scale_says(
+    local: LocalRenderer, first_render: Callable[[str], Planes], effect: str
+) -> None:
     card = REGISTRY.cards[effect]
     bound = local.bind(default_flow(card))
-    assert rendered(local, effect, picture()).shape == (3, 150 * bound.scale, 210 * bound.scale)
+    assert first_render(effect).shape == (3, 150 * bound.scale, 210 * bound.scale)
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -124,8 +132,10 @@ def test_highlights_nan_and_inf_pass(local: LocalRenderer, effect: str) -> None:
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
-def test_the_same_frame_has_the_same_bits_twice(local: LocalRenderer, effect: str) -> None:
-    first, second = (rendered(local, effect, picture()) for _ in range(2))
+def test_the_same_frame_has_the_same_bits_twice(
+    local: LocalRenderer, first_render: Callable[[str], Planes], effect: str
+) -> None:
+    first, second = first_render(effect), rendered(local, effect, picture())
     assert (first.view(np.uint32) == second.view(np.uint32)).all()
 
 

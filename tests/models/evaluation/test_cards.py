@@ -9,7 +9,7 @@ import pytest
 
 from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.report.cardscores import card_scores, write_card_scores
-from kwaflux_models.evaluation.report.results import Results
+from kwaflux_models.evaluation.run.collect_results import Results
 from kwaflux_models.evaluation.run.run_effects import ClipRow, Row
 
 

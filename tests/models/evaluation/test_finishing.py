@@ -14,7 +14,7 @@ from kwaflux_models.evaluation.metrics.finishing import (
     measure_expand,
     measure_regrain,
 )
-from kwaflux_models.evaluation.report.target import Gate
+from kwaflux_models.evaluation.report.gate import Gate
 from kwaflux_models.evaluation.run.run_effects import PLANS, EffectRunner
 from kwaflux_models.evaluation.run.testset import TestSet
 from kwaflux_models.rendering import working_curves

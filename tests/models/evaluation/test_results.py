@@ -14,8 +14,12 @@ from kwaflux_core.errors import ImageError
 from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.peers.peers import PeerResult
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
-from kwaflux_models.evaluation.report import results
-from kwaflux_models.evaluation.report.results import (
+from kwaflux_models.evaluation.report.check_gates import gates
+from kwaflux_models.evaluation.report.scorefile import EffectRecord, ScoreFile
+from kwaflux_models.evaluation.report.scores_page import About, page
+from kwaflux_models.evaluation.run import collect_results, evaluate, run_effects
+from kwaflux_models.evaluation.run.cases import cases_of, find_case
+from kwaflux_models.evaluation.run.collect_results import (
     FrameCost,
     Results,
     Shown,
@@ -23,11 +27,6 @@ from kwaflux_models.evaluation.report.results import (
     mean,
     median,
 )
-from kwaflux_models.evaluation.report.scorefile import EffectRecord, ScoreFile
-from kwaflux_models.evaluation.report.scores_page import About, page
-from kwaflux_models.evaluation.report.targets import gates
-from kwaflux_models.evaluation.run import evaluate, run_effects
-from kwaflux_models.evaluation.run.cases import cases_of, find_case
 from kwaflux_models.evaluation.run.crops import chosen, write_pictures
 from kwaflux_models.evaluation.run.run_effects import (
     PLANS,
@@ -271,9 +270,9 @@ def test_a_whole_run_through_the_real_renderer_scores_and_writes(
     monkeypatch.setenv("KWAFLUX_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("kwaflux_models.training.pictures.sources.load", lambda *_: [photograph()])
     plan = {"identity": Plan(("light",), shown=("JPEG q90",))}
-    for module in (evaluate, run_effects, results):
+    for module in (evaluate, run_effects, collect_results):
         monkeypatch.setattr(module, "PLANS", plan)
-    for name in ("targets", "scores_page", "plots"):
+    for name in ("check_gates", "scores_page", "plots"):
         monkeypatch.setattr(f"kwaflux_models.evaluation.report.{name}.PLANS", plan)
     out = tmp_path / "docs"
     assert evaluate.main(["identity", "--out", str(out), "--threads", "1"]) == 0

@@ -13,17 +13,17 @@ from kwaflux_core.errors import ImageError, ImageWriteFailed
 av = pytest.importorskip("av")
 
 from kwaflux_models.training import contact_sheet  # noqa: E402
-from kwaflux_models.training.degradations import codec_draws  # noqa: E402
-from kwaflux_models.training.degradations.codec_draws import CodecMix, draw_codec  # noqa: E402
-from kwaflux_models.training.degradations.video_codecs import CODECS  # noqa: E402
+from kwaflux_models.training.degradations import codec_mixes  # noqa: E402
+from kwaflux_models.training.degradations.codec_mixes import CodecMix, draw_codec  # noqa: E402
+from kwaflux_models.training.degradations.codec_roundtrip import CODECS  # noqa: E402
 from kwaflux_models.training.tasks import trainable_effects  # noqa: E402
 
 MIXES = (
-    codec_draws.ANY_CODEC,
-    codec_draws.FOOTAGE,
-    codec_draws.LIGHT_FOOTAGE,
-    codec_draws.LIGHT_H264,
-    codec_draws.SMALL_PICTURES,
+    codec_mixes.ANY_CODEC,
+    codec_mixes.FOOTAGE,
+    codec_mixes.LIGHT_FOOTAGE,
+    codec_mixes.LIGHT_H264,
+    codec_mixes.SMALL_PICTURES,
 )
 
 
@@ -105,6 +105,6 @@ def test_a_light_mix_is_finer_than_the_mix_of_footage() -> None:
     rng = np.random.default_rng(2)
     light, footage = (
         float(np.median([draw_codec(rng, mix).step for _ in range(300)]))
-        for mix in (codec_draws.LIGHT_FOOTAGE, codec_draws.FOOTAGE)
+        for mix in (codec_mixes.LIGHT_FOOTAGE, codec_mixes.FOOTAGE)
     )
     assert light < 6.0 < footage

@@ -64,7 +64,7 @@ def test_a_status_without_a_server_says_how_to_start_one(place: Place) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
 def test_a_server_whose_device_is_not_there_says_so_soon(place: Place) -> None:
-    refused = place.with_settings({"KWAFLUX_DEVICES": "cuda:0"}).command_in_process("start")
+    refused = place.with_settings({"KWAFLUX_DEVICES": "cuda:0"}).command("start")
     assert refused.returncode == 2
     assert "cuda:0" in refused.stderr
     assert "server.log" in refused.stderr

@@ -417,7 +417,7 @@ def own(shared_place: Place, home: Path) -> Place:
 
 
 @pytest.mark.parametrize("host", ["nuke", "resolve"])
-def test_a_check_goes_the_hosts_road_in_its_own_python_and_writes_a_bundle(
+def test_a_check_goes_the_hosts_transport_in_its_own_python_and_writes_a_bundle(
     own: Place, python: Path, wheels: Path, tmp_path: Path, host: Host
 ) -> None:
     asked_too_early = own.command_in_process("check", host)
@@ -428,7 +428,7 @@ def test_a_check_goes_the_hosts_road_in_its_own_python_and_writes_a_bundle(
     done = own.command("check", host, "--out", str(tmp_path / "check"), "--json", timeout_s=180)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    assert (report["event"], report["is_good"], report["road"]) == ("report", True, "path")
+    assert (report["event"], report["is_good"], report["transport"]) == ("report", True, "path")
     assert report["python"] == python_tag()
     with zipfile.ZipFile(report["bundle"]) as archive:
         about = json.loads(archive.read("about.json"))

@@ -23,7 +23,7 @@ from kwaflux_server.scheduler.events import (
 )
 from kwaflux_testing.scheduler_desk import Desk, assigned, batch, error_of, look, outcomes
 
-# --- the plain road -------------------------------------------------------------------------
+# --- the plain transport -------------------------------------------------------------------------
 
 
 def test_a_task_is_assigned_started_finished_and_released() -> None:

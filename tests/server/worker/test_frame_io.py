@@ -169,7 +169,7 @@ def test_pixels_that_are_not_there_or_do_not_fit_are_typed_errors(
         desk.fetch(request_, STACK.tobytes())
 
 
-def test_a_frame_over_the_limit_is_refused_by_every_road(tmp_path: Path) -> None:
+def test_a_frame_over_the_limit_is_refused_by_every_transport(tmp_path: Path) -> None:
     strict = _Desk(tmp_path, frame_bytes_max=STACK.nbytes - 1)
     image = Image.from_channels(dict(zip(RGB, STACK, strict=True)))
     path = tmp_path / "a.exr"

@@ -1,4 +1,4 @@
-"""How the frames of a range reach the server: as a job by path, or each as the bytes of an EXR."""
+"""Transports of a range's frames to the server: a job by path, or the bytes of an EXR for each."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def _bytes_of(path: str) -> bytes:
             return file.read()
     except FileNotFoundError as error:
         raise FrameMissing(
-            f"{os.path.basename(path)} is not there", hint="render the plate again", path=path
+            f"{os.path.basename(path)} does not exist", hint="render the plate again", path=path
         ) from error
     except OSError as error:
         raise ImageUnreadable(f"{path} cannot be read: {error.strerror}", path=path) from error

@@ -1,4 +1,4 @@
-"""The progress of a range: written by its threads, read by whichever thread draws the interface."""
+"""The progress of a range, which its threads write and the interface reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Progress:
         kept: Of these, frames that were good already and were not sent.
         message: A sentence for the person.
         hint: What the person can do.
-        road: How the frames travel; empty until it is known.
+        transport: How the frames travel; empty until it is known.
         frames_per_s: Since the first frame was sent.
     """
 
@@ -56,7 +56,7 @@ class Progress:
     kept: int = 0
     message: str = ""
     hint: str = ""
-    road: TransportName = ""
+    transport: TransportName = ""
     frames_per_s: float = 0.0
 
     @property
@@ -87,7 +87,7 @@ class Progress:
         """Return how many frames came to what: ``48 good, 2 failed``."""
         kinds: tuple[FrameState, ...] = ("good", "attention", "failed", "running", "waiting")
         counts = ((len(self.in_state(kind)), kind) for kind in kinds)
-        words = {"attention": "to look at", "running": "under way", "waiting": "not done"}
+        words = {"attention": "need attention", "running": "under way", "waiting": "not done"}
         return ", ".join(f"{count} {words.get(kind, kind)}" for count, kind in counts if count)
 
 
@@ -102,7 +102,7 @@ class ProgressCounts:
         self._frames = dict.fromkeys(frames, FrameProgress())
         self._state: WorkState = "waiting"
         self._message = self._hint = ""
-        self._road: TransportName = ""
+        self._transport: TransportName = ""
         self._done = self._kept = 0
         self._began_s: float | None = None
         self._ended_s: float | None = None
@@ -119,7 +119,7 @@ class ProgressCounts:
                     kept=self._kept,
                     message=self._message,
                     hint=self._hint,
-                    road=self._road,
+                    transport=self._transport,
                     frames_per_s=self._speed(),
                 )
             return self._made
@@ -130,10 +130,10 @@ class ProgressCounts:
             self._message, self._hint, self._made = message, hint, None
             self._state = state or self._state
 
-    def take_road(self, road: TransportName) -> None:
+    def start_transport(self, transport: TransportName) -> None:
         """Note how frames travel: they are sent from now on."""
         with self._lock:
-            self._road, self._began_s, self._made = road, time.monotonic(), None
+            self._transport, self._began_s, self._made = transport, time.monotonic(), None
 
     def put(
         self, frame: int, state: FrameState, *, reason: str = "", is_kept: bool = False

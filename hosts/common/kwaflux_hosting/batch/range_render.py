@@ -1,7 +1,7 @@
-"""Render a frame range through the server, in a thread of its own.
+"""The render of a frame range by the server, in a thread of its own.
 
-The transport is by path where server and host see the same disk, which is asked; else by bytes. A
-host polls ``snapshot`` from whatever thread draws its interface.
+Frames travel by path where server and host see the same disk, which is tested, and otherwise as
+bytes. A host polls ``snapshot`` from the thread that draws its interface.
 
     with RangeRender(RenderRequest(flow="denoise"), source="exchange/plate.%04d.exr",
                      target="out/clean.%04d.exr", frames=range(1001, 1051)) as work:
@@ -55,11 +55,11 @@ __all__ = [
 ]
 
 OpenClient: TypeAlias = "Callable[[Callable[[str], None], threading.Event], Client]"
-"""Opens a client; gets what says a sentence to the person, and the event that a cancel sets."""
+"""Opens a client; gets a function that shows a message, and the event that a cancel sets."""
 
 _SAVE_S: Final = 2.0
 _KEPT: Final[Mapping[FrameStatus, FrameState]] = {"ready": "good", "attention": "attention"}
-"""Results that another run would make again as they are."""
+"""States of results that another run would reproduce unchanged."""
 
 _NO_KEYS: Mapping[int, str] = MappingProxyType({})
 
@@ -71,17 +71,17 @@ class RangeRender:
     server that dies ends the render; finished frames remain.
 
     Args:
-        order: What is asked for.
-        source: Where the frames lie: ``plate.%04d.exr``, ``plate.####.exr``, or one file.
-        target: Where the results go, in the same spelling; its folder is made.
+        order: The flow and its options.
+        source: The path of the frames: ``plate.%04d.exr``, ``plate.####.exr``, or one file.
+        target: The path of the results, written in the same way; its folder is made.
         frames: Absolute frame numbers.
-        source_keys: A hash of each frame's source, where the host has one; else its bytes are
-            hashed.
-        open_client: Opens the client; None: ``link.connect``.
-        name: What this client is, in the server's log.
-        urgency: Which requests come first.
-        is_redone: Whether frames that are good are done again.
-        on_end: Called once, in the work's thread, when it is over.
+        source_keys: A hash of each frame's source, where the host has one; otherwise the file's
+            bytes are hashed.
+        open_client: Opens the client; None: ``local_server.connect``.
+        name: The client's name in the server's log.
+        urgency: The priority of the requests.
+        is_redone: Whether good results are rendered again.
+        on_end: Called once, in the render's thread, when it is over.
 
     Raises:
         HostError: No frame, several frames for one file, or a target that is the source.
@@ -136,22 +136,22 @@ class RangeRender:
         self._thread.start()
 
     def snapshot(self) -> Progress:
-        """Return how far it is; cheap."""
+        """Return the progress; cheap."""
         return self._tally.snapshot()
 
     def cancel(self) -> None:
-        """End it: the server hears of it within a quarter of a second. Returns at once.
+        """Cancel; the server is told within a quarter of a second. Returns at once.
 
-        Frames that are done stay done.
+        Finished frames remain.
         """
         self._cancel.set()
 
     def wait(self, timeout_s: float) -> Progress:
-        """Wait until it is over or the time is up; return how far it is."""
+        """Wait until it is over or the time is up; return the progress."""
         self._over.wait(timeout_s)
         return self.snapshot()
 
-    # --- the work's own thread ----------------------------------------------------------------
+    # --- the render's own thread ----------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -161,7 +161,7 @@ class RangeRender:
         except KwafluxError as error:
             self._end("failed", error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - the host waits for an end, whatever happens
-            self._end("failed", f"the work broke: {type(error).__name__}: {error}")
+            self._end("failed", f"the render failed: {type(error).__name__}: {error}")
 
     def _do(self) -> None:
         self._tally.say("Looking for the server", state="connecting")
@@ -171,17 +171,17 @@ class RangeRender:
             self._record = ResultsIndex.load(self.target)
             left = [frame for frame in self.frames if not self._is_kept(frame)]
             if left and not self._cancel.is_set():
-                road = self._chosen_road(client, flow)
-                self._tally.say(f"{len(left)} frames are with the server", state="running")
+                transport = self._choose_transport(client, flow)
+                self._tally.say(f"{len(left)} frames are sent to the server", state="running")
                 try:
-                    road.run(left, report=self._report, cancel=self._cancel)
+                    transport.run(left, report=self._report, cancel=self._cancel)
                 finally:
                     self._tally.release_running()
                     problem = self._save()
                 if problem:
                     self._tally.say(problem)
         if self.snapshot().done < len(self.frames):
-            raise Cancelled("the work was cancelled")
+            raise Cancelled("the render was cancelled")
         self._end("done", self.snapshot().summary())
 
     def _end(self, state: WorkState, message: str, *, hint: str = "") -> None:
@@ -217,9 +217,9 @@ class RangeRender:
         try:
             return self._source_keys.get(frame, "") or file_key(frame_path(self.source, frame))
         except KwafluxError:
-            return "missing"  # the road will say so, in its own words
+            return "missing"  # the transport reports it
 
-    def _chosen_road(self, client: Client, flow: BoundFlow) -> FrameTransport:
+    def _choose_transport(self, client: Client, flow: BoundFlow) -> FrameTransport:
         from kwaflux_hosting.batch.frame_transports import InlineBytes, Route, SharedDisk
         from kwaflux_hosting.server_link.shared_disk import server_shares_disk
 
@@ -236,11 +236,11 @@ class RangeRender:
             is_redone=self._is_redone,
             urgency=self._urgency,
         )
-        self._tally.take_road("path" if is_shared else "bytes")
+        self._tally.start_transport("path" if is_shared else "bytes")
         return SharedDisk(client, route) if is_shared else InlineBytes(client, route)
 
     def _report(self, frame: int, outcome: Outcome, reason: str) -> None:
-        """Take note of a frame; on the bytes' road two threads do so."""
+        """Record a frame's result; two threads do so when frames are sent as bytes."""
         if outcome == "cancelled" or outcome == "running":
             self._tally.put(frame, "waiting" if outcome == "cancelled" else outcome)
             return
@@ -267,7 +267,7 @@ class RangeRender:
             try:
                 self._record.save()
             except ImageWriteFailed as error:
-                return f"What is done cannot be noted down: {error.message}"
+                return f"The results index cannot be written: {error.message}"
         return ""
 
 
@@ -282,13 +282,13 @@ def _opener(name: str) -> OpenClient:
 
 def _check(source: str, target: str, frames: tuple[int, ...]) -> None:
     if not frames:
-        raise HostError("no frame is asked for", hint="give a frame range")
+        raise HostError("no frame is requested", hint="give a frame range")
     for path, role in ((source, "source"), (target, "output")):
         if not path:
             raise HostError(f"the {role} has no path", hint="give one, with %04d for the frame")
         if len(frames) > 1 and not has_frame_number(path):
             raise HostError(
-                f"the {role} {path} is one file, and {len(frames)} frames are asked for",
+                f"the {role} {path} is one file, and {len(frames)} frames are requested",
                 hint="put %04d or #### where the frame's number goes",
             )
     for frame in (frames[0], frames[-1]):

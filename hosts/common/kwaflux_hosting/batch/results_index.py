@@ -1,4 +1,4 @@
-"""The JSON file beside a node's results: for each frame its state and what it was made from."""
+"""The JSON index beside results: the state, request and source of each frame."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a host of nodes (Nuke) adds: a node's frames, its result files."""
+"""Code for hosts with nodes (Nuke): a node's frames and its result files."""

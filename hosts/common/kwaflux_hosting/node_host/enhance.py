@@ -1,4 +1,4 @@
-"""Enhance the frames of a node: rendered by the host one by one, in batches, then enhanced."""
+"""The enhancement of a node: the host renders batches of its frames, the server enhances them."""
 
 from __future__ import annotations
 
@@ -238,4 +238,4 @@ class NodeEnhance:
             text = text + rate if found.frames_per_s else f"{found.message}: {text}"
         state = State(text, min(1.0, (self._rendered + ended) / (2 * count)), ended)
         if self._look_at(state) or self._cancel.is_set():
-            raise Cancelled("it was cancelled")
+            raise Cancelled("the run was cancelled")

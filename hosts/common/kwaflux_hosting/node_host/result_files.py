@@ -1,4 +1,4 @@
-"""Where a host's results lie when nobody says, and what is known of them, view by view.
+"""Default paths of a node's results, and their state, per view.
 
 Nothing compiled is imported.
 """
@@ -63,7 +63,7 @@ def check_pattern(pattern: str, views: Collection[str]) -> None:
     """
     is_exr = pattern.lower().endswith(".exr") and has_frame_number(pattern)
     if not is_exr or not is_known_everywhere(pattern):
-        raise HostError(f"the output {pattern} is no EXR sequence", hint="write name.%04d.exr")
+        raise HostError(f"the output {pattern} is not an EXR sequence", hint="write name.%04d.exr")
     if len({expand_view(pattern, view) for view in views}) < len(views):
         raise HostError(f"the output {pattern} is one file for all views", hint="put %V into it")
 

@@ -1,4 +1,4 @@
-"""What a control and an entry of a panel are, and their JSON in a host's script.
+"""Controls and entries of a panel, and their JSON in a host's script.
 
 ``controls_from_cards`` makes them.
 """

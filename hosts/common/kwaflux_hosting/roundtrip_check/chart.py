@@ -1,8 +1,8 @@
-"""A chart that shows what a road does to pixels, and the comparison of two of its states.
+"""A test chart, and the comparison of two of its states.
 
-The chart is 160 x 90 with a data window that is neither the picture nor even. Its patches: values
-from -0.5 to 5000, colors outside every gamut, alphas with premultiplied and with emitted color, the
-frame's number in bits, NaN and Inf, and a ramp in which no two places are alike.
+The chart is 160 x 90, with a data window of odd bounds that differs from the display window. Its
+patches: values from -0.5 to 5000, colors outside every gamut, alphas with premultiplied and with
+emitted color, the frame's number in bits, NaN and Inf, and a ramp in which no two pixels are equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.exr.pure_python import PlainPicture, encode_plain, read_plain
+from kwaflux_core.images.exr.small_exr import PlainPicture, encode_plain, read_plain
 
 __all__ = ["ASPECTS", "DISPLAY", "Aspect", "Finding", "chart_bytes", "compared", "frame_in"]
 
@@ -187,7 +187,7 @@ def _alphas(old: PlainPicture, new: PlainPicture) -> str:
     names = ("A",)
     before, after = (_row(picture, 2, len(_ALPHA), names) for picture in (old, new))
     if "A" in old.planes and "A" not in new.planes:
-        return "the alpha channel is gone"
+        return "the alpha channel is missing"
     if after and all(value == 1.0 for value in after) and before != after:
         return "alpha became 1 everywhere"
     detail = _told(before, after)
@@ -232,7 +232,7 @@ def _places(old: PlainPicture, new: PlainPicture) -> str:
         return "the picture was turned upside down"
     if _shift_error(old, new, 0, 0) < 0.05:
         return "pixels changed a little: a filter, a resize, or other numbers (see range)"
-    return "pixels are not where they were: a resize, a crop, or other numbers (see range)"
+    return "pixels are at other positions: a resize, a crop, or other numbers (see range)"
 
 
 def _shift_error(old: PlainPicture, new: PlainPicture, dx: int, dy: int, *, step: int = 1) -> float:
@@ -281,7 +281,7 @@ def _channels(old: PlainPicture, new: PlainPicture) -> str:
     was, now = old.pixel_types, new.pixel_types
     gone = [name for name in was if name not in now]
     half = [name for name in was if was[name] == "float" and now.get(name) == "half"]
-    told = [f"{', '.join(gone)} gone"] if gone else []
+    told = [f"{', '.join(gone)} missing"] if gone else []
     told += [f"{', '.join(half)} written in 16 bits"] if half else []
     return "; ".join(told)
 

@@ -1,9 +1,7 @@
-"""Send a chart down a host's own road and say which step changed what.
+"""The round trip check: a chart passes through host and server, and every change is reported.
 
-The bundle is in ``bundle``.
-
-    report = run_check("nuke", folder=folder, out=through_the_hop, back=through_a_read)
-    print(report.text())
+report = run_check("nuke", folder=folder, out=through_the_host, back=through_a_read)
+print(report.text())
 """
 
 from __future__ import annotations
@@ -67,15 +65,15 @@ class CheckReport:
     """Hold what a check found, step by step.
 
     Args:
-        host: Which host's road it was.
+        host: Name of the host.
         folder: Where the charts of all steps lie.
-        road: How frames travelled to the server: by path or as bytes.
+        transport: How frames travelled to the server: by path or as bytes.
         steps: In the order they were done.
     """
 
     host: str
     folder: str
-    road: Literal["", "path", "bytes"] = ""
+    transport: Literal["", "path", "bytes"] = ""
     steps: list[StepReport] = field(default_factory=list)
 
     @property
@@ -94,11 +92,11 @@ class CheckReport:
                     continue
                 known = " (known: see docs/hosts)" if finding.aspect in step.accepted else ""
                 lines.append(f"      {finding.aspect}: {finding.detail}{known}")
-        if self.road:
-            how = {"path": "by path, on a disk both see", "bytes": "as bytes, over the network"}
-            lines.append(f"Frames travelled {how[self.road]}.")
+        if self.transport:
+            how = {"path": "by path, on a shared disk", "bytes": "as bytes, over the network"}
+            lines.append(f"Frames travelled {how[self.transport]}.")
         if self.is_good:
-            lines.append("Every step gave back what it got.")
+            lines.append("Every step returned its input unchanged.")
         elif self.steps:
             first = next(step for step in self.steps if not step.is_good)
             lines.append(f"The first step that changed something: {first.name}")
@@ -120,9 +118,9 @@ def run_check(
     Args:
         host: Its name, for the steps.
         folder: Where the charts go; it is made, and kept for the bundle.
-        out: The host's way out: reads the chart and writes with the hop's settings. None: the
-            chart goes to the server as it is.
-        back: The host's way back: reads results and writes them with the hop's settings.
+        out: The host's way out: reads the chart, writes with the exchange folder's settings. None:
+            the chart goes to the server as it is.
+        back: The host's way back: reads results, writes them with the exchange folder's settings.
         open_client: As of ``RangeRender``.
         accepted: Aspects that the host is known to change; of its own steps only.
         say: Gets a sentence before each step.
@@ -138,7 +136,9 @@ def run_check(
     known = frozenset(accepted)
 
     def serve(source: str, target: str, frames: tuple[int, ...]) -> None:
-        report.road = _through_server(source, target, frames, open_client=open_client, name=host)
+        report.transport = _through_server(
+            source, target, frames, open_client=open_client, name=host
+        )
 
     steps: list[tuple[str, Through | None, frozenset[Aspect]]] = [
         (f"{host}: out", out, known),
@@ -166,7 +166,7 @@ def _stepped(
     except KwafluxError as error:
         return StepReport(name, problem=str(error))
     except OSError as error:
-        return StepReport(name, problem=f"a file is missing or closed to us: {error}")
+        return StepReport(name, problem=f"a file is missing or cannot be read: {error}")
     except Exception as error:  # noqa: BLE001 - the report is what tells of a broken host
         return StepReport(name, problem=f"{type(error).__name__}: {error}")
     return StepReport(name, findings, accepted=accepted)
@@ -206,8 +206,8 @@ def _through_server(
     with work:
         progress = work.wait(_TIMEOUT_S)
     if not progress.is_over:
-        raise KwafluxError(f"the server was not done within {_TIMEOUT_S:.0f} s")
+        raise KwafluxError(f"the server did not finish within {_TIMEOUT_S:.0f} s")
     if not progress.is_good:
         reasons = [frame.reason for frame in progress.frames.values() if frame.reason]
         raise KwafluxError(reasons[0] if reasons else progress.message, hint=progress.hint)
-    return progress.road
+    return progress.transport

@@ -33,7 +33,13 @@ def main(arguments: Sequence[str]) -> int:
     except KwafluxError as error:
         _tell("error", **to_wire(error))
         return 2
-    _tell("report", is_good=report.is_good, text=report.text(), bundle=bundle, road=report.road)
+    _tell(
+        "report",
+        is_good=report.is_good,
+        text=report.text(),
+        bundle=bundle,
+        transport=report.transport,
+    )
     return 0 if report.is_good else 1
 
 

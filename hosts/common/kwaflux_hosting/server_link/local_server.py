@@ -1,7 +1,7 @@
-"""The way from a host to a server: the one the settings name, started when none runs.
+"""The connection from a host to the server that the settings name, started when none runs.
 
-The server never runs in the host's Python: ``kwaflux install`` wrote down, beside the packages it
-put into the host's folder, the command that starts it in its own environment.
+The server never runs in the host's Python: ``kwaflux install`` recorded, beside the packages in the
+host's folder, the command that starts it in its own environment.
 """
 
 from __future__ import annotations
@@ -81,17 +81,19 @@ def connect(
     try:
         return Client.connect(endpoint, timeout_s=_CONNECT_S, name=name, environ=environ)
     except ProtocolError as error:
-        hint = f"{error.hint}; the host's is brought up to date by: kwaflux install"
+        hint = f"{error.hint}; to update the host: kwaflux install"
         raise ProtocolError(error.message, hint=hint) from error
     except (Unavailable, DeadlineExceeded) as error:
         where = _endpoint(endpoint, environ)
         if not start or not parse_endpoint(where).is_loopback:
             raise _nobody_there(where, error) from error
-    say("No Kwaflux server runs: starting one, which takes some seconds")
+    say("Starting the Kwaflux server, which takes some seconds")
     began_s = time.monotonic()
     _start(endpoint, environ=environ, timeout_s=start_timeout_s, cancel=cancel)
     client = Client.connect(endpoint, timeout_s=_CONNECT_S, name=name, environ=environ)
-    say(f"The Kwaflux server runs (started in {time.monotonic() - began_s:.1f} s; it stays warm)")
+    say(
+        f"The Kwaflux server runs (started in {time.monotonic() - began_s:.1f} s; it keeps running)"
+    )
     return client
 
 
@@ -109,7 +111,7 @@ def import_problem() -> HostError | None:
         host = Path(sys.executable).name or "the host"
         version = ".".join(map(str, sys.version_info[:3]))
         return HostError(
-            f"{_module_of(error)} does not import in the Python {version} of {host}: {error}",
+            f"{_module_of(error)} cannot be imported by the Python {version} of {host}: {error}",
             hint="install again so that it fits this Python: kwaflux install nuke (or resolve)",
             python=version,
         )
@@ -220,7 +222,7 @@ def _awaited(
     process.kill()
     process.wait()
     if cancel is not None and cancel.is_set():
-        raise Cancelled("the start of the server was not waited for")
+        raise Cancelled("waiting for the server was cancelled")
     return None
 
 
@@ -264,7 +266,7 @@ def _is_own_environment() -> bool:
 
 def _no_command(at: Path) -> tuple[str, ...]:
     raise HostError(
-        f"nothing says how the Kwaflux server is started: {at} names no command",
+        f"no command to start the Kwaflux server is known: {at} names none",
         hint=f"install again: kwaflux install; or set {_COMMAND_VARIABLE} to the kwaflux program",
         path=str(at),
     )

@@ -1,8 +1,8 @@
-"""Whether a server sees the same disk as we do: asked with a picture of one pixel, never guessed.
+"""A test of whether server and host see the same disk, with an EXR of one pixel.
 
-The same host name, or a path that looks the same, proves nothing: containers, mounts and roots that
-the server was given decide. So a tiny EXR with a random text in its header is put where the frames
-lie, rendered to where the results go, and the text is looked for in what stands there then.
+Equal host names or paths prove nothing: containers, mounts and the server's roots decide. So a tiny
+EXR with a random text in its header is written to the source's folder and rendered to the target's,
+and the text is searched for in the file that is there then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.flows.flow import Flow, Step
 from kwaflux_core.geometry import Box
-from kwaflux_core.images.exr.pure_python import encode_plain
+from kwaflux_core.images.exr.small_exr import encode_plain
 from kwaflux_core.protocol.render_options import RenderOptions
 
 __all__ = ["server_shares_disk"]

@@ -1,1 +1,1 @@
-"""What a host of clips (Resolve) adds: clips, media, results in the timeline."""
+"""Code for hosts with timelines (Resolve): clips, media, results on the timeline."""

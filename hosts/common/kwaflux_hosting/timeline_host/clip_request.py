@@ -1,4 +1,4 @@
-"""What is asked for a selection of clips: flow, colorspace, handles, where results go."""
+"""The request for a selection of clips: flow, colorspace, handles, and where results go."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["ClipRequest", "read_dialog_controls"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRequest:
-    """Hold what a person asks for.
+    """What to do with the clips.
 
     Args:
         flow: The effects.
-        mode: The way back.
-        is_graded: Whether it is the picture that the timeline shows, and not the clip's own frames.
-        handles: Frames more on both sides, as far as there are any.
-        colorspace: What the numbers mean, as OCIO names it; empty: what the host says.
-        folder: Where the folders of results lie; empty: beside the media.
+        mode: How a result is placed.
+        is_graded: Whether to enhance what the timeline shows instead of the clip's own frames.
+        handles: Extra frames on both sides, as far as the media has them.
+        colorspace: The OCIO name of the frames' colorspace; empty: as the host defines it.
+        folder: The folder that holds the folders of results; empty: beside the media.
 
     Raises:
-        FlowError: The flow is none.
-        HostError: A graded picture would be graded twice.
+        FlowError: The flow is not valid.
+        HostError: A graded composite would be graded twice.
     """
 
     flow: str
@@ -40,23 +40,23 @@ class ClipRequest:
 
     @classmethod
     def of(cls, flow: str, values: Mapping[str, object], *, asked: EffectEntry) -> ClipRequest:
-        """Return the wish of values that were asked for, each checked."""
+        """Return the request of a dialog's or command line's values, each checked."""
         return cls(flow=flow, **asked.checked(values))  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         Flow.parse(self.flow)
         if self.is_graded and self.mode != "track":
             raise HostError(
-                "a graded picture that comes back into the clip would be graded twice",
+                "a graded composite that is imported into the clip would be graded twice",
                 hint="choose a new track for it, or the clip's own frames",
             )
 
 
 def read_dialog_controls(package: str) -> EffectEntry:
-    """Return what an adapter asks beside the effects: the one choice of its ``asked.json``.
+    """Return an adapter's controls beside the effects', from its ``dialog_controls.json``.
 
     Raises:
-        HostError: The file holds none.
+        HostError: The file is not valid.
     """
     path = importlib.resources.files(package).joinpath("dialog_controls.json")
     (choice,) = Panel.from_json(path.read_text(encoding="utf-8")).choices

@@ -19,9 +19,9 @@ from kwaflux_hosting.panel.controls import EffectEntry
 from kwaflux_hosting.panel.panel import Panel
 from kwaflux_hosting.server_link import local_server
 from kwaflux_hosting.timeline_host.clip_request import ClipRequest
+from kwaflux_hosting.timeline_host.clip_roundtrip import check_round_trip
 from kwaflux_hosting.timeline_host.media import FrameSpan, MediaInfo
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker, new_job
-from kwaflux_hosting.timeline_host.roundtrip_check import check_round_trip
 from kwaflux_hosting.timeline_host.task_runner import Task
 
 if TYPE_CHECKING:

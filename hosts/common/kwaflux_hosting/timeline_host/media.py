@@ -1,4 +1,4 @@
-"""Clips on a timeline as plain numbers: their media, which frames are meant, and who is refused.
+"""Clips on a timeline as plain numbers: their media, the frames they show, and refusals.
 
 Frames are numbered as the media's files are: a sequence by its numbers, a movie from 0. All ranges
 here include both ends.
@@ -148,7 +148,7 @@ class ClipRange:
         """
         start, end = span
         if start is None or end is None or left is None:
-            raise _refused(media.name, "cannot be read: the host says nothing of its frames")
+            raise _refused(media.name, "cannot be read: the host reports no frame numbers")
         _check_media(media, fps=fps, changed=changed)
         if media.count == 1 and end - start > 1:
             raise _refused(media.name, "is a still", hint="enhance its file: kwaflux enhance")
@@ -182,7 +182,7 @@ class ClipRange:
                 media.name,
                 f"shows the frames {used[0]}-{used[1]}, and its media has "
                 f"{media.first}-{media.last}",
-                hint="put it on the timeline anew from its media",
+                hint="add it to the timeline again from its media",
             )
         if is_whole:
             return replace(media.whole, used=used)
@@ -222,7 +222,7 @@ def _check_media(media: MediaInfo, *, fps: float, changed: Mapping[str, str]) ->
         name, value = next(iter(changed.items()))
         raise _refused(
             media.name,
-            f"has {name} = {value}: its pixels would be changed on their way out",
+            f"has {name} = {value}: the render would change its pixels",
             hint="set it back in the clip's attributes, or enhance the graded composite",
         )
 
@@ -232,8 +232,8 @@ def _check_speed(name: str, begin: int | None, end: int | None, *, count: int) -
     if begin is None or end is None or (begin == 0 == end and count > 1):
         raise _refused(
             name,
-            "does not tell which source frames it shows, as clips of an imported timeline",
-            hint="put it on the timeline anew from its media",
+            "reports no source frames, as clips of an imported timeline",
+            hint="add it to the timeline again from its media",
         )
     if begin > end:
         raise _refused(name, "plays in reverse", hint="enhance it forward, then reverse the result")

@@ -33,9 +33,9 @@ def rendered_pattern(folder: str, *, first: int, last: int, size_px: tuple[int, 
     wanted = set(range(first, last + 1))
     if found.keys() != wanted:
         raise FrameMissing(
-            f"the render was to give the frames {first}-{last} and gave "
+            f"the render should have the frames {first}-{last} and has "
             f"{format_frames(sorted(found)) or 'none'}",
-            hint="look into the host's render settings; nothing was enhanced",
+            hint="check the host's render settings; nothing was enhanced",
             path=folder,
         )
     if len({(match[1], len(match[2])) for match in found.values()}) != 1:
@@ -56,7 +56,7 @@ def _check(path: str, *, size_px: tuple[int, int]) -> None:
     if not {"R", "G", "B"} <= types.keys() or any(types[name] != "float" for name in "RGB"):
         held = ", ".join(f"{name} {kind}" for name, kind in types.items())
         raise ImageUnsupported(
-            f"{path} holds {held}: it was to be RGB in 32-bit float",
+            f"{path} holds {held}: RGB in 32-bit float is required",
             hint="highlights and blacks would be lost; nothing was enhanced",
             path=path,
         )
@@ -65,6 +65,6 @@ def _check(path: str, *, size_px: tuple[int, int]) -> None:
     if size != size_px:
         raise ImageUnsupported(
             f"{path} is {size[0]} x {size[1]}, and the source {size_px[0]} x {size_px[1]}",
-            hint="the host scaled it on its way out; nothing was enhanced",
+            hint="the host scaled it; nothing was enhanced",
             path=path,
         )

@@ -75,5 +75,5 @@ def check_stays(is_there: Callable[[], bool], *, save: Callable[[], None]) -> No
         if not is_there():
             raise HostError(
                 f"the result was not found on the timeline{moment}",
-                hint="run Kwaflux again; the frames are done",
+                hint="run Kwaflux again; the frames are finished",
             )

@@ -1,4 +1,4 @@
-"""Kwaflux in every session of Nuke, a farm's too: where its packages lie, and nothing else."""
+"""Kwaflux in every session of Nuke, also on a farm: adds its packages to the path only."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Kwaflux in Nuke's windows: a menu, a Tab entry, and what is called when a knob changes."""
+"""Kwaflux in Nuke's GUI: a menu, a Tab entry, and the callback of changed knobs."""
 
 import nuke
 
@@ -9,7 +9,7 @@ def _call(name: str, *, is_asked: bool = True) -> object:
         from kwaflux_nuke import callbacks
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation, Nuke works
         if is_asked:
-            nuke.message(f"Kwaflux does not import: {error}. Install it: kwaflux install nuke")
+            nuke.message(f"Kwaflux cannot be imported: {error}. Install it: kwaflux install nuke")
         return None
     return getattr(callbacks, name)()
 

@@ -29,7 +29,7 @@ class FusionBranch(Placement):
         """Add the comp; the project must not be color managed, for a Loader is not."""
         if shot.color.is_managed:
             raise HostError(
-                "a Loader is not color managed, and this project is", hint="choose a take"
+                "this project is color managed, and a Loader is not", hint="choose a take"
             )
         item, name = shot.item, f"Kwaflux {marker.job}"
         comp = item.AddFusionComp()

@@ -9,8 +9,8 @@ from kwaflux_core.errors import HostError
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import Shot
+from kwaflux_resolve.placement.media_pool_clip import import_clip, is_aligned
 from kwaflux_resolve.placement.placement import Placement, find_item
-from kwaflux_resolve.placement.result_clip import import_clip, is_aligned
 from kwaflux_resolve.resolve_api import MediaPoolItem, TimelineItem
 
 __all__ = ["TakePlacement"]

@@ -8,8 +8,8 @@ from kwaflux_core.errors import HostError
 from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import BIN, Shot
+from kwaflux_resolve.placement.media_pool_clip import import_clip, is_aligned
 from kwaflux_resolve.placement.placement import Placement, find_item, video_tracks
-from kwaflux_resolve.placement.result_clip import import_clip, is_aligned
 from kwaflux_resolve.resolve_api import MediaPoolItem, TimelineItem
 from kwaflux_resolve.verified_settings import text_of
 

@@ -1,4 +1,4 @@
-"""Resolve's menu entry, Workspace > Scripts > Kwaflux: find the adapter, and hand over.
+"""Resolve's menu entry, Workspace > Scripts > Kwaflux: finds the adapter and starts it.
 
 Copied into Resolve's Scripts/Utility folder by ``kwaflux install resolve``. A script that the menu
 runs has no ``__file__``, so the folders that the installation may have used are searched.
@@ -23,7 +23,7 @@ def _start(names):  # type: ignore[no-untyped-def]
         return
     roots = [os.path.join(os.environ.get(name, ""), tail) for name, tail in _FOLDERS]
     found = [root for root in roots if os.path.isdir(os.path.join(root, "kwaflux_resolve"))]
-    # Last, so that nothing of ours comes before what Resolve's Python has.
+    # At the end, so that the packages of Resolve's Python come first.
     sys.path.extend(root for root in found[:1] if root not in sys.path)
     try:
         from kwaflux_resolve.entry_points import menu

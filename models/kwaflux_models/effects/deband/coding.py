@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from kwaflux_core.color.luma import REC709_LUMA
-from kwaflux_models.rendering.display_curves import Encoding, decode_display, encode_display
+from kwaflux_models.rendering.display_curves_tensor import Encoding, decode_display, encode_display
 
 __all__ = ["CODES", "Code", "Coding"]
 

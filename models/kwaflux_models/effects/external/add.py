@@ -28,7 +28,7 @@ from kwaflux_models.effects.external.architectures import Descriptor, describe, 
 from kwaflux_models.effects.external.effect import ExternalNetwork, Habits
 from kwaflux_models.effects.external.make_card import Findings, card_of
 from kwaflux_models.effects.external.receptive_field import measure_reach
-from kwaflux_models.rendering.display_curves import Encoding
+from kwaflux_models.rendering.display_curves_tensor import Encoding
 
 __all__ = ["AddOrder", "Added", "add_checkpoint", "add_lora", "main"]
 

@@ -20,7 +20,7 @@ from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.catalog.safetensors_header import parse_header, read_bytes
 from kwaflux_models.effects.external.architectures import Descriptor, describe, read_tensors
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.display_curves import Encoding, decode_display, encode_display
+from kwaflux_models.rendering.display_curves_tensor import Encoding, decode_display, encode_display
 from kwaflux_models.rendering.effect_api import TileInput, Value
 
 __all__ = ["EFFECT", "FORMAT", "External", "ExternalNetwork", "Habits"]

@@ -19,7 +19,7 @@ from kwaflux_models.evaluation.metrics.display_values import luma, shown
 from kwaflux_models.evaluation.metrics.grain import spectrum_distance, variance_error_percent
 from kwaflux_models.evaluation.metrics.psnr_ssim import psnr_db
 from kwaflux_models.evaluation.metrics.pu21 import pu21_psnr
-from kwaflux_models.evaluation.report.target import Gate
+from kwaflux_models.evaluation.report.gate import Gate
 from kwaflux_models.evaluation.run.cases import find_case
 from kwaflux_models.evaluation.run.run_effects import EffectRunner
 from kwaflux_models.evaluation.run.testset import TestSet, clean_clip, damage

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from kwaflux_models.evaluation.report.results import Results, mean, median
+from kwaflux_models.evaluation.run.collect_results import Results, mean, median
 from kwaflux_models.evaluation.run.run_effects import ClipRow, Row
 
 __all__ = ["card_scores", "write_card_scores"]

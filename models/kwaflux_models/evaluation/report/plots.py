@@ -14,9 +14,9 @@ from typing import Any
 from kwaflux_core.errors import ModelError
 from kwaflux_models.evaluation.peers.peers import PEERS
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
-from kwaflux_models.evaluation.report.results import Results, by_picture, mean, median
-from kwaflux_models.evaluation.report.targets import PLASTIC_BELOW
+from kwaflux_models.evaluation.report.check_gates import PLASTIC_BELOW
 from kwaflux_models.evaluation.run.cases import Case, cases_of
+from kwaflux_models.evaluation.run.collect_results import Results, by_picture, mean, median
 from kwaflux_models.evaluation.run.run_effects import PLANS
 
 __all__ = ["draw_clips", "draw_effect"]

@@ -11,9 +11,9 @@ from typing import Any, cast, get_args
 
 from kwaflux_core.errors import ImageError
 from kwaflux_models.evaluation.metrics.picture_scores import Scores
-from kwaflux_models.evaluation.report.results import FrameCost, Results
-from kwaflux_models.evaluation.report.target import Gate, Outcome
+from kwaflux_models.evaluation.report.gate import Gate, Outcome
 from kwaflux_models.evaluation.run.cases import CASES
+from kwaflux_models.evaluation.run.collect_results import FrameCost, Results
 from kwaflux_models.evaluation.run.run_effects import ClipRow, Row
 
 __all__ = ["EffectRecord", "ScoreFile"]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from kwaflux_models.evaluation.metrics.picture_scores import Scores
 from kwaflux_models.evaluation.peers.peers import PEERS, PeerResult
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
-from kwaflux_models.evaluation.report.results import Results, by_picture, mean, median
-from kwaflux_models.evaluation.report.target import Gate
+from kwaflux_models.evaluation.report.gate import Gate
 from kwaflux_models.evaluation.run.cases import Case, cases_of
+from kwaflux_models.evaluation.run.collect_results import Results, by_picture, mean, median
 from kwaflux_models.evaluation.run.crops import CREDITS
 from kwaflux_models.evaluation.run.run_effects import PLANS, Row
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from kwaflux_models.training.degradations.video_codecs import Encode
+from kwaflux_models.training.degradations.codec_roundtrip import Encode
 
 __all__ = ["CASES", "Case", "Group", "Motion", "cases_of", "find_case"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from kwaflux_models.evaluation.report.results import Shown
+from kwaflux_models.evaluation.run.collect_results import Shown
 
 __all__ = ["CREDITS", "chosen", "write_pictures"]
 

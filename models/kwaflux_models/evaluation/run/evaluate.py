@@ -23,13 +23,13 @@ from kwaflux_models.catalog.registry import InstalledEffect, Registry
 from kwaflux_models.evaluation.peers.peers import PEERS, SUBSET
 from kwaflux_models.evaluation.peers.peerscores import PeerScores, run_peers
 from kwaflux_models.evaluation.report.cardscores import write_card_scores
+from kwaflux_models.evaluation.report.check_gates import gates
+from kwaflux_models.evaluation.report.gate import Gate
 from kwaflux_models.evaluation.report.plots import draw_clips, draw_effect
-from kwaflux_models.evaluation.report.results import FrameCost, Results, Say, collect
 from kwaflux_models.evaluation.report.scorefile import EffectRecord, ScoreFile
 from kwaflux_models.evaluation.report.scores_page import About, page
-from kwaflux_models.evaluation.report.target import Gate
-from kwaflux_models.evaluation.report.targets import gates
 from kwaflux_models.evaluation.run.cases import CASES, find_case
+from kwaflux_models.evaluation.run.collect_results import FrameCost, Results, Say, collect
 from kwaflux_models.evaluation.run.crops import write_pictures
 from kwaflux_models.evaluation.run.run_effects import PLANS, EffectRunner, flow_of
 from kwaflux_models.evaluation.run.testset import TestSet

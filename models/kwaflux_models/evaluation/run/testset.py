@@ -23,8 +23,8 @@ from kwaflux_core.color.display_curves import Curve, display_decode, display_enc
 from kwaflux_core.errors import ImageError
 from kwaflux_models.evaluation.run.cases import Case
 from kwaflux_models.training.degradations.analog_video import NTSC, Composite
+from kwaflux_models.training.degradations.codec_roundtrip import Encode, round_trip
 from kwaflux_models.training.degradations.sensor_noise import Sensor, add_sensor_noise
-from kwaflux_models.training.degradations.video_codecs import Encode, round_trip
 from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["Item", "TestSet", "clean_clip", "damage", "defocus", "make_case", "pixels_digest"]

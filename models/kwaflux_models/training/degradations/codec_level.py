@@ -78,7 +78,7 @@ def quantizer_step(codec: str, quality: int) -> float:
     """Estimate a codec's mean quantizer step.
 
     Args:
-        codec: A key of `kwaflux_models.training.degradations.video_codecs.CODECS`.
+        codec: A key of `kwaflux_models.training.degradations.codec_roundtrip.CODECS`.
         quality: The quality on that codec's own scale.
 
     Returns:

@@ -15,7 +15,7 @@ from kwaflux_models.training.degradations.sensor_noise import Array
 from kwaflux_models.training.loop.losses import block_energy
 from kwaflux_models.training.loop.recipe import Recipe
 from kwaflux_models.training.loop.sample_pool import Pool
-from kwaflux_models.training.loop.task import Batch, Network, Task
+from kwaflux_models.training.loop.task_api import Batch, Network, Task
 
 __all__ = ["Score", "draw_batch", "validate", "whole_batch", "working"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kwaflux_core.errors import ModelError
 from kwaflux_models.effects.ffdnet_weights import load_ffdnet
-from kwaflux_models.training.loop.task import Network
+from kwaflux_models.training.loop.task_api import Network
 
 __all__ = ["fitted_state", "shipped_weights", "start_tensors"]
 

@@ -29,7 +29,7 @@ from kwaflux_models.training.loop.fit_level_probe import (
 from kwaflux_models.training.loop.losses import restoration_loss
 from kwaflux_models.training.loop.recipe import Recipe
 from kwaflux_models.training.loop.sample_pool import Pool
-from kwaflux_models.training.loop.task import Batch, Network, Task
+from kwaflux_models.training.loop.task_api import Batch, Network, Task
 from kwaflux_models.training.pictures import sources
 
 __all__ = ["Run", "Trainer", "export", "run"]

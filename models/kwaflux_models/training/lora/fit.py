@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 from kwaflux_core.errors import ModelError
 from kwaflux_core.flows.card import Card
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.rendering.display_curves import encode_display
+from kwaflux_models.rendering.display_curves_tensor import encode_display
 from kwaflux_models.rendering.effect_api import (
     SAMPLE_PX,
     Effect,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kwaflux_models.training.commands import end_of, say_line
+from kwaflux_models.training.command_output import end_of, say_line
 from kwaflux_models.training.pictures import sources
 
 __all__ = ["main", "report"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from kwaflux_core.errors import ModelError
-from kwaflux_models.training.loop.task import Task
+from kwaflux_models.training.loop.task_api import Task
 
 __all__ = ["find_task", "trainable_effects"]
 

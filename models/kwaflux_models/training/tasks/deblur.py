@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
-from kwaflux_models.training.degradations.codec_draws import LIGHT_H264, draw_codec
+from kwaflux_models.training.degradations.codec_mixes import LIGHT_H264, draw_codec
+from kwaflux_models.training.degradations.codec_roundtrip import round_trip_linear
 from kwaflux_models.training.degradations.lens_blur import Defocus, Lens, Streak
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import round_trip_linear
-from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
 

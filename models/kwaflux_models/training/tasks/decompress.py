@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
 from kwaflux_models.effects.decompress.network import DecompressNetwork
-from kwaflux_models.training.degradations.codec_draws import ANY_CODEC, draw_codec
+from kwaflux_models.training.degradations.codec_mixes import ANY_CODEC, draw_codec
+from kwaflux_models.training.degradations.codec_roundtrip import round_trip
 from kwaflux_models.training.degradations.sensor_noise import (
     Array,
     Sensor,
     add_sensor_noise,
     draw_sensor,
 )
-from kwaflux_models.training.degradations.video_codecs import round_trip
-from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
 

@@ -21,11 +21,11 @@ from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
-from kwaflux_models.training.degradations.codec_draws import FOOTAGE, LIGHT_FOOTAGE, draw_codec
+from kwaflux_models.training.degradations.codec_mixes import FOOTAGE, LIGHT_FOOTAGE, draw_codec
+from kwaflux_models.training.degradations.codec_roundtrip import round_trip_linear
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import round_trip_linear
 from kwaflux_models.training.loop.initial_weights import fitted_state, start_tensors
-from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.sources import Picture
 
 __all__ = ["TASK", "DenoiseTask"]

@@ -15,11 +15,11 @@ from torch import Tensor
 from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_models.effects.upscale.network import SCALE, UpscaleNetwork, enlarged
 from kwaflux_models.rendering import working_curves
-from kwaflux_models.training.degradations.codec_draws import SMALL_PICTURES, draw_codec
+from kwaflux_models.training.degradations.codec_mixes import SMALL_PICTURES, draw_codec
+from kwaflux_models.training.degradations.codec_roundtrip import round_trip_linear
 from kwaflux_models.training.degradations.resample import KERNELS, resize_clip
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
-from kwaflux_models.training.degradations.video_codecs import round_trip_linear
-from kwaflux_models.training.loop.task import Answer, Batch, Half, Network, Sample
+from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
 

@@ -14,7 +14,7 @@ from kwaflux_models.training.degradations.ycbcr_planes import Codec
 
 pytest.importorskip("av")
 
-from kwaflux_models.training.degradations.video_codecs import CODECS, Encode, round_trip
+from kwaflux_models.training.degradations.codec_roundtrip import CODECS, Encode, round_trip
 
 
 def textured_clip(frames: int = 3, height: int = 96, width: int = 96) -> NDArray[np.float32]:

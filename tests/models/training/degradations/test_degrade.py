@@ -15,8 +15,8 @@ from kwaflux_models.training.pictures.sources import pictures
 
 av = pytest.importorskip("av")
 
-from kwaflux_models.training.degradations import video_codecs  # noqa: E402
-from kwaflux_models.training.degradations.video_codecs import CODECS, Encode  # noqa: E402
+from kwaflux_models.training.degradations import codec_roundtrip  # noqa: E402
+from kwaflux_models.training.degradations.codec_roundtrip import CODECS, Encode  # noqa: E402
 
 
 def moving_clip(frames: int = 5, side: int = 96) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def moving_clip(frames: int = 5, side: int = 96) -> NDArray[np.float32]:
 def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
     clip = display_encode(moving_clip(), "bt709")
     best = {"prores": 3, "h264": 12, "h265": 12, "jpeg": 90}.get(name, 2)
-    back = video_codecs.round_trip(clip, Encode(name, best, preset="veryfast"))
+    back = codec_roundtrip.round_trip(clip, Encode(name, best, preset="veryfast"))
     assert back.shape == clip.shape
     distance = np.abs(back[:, None] - clip[None]).mean(axis=(2, 3, 4))
     assert list(distance.argmin(axis=1)) == list(range(clip.shape[0]))
@@ -43,7 +43,7 @@ def test_a_codec_returns_every_frame_in_its_place(name: str) -> None:
 def test_a_worse_quality_is_worse() -> None:
     clip = display_encode(moving_clip(), "bt709")
     good, bad = (
-        float(np.abs(video_codecs.round_trip(clip, Encode("h264", crf)) - clip).mean())
+        float(np.abs(codec_roundtrip.round_trip(clip, Encode("h264", crf)) - clip).mean())
         for crf in (16, 36)
     )
     assert good < bad
@@ -52,22 +52,22 @@ def test_a_worse_quality_is_worse() -> None:
 def test_an_unknown_codec_and_an_odd_side_are_refused() -> None:
     clip = moving_clip(2)
     with pytest.raises(RequestError, match="no codec named"):
-        video_codecs.round_trip(clip, Encode("h266", 20))
+        codec_roundtrip.round_trip(clip, Encode("h266", 20))
     with pytest.raises(RequestError, match="even sides"):
-        video_codecs.round_trip(clip[:, :95], Encode("h264", 20))
+        codec_roundtrip.round_trip(clip[:, :95], Encode("h264", 20))
 
 
 @pytest.mark.parametrize("is_bt601", [False, True])
 def test_planes_keep_gray_neutral_and_color_close(is_bt601: bool) -> None:
     how = Encode("h264", 20, is_bt601=is_bt601)
     gray = np.full((8, 8, 3), 0.5, dtype=np.float32)
-    planes = video_codecs.planes_from_rgb(gray, CODECS["h264"], is_bt601=is_bt601)
+    planes = codec_roundtrip.planes_from_rgb(gray, CODECS["h264"], is_bt601=is_bt601)
     assert int(planes[0][0, 0]) == round(16 + 219 * 0.5)
     assert set(planes[1].ravel().tolist()) == {128}
     red = np.zeros((8, 8, 3), dtype=np.float32)
     red[..., 0] = 0.8
-    planes = video_codecs.planes_from_rgb(red, CODECS["h264"], is_bt601=is_bt601)
-    back = video_codecs.rgb_from_planes(planes, CODECS["h264"], how)
+    planes = codec_roundtrip.planes_from_rgb(red, CODECS["h264"], is_bt601=is_bt601)
+    back = codec_roundtrip.rgb_from_planes(planes, CODECS["h264"], how)
     assert np.abs(back - red).max() < 0.01
 
 

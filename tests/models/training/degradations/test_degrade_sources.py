@@ -18,7 +18,7 @@ from kwaflux_models.training.pictures import download, sources
 
 av = pytest.importorskip("av")
 
-from kwaflux_models.training.commands import end_of  # noqa: E402
+from kwaflux_models.training.command_output import end_of  # noqa: E402
 from kwaflux_models.training.pictures.read_movie import read_clip  # noqa: E402
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from kwaflux_models.evaluation.peers.peers import PEERS
 from kwaflux_models.evaluation.peers.peerscores import PeerScores
-from kwaflux_models.evaluation.report.results import Results, by_picture, mean, median
-from kwaflux_models.evaluation.report.target import Gate, Outcome
+from kwaflux_models.evaluation.report.gate import Gate, Outcome
 from kwaflux_models.evaluation.run.cases import Case, cases_of, find_case
+from kwaflux_models.evaluation.run.collect_results import Results, by_picture, mean, median
 from kwaflux_models.evaluation.run.run_effects import PLANS
 
 __all__ = ["gates", "margin_over_peer"]

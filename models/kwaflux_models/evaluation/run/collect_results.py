@@ -15,7 +15,7 @@ from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.evaluation.metrics.display_values import shown
 from kwaflux_models.evaluation.metrics.finishing import FINISHING
 from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
-from kwaflux_models.evaluation.report.target import Gate
+from kwaflux_models.evaluation.report.gate import Gate
 from kwaflux_models.evaluation.run.cases import Case, cases_of
 from kwaflux_models.evaluation.run.run_effects import (
     PLANS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kwaflux_models.training.degradations.video_codecs import Encode
+from kwaflux_models.training.degradations.codec_roundtrip import Encode
 
 __all__ = [
     "ANY_CODEC",

@@ -13,7 +13,7 @@ from kwaflux_hosting.timeline_host.media import FrameSpan
 from kwaflux_hosting.timeline_host.result_marker import ResultMarker
 from kwaflux_resolve.clips import Shot, look
 from kwaflux_resolve.host import Host, find_host
-from kwaflux_resolve.import_results import PLACEMENTS, import_result, markers_in, revert
+from kwaflux_resolve.place_results import PLACEMENTS, import_result, markers_in, revert
 from kwaflux_testing.fake_resolve.fusion import CompModel
 from kwaflux_testing.fake_resolve.model import Placed, Quirks, World
 from kwaflux_testing.fake_resolve.scenes import Scene, scene
@@ -295,7 +295,7 @@ def test_frames_that_are_not_all_there_are_not_imported(tmp_path: Path) -> None:
 def test_a_fusion_loader_is_refused_where_colors_are_managed(tmp_path: Path) -> None:
     found = scene(tmp_path)
     found.world.settings["colorScienceMode"] = "davinciYRGBColorManagedv2"
-    with pytest.raises(HostError, match="not color managed"):
+    with pytest.raises(HostError, match="a Loader is not"):
         _back(found, tmp_path, "fusion")
     assert found.item.comps == []
 
