@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from kwaflux_models.effects.level_probe import LevelProbe
+from kwaflux_models.effects.light_edges import limit_beside_light
 from kwaflux_models.effects.restorer_network import load_weights
 from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value
 
-__all__ = ["LevelEstimate", "LevelGuidedEffect"]
+__all__ = ["LevelEstimate", "LevelGuidedEffect", "smooth_step"]
 
 _FLAT = 5e-4
 """A sample that varies by less, working curve, says nothing of what happened to it."""
@@ -29,14 +30,23 @@ class LevelEstimate:
         share: 0..1, how much of the network's correction is applied: 0 where there is nothing to
             correct, so that a clean frame keeps its bits.
         confident_level: The level that the frame has at least.
+        deviation: Standard deviation of what changes from frame to frame, working curve; 0 where
+            it is not known.
     """
 
     level: float
     share: float
     confident_level: float = 0.0
+    deviation: float = 0.0
 
 
 _NONE = LevelEstimate(0.0, 0.0)
+
+
+def smooth_step(x: float, low: float, high: float) -> float:
+    """Return 0 up to ``low``, 1 from ``high`` on, and a smooth curve between them."""
+    share = min(1.0, max(0.0, (x - low) / (high - low)))
+    return share * share * (3.0 - 2.0 * share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +92,7 @@ class LevelGuidedEffect:
         found = probe(pictures.to(next(probe.parameters()).dtype))
         confident = found.confident_level()
         low, high = self.fade_from / self.unit, self.fade_to / self.unit
-        x = min(1.0, max(0.0, (confident - low) / (high - low)))
-        return LevelEstimate(found.mean_level(), x * x * (3.0 - 2.0 * x), confident)
+        return LevelEstimate(found.mean_level(), smooth_step(confident, low, high), confident)
 
     def residual(
         self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
@@ -92,22 +101,29 @@ class LevelGuidedEffect:
         estimate = self._estimate_in_force(pictures.measured, values)
         if estimate.share == 0.0:
             return None
-        change = self.correction(network, pictures, estimate.level, values)
-        return change if change is None else change * (float(values["strength"]) * estimate.share)
+        change = self.correction(network, pictures, estimate, values)
+        if change is None:
+            return None
+        change = limit_beside_light(pictures.picture, change)
+        return change * (float(values["strength"]) * estimate.share)
 
     def correction(
-        self, network: nn.Module, pictures: TileInput, level: float, values: Mapping[str, Value]
+        self,
+        network: nn.Module,
+        pictures: TileInput,
+        estimate: LevelEstimate,
+        values: Mapping[str, Value],
     ) -> Tensor | None:
         """Return the whole correction, before strength and share; None to touch no pixel.
 
         Args:
             network: The network.
             pictures: The tile.
-            level: What the network is told, in the unit it was trained with.
+            estimate: The level that is in force.
             values: Every param of the card under its name.
         """
         picture = pictures.picture
-        numbers = torch.tensor([level, float(values["detail"])], device=picture.device)
+        numbers = torch.tensor([estimate.level, float(values["detail"])], device=picture.device)
         return cast(Tensor, network(picture, numbers.to(picture.dtype).reshape(1, 2, 1, 1)))
 
     def _estimate_in_force(

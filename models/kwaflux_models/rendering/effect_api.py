@@ -63,11 +63,15 @@ class Samples:
         sources: (N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), the same places of the plate before
             the flow's first effect; ``pictures`` itself where the step is the first.
         scale: How many times larger the step's input is than the plate.
+        neighbors: (K, N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), ``sources`` as each of K
+            neighboring frames shows it, aligned; None for an effect that aligns no neighbors, and
+            for a frame without any.
     """
 
     pictures: Tensor
     sources: Tensor
     scale: int = 1
+    neighbors: Tensor | None = None
 
 
 class TileInput:

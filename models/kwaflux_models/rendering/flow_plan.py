@@ -76,6 +76,8 @@ class MeasureTask:
         input: The task of the frame as the step receives it; it may hold a part of the frame.
         samples: For each place the task that renders it, where ``input`` does not hold it.
         is_whole: Whether the samples are one task, of the whole frame.
+        neighbors: The frames whose plates are compared with the frame's, for an effect that aligns
+            its neighbors.
     """
 
     step: int
@@ -85,6 +87,7 @@ class MeasureTask:
     input: int
     samples: tuple[int, ...]
     is_whole: bool
+    neighbors: tuple[int, ...] = ()
 
 
 Task: TypeAlias = "PlateTask | RenderTask | MeasureTask"
@@ -184,7 +187,11 @@ class _Builder:
             wanted = (whole,) if is_whole else tuple(p.intersection(whole) or whole for p in places)
             samples = tuple(self.render(step - 1, frame, box, is_sample=True) for box in wanted)
             samples *= len(places) if is_whole else 1
-        return self._add(key, MeasureTask(step, frame, places, scale, center, samples, is_whole))
+        card = self._steps[step - 1].card
+        around = self._temporal_window(card, frame)[0] if card.motion_px else ()
+        neighbors = tuple(dict.fromkeys(number for number in around if number != frame))
+        task = MeasureTask(step, frame, places, scale, center, samples, is_whole, neighbors)
+        return self._add(key, task)
 
     def _add(self, key: tuple[object, ...], task: Task) -> int:
         self.tasks.append(task)

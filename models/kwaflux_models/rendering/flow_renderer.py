@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kwaflux_core.errors import OutOfMemory
 from kwaflux_core.flows.flow import BoundFlow
@@ -24,7 +25,11 @@ from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, MeasuringEf
 from kwaflux_models.rendering.flow_plan import FlowPlan, MeasureTask, PlateTask, RenderTask, Task
 from kwaflux_models.rendering.image_contract import Domain
 from kwaflux_models.rendering.lora_stacks import LoraStack
-from kwaflux_models.rendering.measure_samples import sample_tensor, source_place
+from kwaflux_models.rendering.measure_samples import (
+    aligned_sample_tensor,
+    sample_tensor,
+    source_place,
+)
 from kwaflux_models.rendering.motion_field import MotionField
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.render_context import RenderContext
@@ -298,13 +303,33 @@ class FlowRenderer:
         if task.step > 1:
             own = [(source, source_place(place, scale=task.scale)) for place in task.places]
             sources = sample_tensor(own, domain=domain, device=context.device)
-        samples = Samples(pictures, sources, task.scale)
+        samples = Samples(pictures, sources, task.scale, self._neighbor_samples(task, domain))
         self._checkpoint()
         stack = self._loras[task.step - 1]
         with context.lend(step.card, stack) as loaded, torch.inference_mode():
             if not isinstance(loaded.effect, MeasuringEffect):
                 return Measured()
             return loaded.effect.measure(loaded.network, samples, step.values)
+
+    def _neighbor_samples(self, task: MeasureTask, domain: Domain) -> Tensor | None:
+        if not task.neighbors:
+            return None
+        source = self._plates[task.frame]
+        places = [source_place(place, scale=task.scale) for place in task.places]
+        return torch.stack(
+            [
+                aligned_sample_tensor(
+                    self._plates[neighbor],
+                    places,
+                    motion=self._motion(source, self._plates[neighbor]),
+                    whole=source.window,
+                    reach_px=self._steps[task.step - 1].card.motion_px,
+                    domain=domain,
+                    device=self._context.device,
+                )
+                for neighbor in task.neighbors
+            ]
+        )
 
     # --- the cache --------------------------------------------------------------------------
 

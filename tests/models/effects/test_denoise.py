@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 import kwaflux_models
+from kwaflux_core.flows.card import Curve
 from kwaflux_models.effects.denoise.merge import merge
 from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.effects.level_keeping import keep_levels
 from kwaflux_models.effects.restorer_network import load_weights
 from kwaflux_models.rendering.working_curves import decode, encode
 
-CURVE = "extended_srgb"
+CURVE: Curve = "extended_srgb"
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -11,27 +12,59 @@ from torch import Tensor, nn
 from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.effects.denoise.merge import merge
 from kwaflux_models.effects.denoise.network import DenoiseNetwork
-from kwaflux_models.effects.level_guided_effect import LevelGuidedEffect
+from kwaflux_models.effects.denoise.temporal_noise import temporal_noise
+from kwaflux_models.effects.level_guided_effect import (
+    LevelEstimate,
+    LevelGuidedEffect,
+    smooth_step,
+)
 from kwaflux_models.effects.level_keeping import keep_levels
-from kwaflux_models.rendering.effect_api import TileInput, Value
+from kwaflux_models.rendering.effect_api import Samples, TileInput, Value
 
 __all__ = ["EFFECT", "Denoise"]
+
+
+_WHITE = 0.7
+"""Deviation of a camera's noise, as a part of the level at which the network does best on it."""
+_MARGIN = 1.15
+"""How much the noise of a place may be above the frame's."""
+_LEVEL_OF_DEVIATION = 3.0
+"""The highest level that the network is told, in what changes from frame to frame."""
+_QUIET, _NOISY = 0.006, 0.010
+"""Deviations from frame to frame, working curve: up to the first a clip has no noise, from the
+second on it has. On the validation clips 16 of 100 noisy ones are missed by it and 1 of 10 clean
+ones is touched; by the probe's confident level alone, which a frame without neighbors has, 25."""
 
 
 class Denoise(LevelGuidedEffect):
     """Remove noise: the picture plus ``strength`` times the correction."""
 
+    def estimate(self, network: nn.Module, samples: Samples) -> LevelEstimate:
+        """Estimate the noise by the probe, and whether there is any by the neighbors."""
+        alone = super().estimate(network, samples)
+        if samples.neighbors is None:
+            return alone
+        deviation = temporal_noise(samples.sources, samples.neighbors)
+        level = min(alone.level, _LEVEL_OF_DEVIATION * deviation)
+        share = smooth_step(deviation, _QUIET, _NOISY) * smooth_step(alone.level, 0.002, 0.006)
+        return replace(alone, level=level, share=share, deviation=deviation)
+
     def correction(
-        self, network: nn.Module, pictures: TileInput, level: float, values: Mapping[str, Value]
+        self,
+        network: nn.Module,
+        pictures: TileInput,
+        estimate: LevelEstimate,
+        values: Mapping[str, Value],
     ) -> Tensor | None:
         """Return the correction of luma and chroma, each by its own strength."""
         strengths = (float(values["luma"]), float(values["chroma"]))
         if strengths == (0.0, 0.0):
             return None
         picture = pictures.picture
-        merged, noise = picture, picture.new_full((1, 1, *picture.shape[2:]), level)
+        merged, noise = picture, picture.new_full((1, 1, *picture.shape[2:]), estimate.level)
         if values["temporal"] and (neighbors := _neighbors(pictures)) is not None:
-            both = merge(picture, neighbors, noise)
+            deviation = min(estimate.deviation or _WHITE * estimate.level, estimate.level)
+            both = merge(picture, neighbors, picture.new_full((1, 1, 1, 1), _MARGIN * deviation))
             merged, noise = both.picture, noise * both.noise.to(noise.dtype)
         cleaned = merged + cast(DenoiseNetwork, network)(merged, noise)
         return _split(keep_levels(picture, cleaned) - picture, *strengths)
