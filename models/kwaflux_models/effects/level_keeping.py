@@ -5,8 +5,8 @@ darkens shadows, the more the stronger the noise. The light that the noise of th
 adds on average is added again. Where values are below black, of noise or of colors outside the
 network's range, that is not enough: there, the mean light around each pixel is made the plate's.
 
-Source: J. L. W. V. Jensen, "Sur les fonctions convexes et les inégalités entre les valeurs moyennes",
-Acta Mathematica 1906; the mean over the noise is a Gauss-Hermite quadrature of five nodes.
+Source: J. L. W. V. Jensen, "Sur les fonctions convexes", Acta Mathematica 1906; the mean over the
+noise is a Gauss-Hermite quadrature of five nodes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _MARGIN = 1.15
 """How much the noise of a place may be above the frame's."""
 _LEVEL_OF_DEVIATION = 3.0
 """The highest level that the network is told, in what changes from frame to frame."""
-_QUIET, _NOISY = 0.006, 0.010
+_QUIET, _NOISY = 0.005, 0.009
 """Deviations from frame to frame, working curve: up to the first a clip has no noise, from the
 second on it has. On the validation clips 16 of 100 noisy ones are missed by it and 1 of 10 clean
 ones is touched; by the probe's confident level alone, which a frame without neighbors has, 25."""

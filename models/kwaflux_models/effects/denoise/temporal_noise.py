@@ -16,9 +16,10 @@ _FLAT = 1e-8
 def temporal_noise(samples: Tensor, neighbors: Tensor) -> float:
     """Return the standard deviation of what changes from frame to frame, working curve.
 
-    For each block, the neighbor that differs least counts; where none shows the same thing, the
-    difference is large, so the median over the blocks is returned. Two frames with independent
-    noise differ by twice its variance. A codec repeats a part of the noise, which is not counted.
+    For each block, the neighbor that differs second least counts (of a single one, that one): the
+    least may be a copy, because codecs repeat blocks, and the others may show something else. The
+    median over the blocks is returned. Two frames with independent noise differ by twice its
+    variance. What a codec repeats of the noise is not counted.
 
     Args:
         samples: (N, 3, H, W), places of the frame, working curve.
@@ -28,7 +29,8 @@ def temporal_noise(samples: Tensor, neighbors: Tensor) -> float:
         0 where every block is flat.
     """
     squares = (neighbors.float() - samples.float()).square().mean(dim=2)
-    apart = F.avg_pool2d(squares, _BLOCK_PX).amin(dim=0).flatten()
+    apart = F.avg_pool2d(squares, _BLOCK_PX).sort(dim=0).values
+    apart = apart[min(1, apart.shape[0] - 1)].flatten()
     luma = samples.float().mean(dim=1, keepdim=True)
     variance = F.avg_pool2d(luma.square(), _BLOCK_PX) - F.avg_pool2d(luma, _BLOCK_PX).square()
     apart = apart[variance.flatten() > _FLAT]
