@@ -264,17 +264,19 @@ def test_while_a_movie_is_looked_at_the_server_answers_and_the_job_can_be_cancel
     source = write_movie(tmp_path, MOVIE)
     with RawClient(server.endpoint) as raw:
         raw.hello()
+        # Sent in one go: all are there before a child process can have planned the job.
         request = raw.send(Submit(str(source), target(tmp_path), "identity"))
-        assert isinstance(raw.ask(Ping()), Pong), "the look is not waited for"
+        raw.send(Ping())
         raw.send(Submit(str(source), target(tmp_path), "identity"), request_id=request)
-        again = raw.receive()
+        raw.send(Cancel(request))
+        pong, again, answer = (raw.receive() for _ in range(3))
+        assert pong is not None
+        assert isinstance(pong.message, Pong), "planning blocks nobody"
         assert again is not None
         assert isinstance(again.message, Failed)
         assert again.message.code == "protocol"
-        raw.send(Cancel(request))
-        answer = raw.receive()
         assert answer is not None
-        assert answer.request_id == request
         assert isinstance(answer.message, Failed)
+        assert answer.request_id == request
         assert answer.message.code == Cancelled.code
     assert not list(tmp_path.glob("*.exr"))
