@@ -77,11 +77,16 @@ class LevelGuidedEffect:
     def measure(
         self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
     ) -> Measured:
-        """Estimate the level of the frame, unless a person set it."""
+        """Estimate the level of the frame, unless a person set it.
+
+        Shown are the level, and as ``applied`` which share of the correction is applied.
+        """
         if float(values[self.level_param]) > 0.0:
             return Measured()
         estimate = self.estimate(network, samples)
-        return Measured({self.level_param: round(estimate.level * self.unit, 4)}, data=estimate)
+        level = round(estimate.level * self.unit, 4)
+        shown = {self.level_param: level, "applied": round(estimate.share, 3)}
+        return Measured(shown, data=estimate)
 
     def estimate(self, network: nn.Module, samples: Samples) -> LevelEstimate:
         """Estimate the level from the samples that are not flat; a flat frame has none."""
