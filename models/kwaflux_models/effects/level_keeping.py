@@ -22,15 +22,13 @@ __all__ = ["ALIGN_PX", "REACH_PX", "keep_levels"]
 _CURVE = "extended_srgb"
 ALIGN_PX = 4
 """Means are taken of blocks of this side; tiles begin where blocks do."""
-_BOX = 5
+_BOX = 3
 """Side, in blocks, of the box filter that is applied twice."""
-REACH_PX = 3 * ALIGN_PX * (2 * (_BOX // 2) + 2)
+REACH_PX = 2 * ALIGN_PX * (2 * (_BOX // 2) + 2)
 """How far around a pixel means are taken, one mean of another included."""
 _NODES = ((1.3556262, 0.2220759), (2.8569700, 0.0112574))
 """Places, in standard deviations, and weights; those of the negative places are the same."""
 _MIDDLE = 8.0 / 15.0
-_ROUNDS = 2
-"""Newton's rounds."""
 _REACHES_BLACK, _CLEAR_OF_BLACK = 3.0, 4.0
 """Codes, in deviations of the noise, from which on the noise does not reach below black."""
 _NEGATIVE = 0.02
@@ -56,15 +54,13 @@ def keep_levels(picture: Tensor, cleaned: Tensor) -> Tensor:
     share = (share / (_CLEAR_OF_BLACK - _REACHES_BLACK)).clamp(0.0, 1.0)
     share = share * (_smooth((code < 0.0).float()) / _NEGATIVE).clamp(0.0, 1.0)
     if bool(share.any()):
-        wanted = decode(code, _CURVE)
-        for _ in range(_ROUNDS):
-            lost = wanted - decode(kept, _CURVE)
-            kept = kept + share * _smooth(lost / decode_slope(kept, _CURVE))
+        lost = decode(code, _CURVE) - decode(kept, _CURVE)
+        kept = kept + share * _smooth(lost / decode_slope(kept, _CURVE))
     return torch.where(clean == code, clean, kept).to(cleaned.dtype)
 
 
 def _smooth(planes: Tensor) -> Tensor:
-    """Return means over about 30 pixels."""
+    """Return means over about 20 pixels."""
     blocks = F.avg_pool2d(planes, ALIGN_PX)
     for _ in range(2):
         blocks = F.avg_pool2d(blocks, _BOX, 1, _BOX // 2, count_include_pad=False)
