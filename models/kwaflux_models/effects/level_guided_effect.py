@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,6 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kwaflux_core.errors import RequestError
+from kwaflux_core.frames.shot_profile import Record
+from kwaflux_core.protocol.dataclass_codec import Mismatch, reader_of, writer_of
 from kwaflux_models.effects.level_probe import LevelProbe
 from kwaflux_models.effects.light_edges import limit_beside_light
 from kwaflux_models.effects.restorer_network import load_weights
@@ -62,17 +66,25 @@ class LevelGuidedEffect:
         fade_from: Confident level up to which the frame is left alone, in the param's unit.
         fade_to: Confident level from which the whole correction is applied, likewise.
         unit: One level of the network in the param's unit.
+        what: What the level is of, for the person.
+        done: What the correction does with it, likewise.
     """
 
     new_network: Callable[[], nn.Module]
     level_param: str
     fade_from: float
     fade_to: float
+    what: str
+    done: str
     unit: float = 1.0
 
     def build(self, weights: tuple[Path, ...]) -> nn.Module:
         """Return the network with its weights, ready to infer."""
         return load_weights(self.new_network(), weights[0])
+
+    def judges(self, values: Mapping[str, Value]) -> bool:
+        """Return whether the level is to be estimated."""
+        return float(values[self.level_param]) <= 0.0
 
     def measure(
         self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
@@ -81,12 +93,72 @@ class LevelGuidedEffect:
 
         Shown are the level, and as ``applied`` which share of the correction is applied.
         """
-        if float(values[self.level_param]) > 0.0:
+        if not self.judges(values):
             return Measured()
-        estimate = self.estimate(network, samples)
+        return self.measured(self.estimate(network, samples), values)
+
+    def combine(self, network: nn.Module, measurements: Sequence[Measured]) -> Measured:
+        """Return the median estimate."""
+        estimates = [each.data for each in measurements if isinstance(each.data, LevelEstimate)]
+        return Measured(data=self.median(estimates) if estimates else _NONE)
+
+    def to_record(self, measured: Measured) -> Record:
+        """Return the numbers of the estimate, with four significant digits."""
+        estimate = measured.data if isinstance(measured.data, LevelEstimate) else _NONE
+        return cast(Record, _rounded(writer_of(type(estimate))(estimate)))
+
+    def from_record(self, record: Record, values: Mapping[str, Value]) -> Measured:
+        """Return the estimate of a record.
+
+        Raises:
+            RequestError: A number is missing, or is none.
+        """
+        if not self.judges(values):
+            return Measured()
+        try:
+            estimate = reader_of(self.estimate_type())(dict(record))
+        except Mismatch as error:
+            raise RequestError(
+                f"the shot profile has {error.found} where {error.where} of {self.what} should be "
+                f"{error.wanted}"
+            ) from error
+        return self.measured(estimate, values)
+
+    def measured(self, estimate: LevelEstimate, values: Mapping[str, Value]) -> Measured:
+        """Return an estimate with what is shown of it."""
         level = round(estimate.level * self.unit, 4)
         shown = {self.level_param: level, "applied": round(estimate.share, 3)}
-        return Measured(shown, data=estimate)
+        return Measured(shown, data=estimate, decision=self.decision(estimate))
+
+    def decision(self, estimate: LevelEstimate) -> str:
+        """Return what was found, what is done about it and, if that is not all, what forces it."""
+        level = estimate.level * self.unit
+        if level <= 0.0:
+            return f"no {self.what} found: left as it came"
+        found = f"{self.what} {self.in_words(level)}"
+        forced = f"{self.level_param}={level:.2g} forces it"
+        if estimate.share <= 0.0:
+            return f"{found}: left as it came, because it is not sure; {forced}"
+        if estimate.share < 1.0:
+            return f"{found}: {100.0 * estimate.share:.0f} % {self.done}; {forced} in full"
+        return f"{found}: {self.done}"
+
+    def in_words(self, level: float) -> str:
+        """Return a level in the param's unit as a person knows it."""
+        return f"{level:.2g}"
+
+    def estimate_type(self) -> type[LevelEstimate]:
+        """Return the class of the effect's estimates, whose fields are the record's."""
+        return LevelEstimate
+
+    def median(self, estimates: Sequence[LevelEstimate]) -> LevelEstimate:
+        """Return the estimate of a shot: the median of each number."""
+        return LevelEstimate(
+            statistics.median(each.level for each in estimates),
+            statistics.median(each.share for each in estimates),
+            statistics.median(each.confident_level for each in estimates),
+            statistics.median(each.deviation for each in estimates),
+        )
 
     def estimate(self, network: nn.Module, samples: Samples) -> LevelEstimate:
         """Estimate the level from the samples that are not flat; a flat frame has none."""
@@ -140,3 +212,14 @@ class LevelGuidedEffect:
             return LevelEstimate(wanted, 1.0)
         data = measured.data if measured is not None else None
         return data if isinstance(data, LevelEstimate) else _NONE
+
+
+def _rounded(value: object) -> object:
+    """Return plain values with every number rounded to four significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    return value

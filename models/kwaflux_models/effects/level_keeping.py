@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kwaflux_core.flows.card import Curve
 from kwaflux_models.rendering.working_curves import decode, decode_slope, encode
 
 __all__ = ["ALIGN_PX", "REACH_PX", "keep_levels"]
 
-_CURVE = "extended_srgb"
+_CURVE: Curve = "extended_srgb"
 ALIGN_PX = 4
 """Means are taken of blocks of this side; tiles begin where blocks do."""
 _BOX = 3

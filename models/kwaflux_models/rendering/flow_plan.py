@@ -122,6 +122,25 @@ class FlowPlan:
         builder.render(len(flow.steps), frame, wanted, is_sample=False)
         return cls(tuple(builder.tasks))
 
+    @classmethod
+    def of_measurement(
+        cls, flow: BoundFlow, step: int, *, frame: int, windows: Mapping[int, Box]
+    ) -> FlowPlan:
+        """Return the plan that ends with the measuring of a frame for one step.
+
+        Args:
+            flow: The flow without its identities.
+            step: The number of the step; its effect measures.
+            frame: The frame's number.
+            windows: The data windows of the frames that are there.
+
+        Raises:
+            FrameMissing: A frame is not there that lies between two that are.
+        """
+        builder = _Builder(flow, windows)
+        builder.measure(step, frame)
+        return cls(tuple(builder.tasks))
+
     def __str__(self) -> str:
         return "\n".join(f"{index:3} {_in_words(task)}" for index, task in enumerate(self.tasks))
 
@@ -156,7 +175,7 @@ class _Builder:
             )
             for neighbor in frames
         )
-        measure = self._measure(step, frame, inputs[center]) if bound.card.measures else None
+        measure = self.measure(step, frame, inputs[center]) if bound.card.measures else None
         readers = self._readers(step)
         sources = self._sources(step, frame) if readers > 1 and not is_sample else ()
         task = RenderTask(
@@ -175,7 +194,14 @@ class _Builder:
         )
         return self._add(key, task)
 
-    def _measure(self, step: int, frame: int, center: int) -> int:
+    def measure(self, step: int, frame: int, center: int | None = None) -> int:
+        """Return the task that measures a frame for a step.
+
+        Args:
+            step: The number of the step.
+            frame: The frame's number.
+            center: The task of the frame as the step receives it, if it is rendered anyway.
+        """
         key = ("measure", step, frame)
         if key in self._known:
             return self._known[key]
@@ -187,6 +213,8 @@ class _Builder:
             wanted = (whole,) if is_whole else tuple(p.intersection(whole) or whole for p in places)
             samples = tuple(self.render(step - 1, frame, box, is_sample=True) for box in wanted)
             samples *= len(places) if is_whole else 1
+        if center is None:
+            center = samples[0] if samples else self.render(0, frame, whole, is_sample=True)
         card = self._steps[step - 1].card
         around = self._temporal_window(card, frame)[0] if card.motion_px else ()
         neighbors = tuple(dict.fromkeys(number for number in around if number != frame))

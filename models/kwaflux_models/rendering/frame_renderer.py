@@ -21,6 +21,8 @@ from kwaflux_models.rendering.motion_field import MotionCache
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.range_receipt import range_receipt
 from kwaflux_models.rendering.render_context import LendEffect, RenderContext
+from kwaflux_models.rendering.shot_decisions import NO_DECISIONS, Decisions
+from kwaflux_models.rendering.shot_estimates import ShotEstimates
 from kwaflux_models.rendering.step_cache import StepCache
 from kwaflux_models.rendering.step_renderer import Allocate, Plane, cut
 
@@ -42,6 +44,7 @@ class RenderedFrame:
         measured: What the effects found out about the frame, under ``<effect>.<name>``, or
             ``<effect>#2.<name>`` where the flow has an effect twice.
         skip_reasons: Why effects left the frame alone, a sentence each.
+        decisions: What effects found and what they did about it, a sentence each.
     """
 
     color: tuple[Plane, Plane, Plane]
@@ -53,6 +56,7 @@ class RenderedFrame:
     is_touched: bool
     measured: Mapping[str, float] = field(default_factory=dict)
     skip_reasons: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
 
 
 def new_planes(height: int, width: int) -> tuple[Plane, Plane, Plane]:
@@ -94,6 +98,7 @@ class FrameRenderer:
         final: Allocate = new_planes,
         region: Box | None = None,
         loras: Sequence[LoraStack | None] = (),
+        decided: Decisions = NO_DECISIONS,
         checkpoint: Checkpoint = _nothing,
     ) -> RenderedFrame:
         """Render one frame.
@@ -107,6 +112,7 @@ class FrameRenderer:
                 memory ran out and a step is begun anew.
             region: Part of the data window that is wanted; None for all of it.
             loras: The flow's LoRAs, as ``resolve_loras`` returns them.
+            decided: Estimates that hold for the frame's shot; what it lacks is measured.
             checkpoint: Called between tiles: more urgent work may be done inside it, and what it
                 raises ends the frame.
 
@@ -141,6 +147,7 @@ class FrameRenderer:
             plates,
             frame=frame,
             loras=_checked(loras, flow),
+            decided=decided,
             scratch=scratch,
             final=final,
             checkpoint=checkpoint,
@@ -163,7 +170,13 @@ class FrameRenderer:
             result.is_touched,
             run.measured_values(),
             reasons,
+            run.decisions(),
         )
+
+    def estimates(self, flow: BoundFlow, loras: Sequence[LoraStack | None] = ()) -> ShotEstimates:
+        """Return the estimates of shots that are rendered through a flow."""
+        flow = flow.without_identities()
+        return ShotEstimates(self.context, flow, _checked(loras, flow))
 
 
 def _checked(loras: Sequence[LoraStack | None], flow: BoundFlow) -> Sequence[LoraStack | None]:

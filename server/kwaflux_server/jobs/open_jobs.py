@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.frames.sequence import Sequence
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
     JobDone,
     JobEvent,
+    Judge,
+    Judged,
     Render,
     Rendered,
     Submit,
@@ -32,7 +36,7 @@ class OpenJobs:
         self._feeds: dict[str, JobFeed] = {}
 
     def open(self, submit: Submit, flow: BoundFlow, plan: JobPlan) -> JobAccepted:
-        """Open a job.
+        """Open a job; if its flow judges, its shots are judged first.
 
         Args:
             submit: The request.
@@ -51,16 +55,22 @@ class OpenJobs:
             window=self._window,
             frames_before=flow.frames_before,
             frames_after=flow.frames_after,
+            judge=_judge(submit, flow, plan),
         )
         self._feeds[job] = feed
         return feed.accepted()
 
-    def next_frames(self, job: str) -> list[Render]:
-        """Return the frames that may be rendered now."""
+    def next_requests(self, job: str) -> list[Render | Judge]:
+        """Return the requests that may be carried out now."""
         feed, requests = self._feeds.get(job), []
-        while feed is not None and (request := feed.next_frame()) is not None:
+        while feed is not None and (request := feed.next_request()) is not None:
             requests.append(request)
         return requests
+
+    def judged(self, job: str, answer: Judged | Failed) -> list[JobEvent]:
+        """Take the answer to the request for a job's shot profile; return the events it causes."""
+        feed = self._feeds.get(job)
+        return [] if feed is None else feed.judged(answer)
 
     def started(self, job: str, frame: int) -> JobEvent | None:
         """Return the event of a frame that a worker starts."""
@@ -85,3 +95,17 @@ class OpenJobs:
     def close(self, job: str) -> None:
         """Remove a job."""
         self._feeds.pop(job, None)
+
+
+def _judge(submit: Submit, flow: BoundFlow, plan: JobPlan) -> Judge | None:
+    """Return the request for a job's shot profile; None where no shot has a second frame."""
+    is_judged = any(step.card.measures for step in flow.without_identities().steps)
+    if not is_judged or len(plan.clip) < 2:
+        return None
+    return Judge(submit, plan.to_json(), _profile_path(submit.target))
+
+
+def _profile_path(target: str) -> str:
+    """Return where a job's profile is written: for ``clean.####.exr``, ``clean.profile.json``."""
+    sequence = Sequence.parse(target)
+    return os.path.join(sequence.folder, f"{sequence.title or 'shot'}.profile.json")

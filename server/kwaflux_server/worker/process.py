@@ -23,6 +23,7 @@ from kwaflux_core.images.exr.read import set_exr_threads
 from kwaflux_core.protocol.codec import CodecLimits, decode, encode
 from kwaflux_core.protocol.messages import (
     Cancel,
+    Judge,
     Message,
     Render,
     Shutdown,
@@ -141,7 +142,7 @@ class _Link:
             _LOG.error("worker %s: %s", self._name, error)
             return True
         match envelope.message:
-            case Render() as request:
+            case Render() | Judge() as request:
                 engine.submit(envelope.request_id, request, envelope.parts)
             case Cancel(request=task_id):
                 engine.cancel(task_id)

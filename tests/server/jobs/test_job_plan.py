@@ -16,6 +16,7 @@ from kwaflux_core.protocol.messages import (
     JobAccepted,
     JobDone,
     JobEvent,
+    Judge,
     PathPixels,
     PathTarget,
     RangeReceipt,
@@ -78,13 +79,14 @@ def looked_at(frame: int, *, is_skipped: bool = False) -> Rendered:
 def taken(feed: JobFeed) -> list[int]:
     """Take all that is handed out now."""
     frames = []
-    while (request := feed.next_frame()) is not None:
+    while (request := feed.next_request()) is not None:
+        assert isinstance(request, Render)
         frames.append(request.frame)
     return frames
 
 
-def numbers_of(request: Render | None) -> list[int]:
-    assert request is not None
+def numbers_of(request: Render | Judge | None) -> list[int]:
+    assert isinstance(request, Render)
     return [source.frame for source in request.sources]
 
 
@@ -120,7 +122,7 @@ def test_a_frame_is_asked_for_as_the_client_asked() -> None:
         ),
         urgency="sequence",
     )
-    assert feed_of(submit=submit).next_frame() == Render(
+    assert feed_of(submit=submit).next_request() == Render(
         "denoise(strength=0.5)",
         1001,
         (Source(1001, PathPixels("plate.1001.exr")),),
@@ -139,18 +141,18 @@ def test_a_frame_is_asked_for_as_the_client_asked() -> None:
 
 def test_a_frame_that_is_not_on_disk_is_asked_for_and_fails_by_itself() -> None:
     feed = feed_of(range(1001, 1003), clip=range(1002, 1003))
-    assert numbers_of(feed.next_frame()) == [1001]
+    assert numbers_of(feed.next_request()) == [1001]
 
 
 def test_handles_outside_the_range_are_read() -> None:
     feed = feed_of(range(1001, 1003), clip=range(1000, 1004), frames_before=1, frames_after=1)
-    assert numbers_of(feed.next_frame()) == [1000, 1001, 1002]
-    assert numbers_of(feed.next_frame()) == [1001, 1002, 1003]
+    assert numbers_of(feed.next_request()) == [1000, 1001, 1002]
+    assert numbers_of(feed.next_request()) == [1001, 1002, 1003]
 
 
 def test_a_job_without_frames_is_done_at_once() -> None:
     feed = feed_of(range(0))
-    assert feed.next_frame() is None
+    assert feed.next_request() is None
     assert feed.done() == JobDone("j1", 0, 0, 0, 0)
 
 
@@ -242,7 +244,7 @@ def test_to_cancel_ends_what_was_not_handed_out_at_once_and_the_rest_with_its_an
         JobEvent("j1", 1003, "cancelled", done=1, total=4),
         JobEvent("j1", 1004, "cancelled", done=2, total=4),
     ]
-    assert feed.next_frame() is None
+    assert feed.next_request() is None
     assert feed.done() is None
     cancelled = JobEvent("j1", 1001, "cancelled", done=3, total=4)
     assert feed.finished(1001, CANCELLED) == cancelled

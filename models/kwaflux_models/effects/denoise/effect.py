@@ -49,6 +49,10 @@ class Denoise(LevelGuidedEffect):
         share = smooth_step(deviation, _QUIET, _NOISY) * smooth_step(alone.level, 0.002, 0.006)
         return replace(alone, level=level, share=share, deviation=deviation)
 
+    def in_words(self, level: float) -> str:
+        """Return a level with the display codes of 8 bits that it is."""
+        return f"{level:.2g} ({255.0 * level:.0f} of 255)"
+
     def correction(
         self,
         network: nn.Module,
@@ -97,4 +101,11 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
 # Standard deviations of the noise, working curve. The confident level of most clean and lightly
 # compressed pictures is 0; of those with a sensor's noise under a codec it is mostly 0.008 and
 # more. Gravel, lawn and the like are taken for noise all the same.
-EFFECT = Denoise(new_network=DenoiseNetwork, level_param="noise", fade_from=0.002, fade_to=0.010)
+EFFECT = Denoise(
+    new_network=DenoiseNetwork,
+    level_param="noise",
+    fade_from=0.002,
+    fade_to=0.010,
+    what="noise",
+    done="removed",
+)
