@@ -7,6 +7,7 @@ hold for each of its frames, so that a frame is the same alone, in a range and i
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -14,8 +15,9 @@ from typing import TypeAlias, cast
 
 from kwaflux_core.errors import RequestError
 from kwaflux_core.frames.frame_range import FrameRange, format_frames
+from kwaflux_core.frames.sequence import Sequence
 
-__all__ = ["NO_PROFILE", "Record", "Shot", "ShotProfile"]
+__all__ = ["NO_PROFILE", "Record", "Shot", "ShotProfile", "profile_path"]
 
 Record: TypeAlias = Mapping[str, object]
 """The estimate of one effect, as its ``to_record`` returns it: numbers, texts and lists."""
@@ -115,6 +117,16 @@ class ShotProfile:
 
 NO_PROFILE = ShotProfile()
 """A profile without any shot: every frame is judged by itself."""
+
+
+def profile_path(target: str) -> str:
+    """Return where the profile of results is kept: ``clean.profile.json`` of ``clean.####.exr``.
+
+    Raises:
+        RequestError: The target is no pattern.
+    """
+    sequence = Sequence.parse(target)
+    return os.path.join(sequence.folder, f"{sequence.title or 'shot'}.profile.json")
 
 
 def _shot(value: object, where: str) -> Shot:

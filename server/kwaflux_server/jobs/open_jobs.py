@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 
 from kwaflux_core.flows.flow import BoundFlow
-from kwaflux_core.frames.sequence import Sequence
+from kwaflux_core.frames.shot_profile import profile_path
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
@@ -102,10 +101,4 @@ def _judge(submit: Submit, flow: BoundFlow, plan: JobPlan) -> Judge | None:
     is_judged = any(step.card.measures for step in flow.without_identities().steps)
     if not is_judged or len(plan.clip) < 2:
         return None
-    return Judge(submit, plan.to_json(), _profile_path(submit.target))
-
-
-def _profile_path(target: str) -> str:
-    """Return where a job's profile is written: for ``clean.####.exr``, ``clean.profile.json``."""
-    sequence = Sequence.parse(target)
-    return os.path.join(sequence.folder, f"{sequence.title or 'shot'}.profile.json")
+    return Judge(submit, plan.to_json(), profile_path(submit.target))
