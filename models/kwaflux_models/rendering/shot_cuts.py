@@ -30,7 +30,9 @@ _SIDE = 24
 _ALIKE = 0.03
 """Mean difference of thumbnails, in codes from 0 to 1, that no cut leaves."""
 _ABRUPT = 3.0
-"""A cut differs so many times more than the frames before it and after it do."""
+"""A cut differs so many times more than the frames before it and after it do,"""
+_UNRELATED = 0.15
+"""or by as much as only pictures of different things do."""
 
 
 BLACK: Thumbnail = np.zeros((3, _SIDE, _SIDE), np.float32)
@@ -127,9 +129,9 @@ class _Finder:
         across = self._difference(at, at + 1)
         if across < _ALIKE:
             return False
-        before = self._difference(at - 1, at) if self._is_next(at - 1) else 0.0
-        after = self._difference(at + 1, at + 2) if self._is_next(at + 1) else 0.0
-        if across < _ABRUPT * min(before, after) or across < max(before, after):
+        beside = [self._difference(i, i + 1) for i in (at - 1, at + 1) if self._is_next(i)] or [0.0]
+        is_abrupt = across >= max(_ABRUPT * min(beside), max(beside))
+        if not is_abrupt and across < _UNRELATED:
             return False
         # A flash is over in the frame after.
         return not (self._is_next(at + 1) and self._difference(at, at + 2) < across / _ABRUPT)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kwaflux_core.errors import KwafluxError, RequestError, SettingsError
 from kwaflux_core.frames.sequence import FrameTask, temporal_window
+from kwaflux_core.frames.shot_profile import Shot, ShotProfile
 from kwaflux_core.protocol.messages import (
     Failed,
     FrameReport,
@@ -17,6 +18,7 @@ from kwaflux_core.protocol.messages import (
     JobDone,
     JobEvent,
     Judge,
+    Judged,
     PathPixels,
     PathTarget,
     RangeReceipt,
@@ -44,6 +46,7 @@ def feed_of(
     submit: Submit = SUBMIT,
     frames_before: int = 0,
     frames_after: int = 0,
+    judge: Judge | None = None,
 ) -> JobFeed:
     return JobFeed(
         "j1",
@@ -53,6 +56,7 @@ def feed_of(
         window=window,
         frames_before=frames_before,
         frames_after=frames_after,
+        judge=judge,
     )
 
 
@@ -346,3 +350,56 @@ def test_the_window_mirrored_among_the_neighbors_is_the_window_mirrored_in_the_c
     in_read = temporal_window(frame, radius=radius, first=read[0], last=read[-1])[window]
     assert in_read == in_clip
     assert read == list(range(read[0], read[-1] + 1))
+
+
+# --- the shot profile -----------------------------------------------------------------------
+
+
+JUDGE = Judge(SUBMIT, "{}", "clean.profile.json")
+PROFILE = ShotProfile(
+    (
+        Shot(1001, 1002, (1001,), {"denoise": {"level": 0.1}}),
+        Shot(1003, 1009, (1005,), {"denoise": {"level": 0.2}}),
+    )
+)
+
+
+def test_a_job_is_judged_before_its_first_frame() -> None:
+    feed = feed_of(judge=JUDGE)
+    assert feed.next_request() is JUDGE
+    assert feed.next_request() is None
+    assert feed.judged(Judged(PROFILE.to_text())) == []
+    first = feed.next_request()
+    assert isinstance(first, Render)
+    assert ShotProfile.parse(first.profile).shots == PROFILE.shots[:1]
+
+
+def test_each_frame_carries_the_estimates_of_its_own_shot() -> None:
+    feed = feed_of(judge=JUDGE, window=9)
+    feed.next_request()
+    feed.judged(Judged(PROFILE.to_text()))
+    requests = [request for _ in range(4) if isinstance(request := feed.next_request(), Render)]
+    shots = [ShotProfile.parse(request.profile).shots[0].first for request in requests]
+    assert shots == [1001, 1001, 1003, 1003]
+
+
+@pytest.mark.parametrize(("answer", "state"), [(UNREADABLE, "failed"), (CANCELLED, "cancelled")])
+def test_where_judging_fails_every_frame_says_so(answer: Failed, state: str) -> None:
+    feed = feed_of(judge=JUDGE)
+    feed.next_request()
+    events = feed.judged(answer)
+    assert [(event.frame, event.state) for event in events] == [
+        (frame, state) for frame in range(1001, 1005)
+    ]
+    assert feed.next_request() is None
+    done = feed.done()
+    assert done is not None
+    assert done.failed + done.cancelled == 4
+
+
+def test_a_job_that_is_cancelled_while_it_is_judged_ends_at_once() -> None:
+    feed = feed_of(judge=JUDGE)
+    feed.next_request()
+    assert len(feed.cancel()) == 4
+    assert feed.done() is not None
+    assert feed.judged(CANCELLED) == []
