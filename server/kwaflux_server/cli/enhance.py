@@ -180,6 +180,7 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
         TimeRemainingColumn(),
     )
     decided: dict[str, str] = {}
+    measured: dict[str, list[float]] = {}
     reported: set[str] = set()
     with Progress(*columns, console=OUT) as progress:
         bar = progress.add_task("frames", total=len(job.frames))
@@ -189,8 +190,13 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
             progress.update(bar, completed=event.done)
             for text in _new_decisions(event, decided):
                 progress.console.print(text, markup=False)
+            for name, value in ({} if event.report is None else event.report.measured).items():
+                if name.partition(".")[0] not in decided:
+                    measured.setdefault(name, []).append(value)
             for text in _attention(event, reported=reported):
                 progress.console.print(text, markup=False)
+    if measured:
+        OUT.print("Measured:", ", ".join(_span(*named) for named in measured.items()), markup=False)
     OUT.print(_summary(job.result()))
 
 
@@ -243,6 +249,12 @@ def _attention(event: JobEvent, *, reported: set[str]) -> list[str]:
             "through unchanged"
         )
     return texts
+
+
+def _span(name: str, values: list[float]) -> str:
+    """Return a measured value over all frames, as text: one number, or a range."""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return f"{name} {low}" if low == high else f"{name} {low} to {high}"
 
 
 def _summary(done: JobDone) -> str:
