@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from kwaflux_core.errors import Cancelled, KwafluxError, RequestError, SettingsError
 from kwaflux_core.frames.neighbors import neighbor_frames
-from kwaflux_core.frames.shot_profile import NO_PROFILE, ShotProfile
+from kwaflux_core.frames.shot_profile import NO_PROFILE, Shot, ShotProfile
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
@@ -135,6 +135,7 @@ class JobFeed:
                 task.frame,
                 task.source_path,
                 clip=self._clip,
+                shot=self._profile.shot_of(task.frame),
                 frames_before=self._frames_before,
                 frames_after=self._frames_after,
             ),
@@ -240,6 +241,7 @@ def sources_of(
     path: AnyPath,
     *,
     clip: Mapping[int, AnyPath],
+    shot: Shot | None,
     frames_before: int,
     frames_after: int,
 ) -> tuple[Source, ...]:
@@ -249,11 +251,19 @@ def sources_of(
         frame: The frame's number.
         path: Its file.
         clip: Path of every frame of the source.
+        shot: The frame's shot, if it is known: frames beyond its cuts are no neighbors.
         frames_before: Number of earlier frames the flow reads.
         frames_after: Number of later frames the flow reads.
     """
+    there: Container[int] = clip
+    if shot is not None and shot.first <= frame <= shot.last:
+        reached = range(
+            max(shot.first, frame - frames_before - frames_after),
+            min(shot.last, frame + frames_before + frames_after) + 1,
+        )
+        there = [at for at in reached if at in clip]
     around = neighbor_frames(
-        frame, frames_before=frames_before, frames_after=frames_after, all_frames=clip
+        frame, frames_before=frames_before, frames_after=frames_after, all_frames=there
     )
     paths = {at: clip[at] for at in around} | {frame: path}
     return tuple(Source(at, PathPixels(os.fspath(paths[at]))) for at in sorted(paths))

@@ -117,7 +117,7 @@ class ShotJudge:
         for frame in self._spread(shot):
             self._checkpoint()
             try:
-                plates = self._frames.plates(self._render_of(frame))
+                plates = self._frames.plates(self._render_of(frame, shot))
             except ImageError as error:
                 _LOG.warning("frame %d is not judged: %s", frame, error.message)
                 continue
@@ -144,22 +144,23 @@ class ShotJudge:
         if found is None:
             self._checkpoint()
             try:
-                found = thumbnail(self._frames.plates(self._render_of(frame, alone=True))[frame])
+                found = thumbnail(self._frames.plates(self._render_of(frame, None))[frame])
             except ImageError:
                 before = bisect_left(self._plan.clip, frame) - 1
                 found = self._look(self._plan.clip[before]) if before >= 0 else BLACK
             self._thumbnails[frame] = found
         return found
 
-    def _render_of(self, frame: int, *, alone: bool = False) -> Render:
-        """Return the request that reads a frame as the job reads it."""
+    def _render_of(self, frame: int, shot: Shot | None) -> Render:
+        """Return the request that reads a frame as the job reads it; without a shot, it alone."""
         submit, flow = self._submit, self._flow
         sources = sources_of(
             frame,
             self._paths[frame],
             clip=self._paths,
-            frames_before=0 if alone else flow.frames_before,
-            frames_after=0 if alone else flow.frames_after,
+            shot=shot,
+            frames_before=0 if shot is None else flow.frames_before,
+            frames_after=0 if shot is None else flow.frames_after,
         )
         target = PathTarget(FileSequence.parse(submit.target).path(frame))
         return Render(submit.flow, frame, sources, target, submit.options)

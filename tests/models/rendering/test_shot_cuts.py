@@ -16,7 +16,9 @@ def _smooth(picture: Thumbnail) -> Thumbnail:
     """Return means over 13 columns, spread from 0 to 1."""
     sums = np.pad(picture, ((0, 0), (0, 0), (1, 0))).cumsum(axis=2)
     means: Thumbnail = (sums[..., 13:] - sums[..., :-13]).astype(np.float32)
-    return (means - means.min()) / (means.max() - means.min())
+    means -= means.min()
+    means /= means.max()
+    return means
 
 
 class Clip:

@@ -403,3 +403,16 @@ def test_a_job_that_is_cancelled_while_it_is_judged_ends_at_once() -> None:
     assert len(feed.cancel()) == 4
     assert feed.done() is not None
     assert feed.judged(CANCELLED) == []
+
+
+def test_a_neighbor_beyond_a_cut_is_none() -> None:
+    feed = feed_of(judge=JUDGE, window=9, frames_before=2, frames_after=2)
+    feed.next_request()
+    feed.judged(Judged(PROFILE.to_text()))
+    read = [numbers_of(feed.next_request()) for _ in range(4)]
+    assert read == [
+        [1001, 1002],
+        [1001, 1002],
+        [1003, 1004, 1005],
+        [1003, 1004, 1005, 1006],
+    ]
