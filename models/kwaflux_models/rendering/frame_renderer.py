@@ -173,10 +173,17 @@ class FrameRenderer:
             run.decisions(),
         )
 
-    def estimates(self, flow: BoundFlow, loras: Sequence[LoraStack | None] = ()) -> ShotEstimates:
-        """Return the estimates of shots that are rendered through a flow."""
+    def estimates(
+        self,
+        flow: BoundFlow,
+        loras: Sequence[LoraStack | None] = (),
+        *,
+        scratch: Allocate = new_planes,
+        checkpoint: Checkpoint = _nothing,
+    ) -> ShotEstimates:
+        """Return what estimates the shots that are rendered through a flow; args as ``render``."""
         flow = flow.without_identities()
-        return ShotEstimates(self.context, flow, _checked(loras, flow))
+        return ShotEstimates(self.context, flow, _checked(loras, flow), scratch, checkpoint)
 
 
 def _checked(loras: Sequence[LoraStack | None], flow: BoundFlow) -> Sequence[LoraStack | None]:

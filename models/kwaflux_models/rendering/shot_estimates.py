@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
 
 from torch import nn
 
+from kwaflux_core.errors import ImageError
 from kwaflux_core.flows.flow import BoundFlow
-from kwaflux_core.frames.shot_profile import Record
+from kwaflux_core.frames.shot_profile import Record, Shot
 from kwaflux_models.rendering.effect_api import Measured, ShotMeasuringEffect
 from kwaflux_models.rendering.flow_plan import FlowPlan
 from kwaflux_models.rendering.flow_renderer import Checkpoint, FlowRenderer
@@ -20,7 +22,13 @@ from kwaflux_models.rendering.render_context import RenderContext
 from kwaflux_models.rendering.shot_decisions import Decisions, step_names
 from kwaflux_models.rendering.step_renderer import Allocate
 
-__all__ = ["ShotEstimates"]
+__all__ = ["ReadPlates", "ShotEstimates"]
+
+_LOG = logging.getLogger("kwaflux.rendering")
+_FRAMES = 5
+"""Frames of a shot that are measured."""
+
+ReadPlates: TypeAlias = Callable[[int], Mapping[int, Plate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,16 @@ class ShotEstimates:
         context: What frames are rendered with.
         flow: The flow without its identities.
         loras: The LoRAs of each step, or None.
+        scratch: Gives planes.
+        checkpoint: Called between frames and tiles: more urgent work may be done inside it, and
+            what it raises ends the estimating.
     """
 
     context: RenderContext
     flow: BoundFlow
     loras: Sequence[LoraStack | None]
+    scratch: Allocate
+    checkpoint: Checkpoint
 
     def decisions(self, records: Mapping[str, Record]) -> Decisions:
         """Return the estimates of records, of those steps that estimate anything.
@@ -56,10 +69,6 @@ class ShotEstimates:
                 used[name] = records[name]
         return Decisions(steps, used)
 
-    def name(self, step: int) -> str:
-        """Return the name of a step, under which its record is kept."""
-        return step_names(self.flow)[step - 1]
-
     def missing(self, records: Mapping[str, Record]) -> tuple[int, ...]:
         """Return the numbers of the steps that estimate something and have no record."""
         names = step_names(self.flow)
@@ -69,29 +78,42 @@ class ShotEstimates:
             if name not in records and self._is_judged(number)
         )
 
-    def measure(
-        self,
-        step: int,
-        plates: Mapping[int, Plate],
-        *,
-        frame: int,
-        decided: Decisions,
-        scratch: Allocate,
-        checkpoint: Checkpoint,
-    ) -> Measured:
-        """Measure one frame for a step.
+    def shot(self, shot: Shot, frames: Sequence[int], read: ReadPlates) -> Shot:
+        """Return a shot with the estimates that it lacks.
 
         Args:
-            step: The number of the step.
-            plates: The frame under its number, and the neighbors that the flow may read.
-            frame: The frame's number.
-            decided: The estimates of the steps before.
-            scratch: Gives planes.
-            checkpoint: Called between tiles.
+            shot: The shot, with the estimates that are known.
+            frames: The frames that it has, ascending.
+            read: Returns a frame's plate and those of the neighbors that the flow may read. What
+                it cannot read is left out.
 
         Raises:
             KwafluxError: As for a render.
         """
+        records: dict[str, Record] = dict(shot.effects)
+        judged = shot.judged
+        names = step_names(self.flow)
+        for step in self.missing(records):
+            decided = self.decisions(records)
+            measured: dict[int, Measured] = {}
+            for frame in _spread(frames):
+                self.checkpoint()
+                try:
+                    plates = read(frame)
+                except ImageError as error:
+                    _LOG.warning("frame %d is not judged: %s", frame, error.message)
+                    continue
+                measured[frame] = self._measured(step, plates, frame=frame, decided=decided)
+            if measured:
+                judged = tuple(measured)
+                with self._lent(step) as (effect, network):
+                    combined = effect.combine(network, list(measured.values()))
+                    records[names[step - 1]] = effect.to_record(combined)
+        return replace(shot, judged=judged, effects=records)
+
+    def _measured(
+        self, step: int, plates: Mapping[int, Plate], *, frame: int, decided: Decisions
+    ) -> Measured:
         windows = {number: plate.window for number, plate in plates.items()}
         plan = FlowPlan.of_measurement(self.flow, step, frame=frame, windows=windows)
         renderer = FlowRenderer(
@@ -101,16 +123,11 @@ class ShotEstimates:
             frame=frame,
             loras=self.loras,
             decided=decided,
-            scratch=scratch,
-            final=scratch,
-            checkpoint=checkpoint,
+            scratch=self.scratch,
+            final=self.scratch,
+            checkpoint=self.checkpoint,
         )
         return renderer.measure(plan)
-
-    def combined(self, step: int, measurements: Sequence[Measured]) -> Record:
-        """Return the record of a shot for a step."""
-        with self._lent(step) as (effect, network):
-            return effect.to_record(effect.combine(network, measurements))
 
     def _is_judged(self, step: int) -> bool:
         bound = self.flow.steps[step - 1]
@@ -125,3 +142,10 @@ class ShotEstimates:
         bound = self.flow.steps[step - 1]
         with self.context.lend(bound.card, self.loras[step - 1]) as loaded:
             yield cast(ShotMeasuringEffect, loaded.effect), loaded.network
+
+
+def _spread(frames: Sequence[int]) -> tuple[int, ...]:
+    """Return frames in the middle of as many equal parts of a shot."""
+    if len(frames) <= _FRAMES:
+        return tuple(frames)
+    return tuple(frames[(2 * at + 1) * len(frames) // (2 * _FRAMES)] for at in range(_FRAMES))

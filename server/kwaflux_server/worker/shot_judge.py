@@ -10,19 +10,19 @@ import logging
 import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from kwaflux_core.errors import ImageError
 from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.frames.sequence import Sequence as FileSequence
-from kwaflux_core.frames.shot_profile import NO_PROFILE, Record, Shot, ShotProfile
+from kwaflux_core.frames.shot_profile import NO_PROFILE, Shot, ShotProfile
 from kwaflux_core.protocol.messages import Judge, PathTarget, Render
-from kwaflux_models.rendering.effect_api import Measured
 from kwaflux_models.rendering.flow_renderer import Checkpoint
 from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.plane_pool import PlanePool
+from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.shot_cuts import BLACK, Thumbnail, shot_around, thumbnail
-from kwaflux_models.rendering.shot_estimates import ShotEstimates
 from kwaflux_server.jobs.job_feed import sources_of
 from kwaflux_server.jobs.job_plan import JobPlan
 from kwaflux_server.worker.frame_io import Frames
@@ -30,8 +30,6 @@ from kwaflux_server.worker.frame_io import Frames
 __all__ = ["ShotJudge"]
 
 _LOG = logging.getLogger("kwaflux.server.worker")
-_FRAMES = 5
-"""Frames of a shot that are measured."""
 
 
 class ShotJudge:
@@ -64,9 +62,8 @@ class ShotJudge:
         self._submit = request.submit
         self._plan = JobPlan.from_json(request.plan)
         self._flow = flow
-        self._estimates: ShotEstimates = renderer.estimates(flow, loras)
+        self._estimates = renderer.estimates(flow, loras, scratch=pool.take, checkpoint=checkpoint)
         self._frames = frames
-        self._pool = pool
         self._checkpoint = checkpoint
         self._paths = self._plan.clip_paths(self._submit)
         self._thumbnails: dict[int, Thumbnail] = {}
@@ -92,51 +89,13 @@ class ShotJudge:
                 around = shot_around(frame, self._plan.clip, self._look)
                 effects = {} if shot is None else shot.effects
                 shot = Shot(around[0], around[-1], (), effects)
-            shots.append(self._judged(shot))
+            frames = [at for at in self._plan.clip if shot.first <= at <= shot.last]
+            shots.append(self._estimates.shot(shot, frames, partial(self._read, shot)))
+            _LOG.info("frames %d-%d: %s", shot.first, shot.last, _numbers(shots[-1]))
         return ShotProfile(tuple(shots), os.path.basename(submit.source), self._flow.to_text())
 
-    def _judged(self, shot: Shot) -> Shot:
-        """Return a shot with the estimates that it lacks."""
-        records: dict[str, Record] = dict(shot.effects)
-        judged = shot.judged
-        for step in self._estimates.missing(records):
-            name = self._estimates.name(step)
-            measured = self._measured(step, shot, records)
-            if measured:
-                records[name] = self._estimates.combined(step, list(measured.values()))
-                judged = tuple(measured)
-                _LOG.info("frames %d-%d, %s: %s", shot.first, shot.last, name, records[name])
-        return Shot(shot.first, shot.last, judged, records)
-
-    def _measured(
-        self, step: int, shot: Shot, records: Mapping[str, Record]
-    ) -> dict[int, Measured]:
-        """Measure frames that are spread over a shot; those that cannot be read are left out."""
-        decided = self._estimates.decisions(records)
-        found: dict[int, Measured] = {}
-        for frame in self._spread(shot):
-            self._checkpoint()
-            try:
-                plates = self._frames.plates(self._render_of(frame, shot))
-            except ImageError as error:
-                _LOG.warning("frame %d is not judged: %s", frame, error.message)
-                continue
-            found[frame] = self._estimates.measure(
-                step,
-                plates,
-                frame=frame,
-                decided=decided,
-                scratch=self._pool.take,
-                checkpoint=self._checkpoint,
-            )
-        return found
-
-    def _spread(self, shot: Shot) -> tuple[int, ...]:
-        """Return frames in the middle of as many equal parts of a shot."""
-        there = [frame for frame in self._plan.clip if shot.first <= frame <= shot.last]
-        if len(there) <= _FRAMES:
-            return tuple(there)
-        return tuple(there[(2 * at + 1) * len(there) // (2 * _FRAMES)] for at in range(_FRAMES))
+    def _read(self, shot: Shot, frame: int) -> Mapping[int, Plate]:
+        return self._frames.plates(self._render_of(frame, shot))
 
     def _look(self, frame: int) -> Thumbnail:
         """Return the thumbnail of a frame; of one that cannot be read, that of the one before."""
@@ -164,3 +123,13 @@ class ShotJudge:
         )
         target = PathTarget(FileSequence.parse(submit.target).path(frame))
         return Render(submit.flow, frame, sources, target, submit.options)
+
+
+def _numbers(shot: Shot) -> str:
+    """Return the estimates of a shot for the log, without their tables."""
+    return ", ".join(
+        f"{effect}.{name} {value}"
+        for effect, record in shot.effects.items()
+        for name, value in record.items()
+        if isinstance(value, (int, float))
+    )
