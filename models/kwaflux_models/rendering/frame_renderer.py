@@ -13,6 +13,7 @@ from kwaflux_core.errors import FrameMissing, ModelError, RequestError
 from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import RangeReceipt
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_models.rendering.device import Device, Precision
 from kwaflux_models.rendering.flow_plan import FlowPlan
 from kwaflux_models.rendering.flow_renderer import Checkpoint, FlowRenderer
@@ -82,7 +83,7 @@ class FrameRenderer:
     """
 
     def __init__(
-        self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = 512
+        self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = TILE_PX
     ) -> None:
         self.context = RenderContext(
             lend, device, config, tile_px, StepCache(), MotionCache(config)

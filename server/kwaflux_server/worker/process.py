@@ -29,6 +29,7 @@ from kwaflux_core.protocol.messages import (
     Shutdown,
     WorkerReady,
 )
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_core.version import __version__
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.rendering.device import Device
@@ -62,7 +63,7 @@ class WorkerOptions:
 
     device: str
     precision: str = "auto"
-    tile_px: int = 512
+    tile_px: int = TILE_PX
     memory_budget_bytes: int = 0
     frame_bytes_max: int = 8 << 30
     ring_dir: str = ""
@@ -219,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--tile-px", type=int, default=512)
+    parser.add_argument("--tile-px", type=int, default=TILE_PX)
     parser.add_argument("--memory-budget-bytes", type=int, default=0)
     parser.add_argument("--frame-bytes-max", type=int, default=8 << 30)
     parser.add_argument("--ring-dir", default="")

@@ -10,8 +10,11 @@ from torch import Tensor
 
 import kwaflux_models
 from kwaflux_core.flows.card import Curve
+from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.denoise.merge import REACH_PX as MERGE_PX
 from kwaflux_models.effects.denoise.merge import merge
 from kwaflux_models.effects.denoise.network import DenoiseNetwork
+from kwaflux_models.effects.level_keeping import REACH_PX as LEVELS_PX
 from kwaflux_models.effects.level_keeping import keep_levels
 from kwaflux_models.effects.restorer_network import load_weights
 from kwaflux_models.rendering.working_curves import decode, encode
@@ -74,6 +77,11 @@ def test_a_tile_is_cleaned_as_in_the_frame_also_beside_bright_light(
     reach = network.RADIUS_PX + network.RADIUS_PX % 2
     inner = whole[..., 20 + reach : 140 - reach, 40 + reach : 180 - reach]
     assert torch.allclose(part[..., reach:-reach, reach:-reach], inner, atol=1e-5)
+
+
+def test_the_halo_is_all_that_a_pixel_is_made_of() -> None:
+    card = Registry.discover().cards["denoise"]
+    assert card.halo_px >= DenoiseNetwork.RADIUS_PX + MERGE_PX + LEVELS_PX
 
 
 @torch.inference_mode()
