@@ -88,7 +88,7 @@ class DenoiseNetwork(nn.Module):
 
 
 def _brightness(picture: Tensor, noise: Tensor) -> Tensor:
-    """Return (N, 1, H, W): the brightest place that the network sees from each two by two pixels."""
+    """Return (N, 1, H, W): the brightest place that the network sees from 2 x 2 pixels."""
     small, large = (
         F.avg_pool2d(picture, side, 1, side // 2, count_include_pad=False).amax(1, keepdim=True)
         for side in (_SMALL_PX, _LARGE_PX)
