@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from kwaflux_core.errors import ImageError, SettingsError
 from kwaflux_core.geometry import Box
 
-__all__ = ["Tile", "mirrored_indices", "plan_tiles"]
+__all__ = ["TILE_PX", "Tile", "mirrored_indices", "plan_tiles"]
+
+TILE_PX = 768
+"""About how large a tile is a side, unless a setting says otherwise. With a halo of 68 pixels an HD
+frame costs 1.5 times its area; with tiles of 512 it was 1.8, with 1024 it would be 1.4."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,7 @@ class Client:
         out: Image | None = None,
         urgency: Urgency = "interactive",
         node: str = "",
+        profile: str = "",
         timeout_s: float | None = None,
         cancel: threading.Event | None = None,
     ) -> RenderResult:
@@ -220,6 +221,7 @@ class Client:
             urgency: ``interactive`` comes before ``sequence`` before ``batch``.
             node: Name of the requesting node; a newer interactive request of a node replaces older
                 ones.
+            profile: The text of a shot profile; what it does not say is measured on the frame.
             timeout_s: Longest wait; None uses the settings.
             cancel: Set by another thread to cancel the request.
 
@@ -250,6 +252,7 @@ class Client:
             region=None if region is None else region.as_tuple(),
             urgency=urgency,
             node=node,
+            profile=profile,
         )
         rendered, parts = self._requester.call(
             request,
@@ -274,6 +277,7 @@ class Client:
         options: RenderOptions = RenderOptions(),
         urgency: Urgency = "interactive",
         node: str = "",
+        profile: str = "",
         timeout_s: float | None = None,
         cancel: threading.Event | None = None,
     ) -> FileResult:
@@ -288,6 +292,7 @@ class Client:
             options: Colorspace, layer, alpha, and how to write the file.
             urgency: As in ``render``.
             node: As in ``render``.
+            profile: As in ``render``.
             timeout_s: Longest wait; None uses the settings.
             cancel: Set by another thread to cancel the request.
 
@@ -303,6 +308,7 @@ class Client:
             options,
             urgency=urgency,
             node=node,
+            profile=profile,
         )
         rendered, _ = self._requester.call(
             request, Rendered, self._requester.deadline(timeout_s, cancel)
@@ -336,6 +342,7 @@ class Client:
         frames: str = "",
         options: RenderOptions = RenderOptions(),
         urgency: Urgency = "sequence",
+        profile: str = "",
         timeout_s: float | None = None,
     ) -> Job:
         """Submit a frame range to render from files to files; return when the job is accepted.
@@ -347,6 +354,7 @@ class Client:
             frames: A range (``1001-1100x2``); empty for all frames on disk.
             options: Colorspace, layer, alpha, and how to write the files.
             urgency: As in ``render``.
+            profile: The text of a shot profile; what it does not say is estimated.
             timeout_s: Longest wait for the server to accept the job.
 
         Raises:
@@ -359,6 +367,7 @@ class Client:
             frames,
             options,
             urgency=urgency,
+            profile=profile,
         )
         accepted, call = self._requester.start(
             request, JobAccepted, self._requester.deadline(timeout_s)

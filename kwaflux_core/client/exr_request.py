@@ -35,6 +35,7 @@ class ExrRequest:
     options: RenderOptions = RenderOptions(compression="none")
     urgency: Urgency = "interactive"
     node: str = ""
+    profile: str = ""
 
     def on_wire(self) -> tuple[Render, tuple[WirePart, ...]]:
         """Return the message and its parts: the frame first, then its neighbors."""
@@ -48,6 +49,7 @@ class ExrRequest:
             self.options,
             urgency=self.urgency,
             node=self.node,
+            profile=self.profile,
         )
         return request, tuple(files.values())
 

@@ -19,9 +19,10 @@ from typing import TypeAlias, cast
 
 import zmq
 
-from kwaflux_core.client.session import Call, Clock, Session, failure_of
+from kwaflux_core.client.session import Call, Clock, Session
 from kwaflux_core.errors import KwafluxError, ProtocolError, Unavailable, from_wire, to_wire
 from kwaflux_core.protocol.codec import Envelope, WirePart, decode, encode
+from kwaflux_core.protocol.failures import failure_of
 from kwaflux_core.protocol.messages import Beat, Failed, Goodbye, Hello, Welcome
 from kwaflux_core.transport.zeromq import (
     Connection,

@@ -14,34 +14,21 @@ from kwaflux_core.errors import (
     KwafluxError,
     ProtocolError,
     ResourceError,
-    from_wire,
 )
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import Flow
 from kwaflux_core.flows.preset import Preset, named_flows
 from kwaflux_core.protocol.codec import Envelope, WirePart
-from kwaflux_core.protocol.messages import Failed, JobAccepted, JobEvent, Message, Welcome
+from kwaflux_core.protocol.messages import JobAccepted, JobEvent, Message, Welcome
 from kwaflux_core.transport.ring_pool import RingPool
 from kwaflux_core.transport.shared_memory import host_id
 
-__all__ = ["Call", "Clock", "Session", "failure_of"]
+__all__ = ["Call", "Clock", "Session"]
 
 Clock: TypeAlias = Callable[[], float]
 
 _M = TypeVar("_M", bound=Message)
 _CANCEL_POLL_S = 0.02
-
-
-def failure_of(failed: Failed) -> KwafluxError:
-    """Return the error in a message, as the class that the server raised."""
-    return from_wire(
-        {
-            "code": failed.code,
-            "message": failed.message,
-            "hint": failed.hint,
-            "fields": failed.fields,
-        }
-    )
 
 
 class Call:

@@ -66,6 +66,8 @@ class Card:
         align_px: Tiles start at, and are as large as, multiples of this.
         frames_before: Earlier frames that are needed.
         frames_after: Later frames that are needed.
+        motion_px: How far a neighbor's pixel may have moved, along each axis, to be aligned with
+            the frame; 0: neighbors are not aligned.
         measures: Whether it measures a frame before it renders it.
         working: The numbers that the network works on.
         precisions: For each precision it may run in, the greatest absolute error in the working
@@ -96,6 +98,7 @@ class Card:
     align_px: int
     frames_before: int = 0
     frames_after: int = 0
+    motion_px: int = 0
     measures: bool = False
     working: Working
     precisions: Mapping[Precision, float]
@@ -229,6 +232,7 @@ def _read_card(found: JsonObject, *, what: str) -> Card:
         align_px=found.integer("align_px", low=1),
         frames_before=found.integer("frames_before", low=0, default=0),
         frames_after=found.integer("frames_after", low=0, default=0),
+        motion_px=found.integer("motion_px", low=0, default=0),
         measures=found.flag("measures", default=False),
         working=Working.from_json_object(found.mapping("working"), at="working", what=what),
         precisions=precisions,
@@ -299,6 +303,7 @@ def _check_numbers(card: Card) -> None:
         ("align_px", card.align_px, 1),
         ("frames_before", card.frames_before, 0),
         ("frames_after", card.frames_after, 0),
+        ("motion_px", card.motion_px, 0),
     ):
         if number < low:
             raise broken_card(key, f"must be {low} or more")

@@ -121,6 +121,13 @@ class Sequence:
         """The pattern without its range, spelled with ``#``; the path of a single file."""
         return os.path.join(self.folder, f"{self.head}{'#' * self.width_digits}{self.tail}")
 
+    @property
+    def title(self) -> str:
+        """The name without number and suffix: ``plate`` of ``plate.####.exr``."""
+        if self.is_single:
+            return os.path.splitext(self.head)[0]
+        return self.head.rstrip("._- ")
+
     def path(self, frame: int) -> str:
         """Return the path of a frame's file; of a single file, whatever the frame."""
         return os.path.join(self.folder, self._name(frame))

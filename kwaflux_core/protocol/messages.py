@@ -55,6 +55,8 @@ __all__ = [
     "JobAccepted",
     "JobDone",
     "JobEvent",
+    "Judge",
+    "Judged",
     "Limits",
     "Message",
     "PathPixels",
@@ -151,7 +153,8 @@ class Render:
     outside the clip is omitted; the worker mirrors the window. Raw planes need the options'
     colorspace; the options of a file apply to path and exr targets. ``region`` is the part of the
     data window to render. ``node`` is the requesting node; with urgency ``interactive`` a newer
-    request of the same node replaces its unfinished ones.
+    request of the same node replaces its unfinished ones. ``profile`` is a shot profile, as
+    the text of its JSON; what it does not say of the frame is measured on the frame.
     """
 
     kind: ClassVar[str] = "render"
@@ -163,13 +166,15 @@ class Render:
     region: Window | None = None
     urgency: Urgency = "interactive"
     node: str = ""
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
     """Render a frame range from files to files; answered by ``JobAccepted``, then events.
 
-    ``frames`` is a frame range (``1001-1100x2``); empty means all frames on disk.
+    ``frames`` is a frame range (``1001-1100x2``); empty means all frames on disk. ``profile`` is a
+    shot profile, as the text of its JSON; what it does not say is estimated before the first frame.
     """
 
     kind: ClassVar[str] = "submit"
@@ -179,6 +184,7 @@ class Submit:
     frames: str = ""
     options: RenderOptions = RenderOptions()
     urgency: Urgency = "sequence"
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +326,8 @@ class ShuttingDown:
 
 
 # --- gateway and worker ---------------------------------------------------------------------
-# The gateway sends a worker ``Render`` under a task's id, ``Cancel``, ``Beat`` and ``Shutdown``;
-# the worker answers ``Rendered`` or ``Failed`` under the same id.
+# The gateway sends a worker ``Render`` or ``Judge`` under a task's id, ``Cancel``, ``Beat`` and
+# ``Shutdown``; the worker answers ``Rendered``, ``Judged`` or ``Failed`` under the same id.
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +340,27 @@ class WorkerReady:
     device_label: str
     pid: int
     resident: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Estimate what a job's flow needs to know of its shots; answered by ``Judged`` or ``Failed``.
+
+    ``plan`` is the job's plan, as the text of its JSON; ``file`` is where the profile is written.
+    """
+
+    kind: ClassVar[str] = "judge"
+    submit: Submit
+    plan: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The shot profile of a job, as the text of its JSON."""
+
+    kind: ClassVar[str] = "judged"
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +392,8 @@ Message: TypeAlias = (
     | JobDone
     | ShuttingDown
     | WorkerReady
+    | Judge
+    | Judged
     | Started
 )
 

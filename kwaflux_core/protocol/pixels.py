@@ -159,6 +159,7 @@ class FrameReport:
         measured: Values that effects measured on the frame, by ``effect.name``.
         attention: Reasons why an effect left the frame unchanged, a sentence each.
         provenance: Flow, hashes, device and so on, as in header attributes under ``kwaflux/``.
+        decisions: What effects found and what they did about it, a sentence each.
     """
 
     receipt: RangeReceipt
@@ -167,3 +168,4 @@ class FrameReport:
     measured: dict[str, float] = field(default_factory=dict)
     attention: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
+    decisions: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from kwaflux_core.settings.runtime_dir import default_endpoint, runtime_dir
 from kwaflux_core.settings.sources import OTHER_VARIABLES, PREFIX, gathered
 from kwaflux_core.settings.user_dirs import ModelsSettings, default_models_dir
 from kwaflux_core.suggestions import shortened
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_core.transport.endpoint import parse_endpoint
 
 __all__ = [
@@ -87,7 +88,7 @@ class ServerSettings:
         ),
     )
     tile_px: int = setting(
-        512, Rule(kind="whole", low=16, high=16384, help="about how large a tile is a side")
+        TILE_PX, Rule(kind="whole", low=16, high=16384, help="about how large a tile is a side")
     )
     memory_budget_bytes: int = setting(
         0,

@@ -28,7 +28,13 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|json|toml|safetensors))`")
 _COMMAND = re.compile(r"^kwaflux ([a-z]+)(.*?)(?:\s+#.*)?$", re.MULTILINE)
 _NAMED_COMMAND = re.compile(r"`kwaflux ([a-z]+)([^`]*)`")
-_PICTURED = {"clean.kwaflux.json", "my_show.grade_match", "settings.toml"}
+_PICTURED = {
+    "clean.kwaflux.json",
+    "clean.profile.json",
+    "my_show.grade_match",
+    "plate.profile.json",
+    "settings.toml",
+}
 """Names in examples that are the reader's own files."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from kwaflux_core.protocol.codec import decode, encode
-from kwaflux_core.protocol.messages import RenderOptions, Submit
+from kwaflux_core.protocol.messages import Render, RenderOptions, Submit
 from kwaflux_hosting.batch.results_index import RenderRequest
 from kwaflux_server.cli.main import app
 from kwaflux_server.jobs.job_feed import JobFeed
@@ -47,8 +47,8 @@ def test_a_field_crosses_the_wire_and_reaches_every_frame_of_a_job(field: Field[
     assert decode(encode(submit, request_id=1)).message == submit
     plan = JobPlan((1, 2), (1, 2), is_movie=False)
     feed = JobFeed("j", submit, tasks=plan.tasks(submit), clip=plan.clip_paths(submit), window=2)
-    request = feed.next_frame()
-    assert request is not None
+    request = feed.next_request()
+    assert isinstance(request, Render)
     assert request.options == options
     assert decode(encode(request, request_id=1)).message == request
 

@@ -87,8 +87,12 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
             flow,
             frame=1002,
             neighbors={n: tmp_path / "in" / f"plate.{n}.exr" for n in (1001, 1003)},
+            profile=(tmp_path / "job" / "c.profile.json").read_text(encoding="utf-8"),
             timeout_s=60,
         )
+    (tmp_path / "one").mkdir()
+    one = str(tmp_path / "one" / "c.####.exr")
+    _run(server, source, one, flow=flow, frames="1002")
     for number in range(FIRST, FIRST + 3):
         served = read_image(tmp_path / "job" / f"c.{number}.exr")
         local = read_image(tmp_path / "embedded" / f"c.{number}.exr")
@@ -97,9 +101,12 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
         for key in ("hash", "pixels", "flow", "receipt"):
             name = f"kwaflux/{key}"
             assert served.part.attributes[name] == local.part.attributes[name]
-    alone, job = read_image(tmp_path / "alone.exr"), read_image(tmp_path / "job" / "c.1002.exr")
-    for name in job.part.channels:
-        assert same_bits(alone.part.channels[name], job.part.channels[name])
+    job = read_image(tmp_path / "job" / "c.1002.exr")
+    for path in (tmp_path / "alone.exr", tmp_path / "one" / "c.1002.exr"):
+        alone = read_image(path)
+        assert alone.part.attributes["kwaflux/hash"] == job.part.attributes["kwaflux/hash"]
+        for name in job.part.channels:
+            assert same_bits(alone.part.channels[name], job.part.channels[name])
 
 
 def test_a_truncated_frame_fails_and_the_others_are_done(

@@ -153,7 +153,7 @@ CASES: tuple[Case, ...] = (
     Case(
         name="denoise_params",
         source="clip.1003.exr",
-        flow="denoise(strength=0.7, noise=0.04, luma=0.5, chroma=0.8, detail=1.0, temporal=false)",
+        flow="denoise(strength=0.7, noise=0.04, luma=0.5, chroma=0.8, temporal=false)",
     ),
     Case(name="deblur_judged", source="soft.exr", flow="deblur(softness=0, detail=0.6)"),
     Case(

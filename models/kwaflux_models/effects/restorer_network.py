@@ -42,9 +42,9 @@ class Body(nn.Sequential):
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        layers: list[nn.Module] = [_convolution(inputs, WIDTH), nn.ReLU()]
+        layers: list[nn.Module] = [_convolution(inputs, WIDTH), nn.ReLU(inplace=True)]
         for _ in range(DEPTH - 2):
-            layers += [_convolution(WIDTH, WIDTH), nn.ReLU()]
+            layers += [_convolution(WIDTH, WIDTH), nn.ReLU(inplace=True)]
         super().__init__(*layers, _convolution(WIDTH, outputs))
 
 
@@ -63,7 +63,9 @@ class SkippingBody(nn.Module):
         self.first = _convolution(inputs, WIDTH)
         self.pairs = nn.ModuleList(
             nn.Sequential(
-                _convolution(WIDTH, WIDTH), nn.ReLU(), _convolution(WIDTH, WIDTH, gain=0.1)
+                _convolution(WIDTH, WIDTH),
+                nn.ReLU(inplace=True),
+                _convolution(WIDTH, WIDTH, gain=0.1),
             )
             for _ in range((DEPTH - 2) // 2)
         )

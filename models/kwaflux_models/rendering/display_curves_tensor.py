@@ -12,7 +12,14 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Encoding", "decode_display", "decode_srgb", "encode_display", "encode_srgb"]
+__all__ = [
+    "Encoding",
+    "decode_display",
+    "decode_srgb",
+    "encode_display",
+    "encode_srgb",
+    "srgb_slope",
+]
 
 Encoding: TypeAlias = Literal["srgb", "bt709", "linear"]
 
@@ -31,6 +38,12 @@ def decode_srgb(code: Tensor) -> Tensor:
     """Return linear values; the inverse of ``encode_srgb``."""
     power = ((code.clamp_min(_SRGB_BREAK_CODE) + 0.055) / 1.055) ** 2.4
     return torch.where(code <= _SRGB_BREAK_CODE, code / 12.92, power)
+
+
+def srgb_slope(code: Tensor) -> Tensor:
+    """Return the derivative of ``decode_srgb``."""
+    power = (2.4 / 1.055) * ((code.clamp_min(_SRGB_BREAK_CODE) + 0.055) / 1.055) ** 1.4
+    return torch.where(code <= _SRGB_BREAK_CODE, torch.full_like(code, 1.0 / 12.92), power)
 
 
 def encode_display(linear: Tensor, encoding: Encoding) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from kwaflux_core.frames.shot_profile import Record
+
 __all__ = [
     "NO_VALUES",
     "SAMPLE_PX",
@@ -18,6 +20,7 @@ __all__ = [
     "Measured",
     "MeasuringEffect",
     "Samples",
+    "ShotMeasuringEffect",
     "TileInput",
     "Value",
     "as_scalar",
@@ -43,11 +46,14 @@ class Measured:
         refusal: Why the effect leaves the frame alone, in words; empty when it does its work. It
             is reported as something that needs attention.
         data: Whatever the effect needs of it in ``residual``.
+        decision: What was found, what is done about it and why, for the person: "noise 0.023 (6 of
+            255): removed". Empty where there was nothing to decide.
     """
 
     shown: Mapping[str, float] = field(default_factory=dict)
     refusal: str = ""
     data: object = None
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,15 @@ class Samples:
         sources: (N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), the same places of the plate before
             the flow's first effect; ``pictures`` itself where the step is the first.
         scale: How many times larger the step's input is than the plate.
+        neighbors: (K, N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), ``sources`` as each of K
+            neighboring frames shows it, aligned; None for an effect that aligns no neighbors, and
+            for a frame without any.
     """
 
     pictures: Tensor
     sources: Tensor
     scale: int = 1
+    neighbors: Tensor | None = None
 
 
 class TileInput:
@@ -167,6 +177,34 @@ class MeasuringEffect(Protocol):
             network: As for ``residual``, on the device; in the precision the effect runs in.
             samples: Places of the frame, and of the plate.
             values: Every param of the card under its name.
+        """
+        ...
+
+
+@runtime_checkable
+class ShotMeasuringEffect(MeasuringEffect, Protocol):
+    """A measuring effect whose estimates of several frames make one that holds for their shot.
+
+    What is rendered with is always read from a record, also in the run that made it.
+    """
+
+    def judges(self, values: Mapping[str, Value]) -> bool:
+        """Return whether ``measure`` estimates anything, or the params say all of it."""
+        ...
+
+    def combine(self, network: nn.Module, measurements: Sequence[Measured]) -> Measured:
+        """Return the estimate of a shot from those of some of its frames, at least one."""
+        ...
+
+    def to_record(self, measured: Measured) -> Record:
+        """Return an estimate as plain values: numbers, texts, lists and maps of them."""
+        ...
+
+    def from_record(self, record: Record, values: Mapping[str, Value]) -> Measured:
+        """Return the estimate of a record.
+
+        Raises:
+            RequestError: The record is not one of this effect.
         """
         ...
 

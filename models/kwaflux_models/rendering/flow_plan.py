@@ -18,6 +18,7 @@ from kwaflux_core.frames.sequence import temporal_window
 from kwaflux_core.geometry import Box
 from kwaflux_models.rendering.effect_api import SAMPLE_PX
 from kwaflux_models.rendering.measure_samples import sample_places
+from kwaflux_models.rendering.motion_compensation import MARGIN_PX
 
 __all__ = ["FlowPlan", "MeasureTask", "PlateTask", "RenderTask", "Task"]
 
@@ -75,6 +76,8 @@ class MeasureTask:
         input: The task of the frame as the step receives it; it may hold a part of the frame.
         samples: For each place the task that renders it, where ``input`` does not hold it.
         is_whole: Whether the samples are one task, of the whole frame.
+        neighbors: The frames whose plates are compared with the frame's, for an effect that aligns
+            its neighbors.
     """
 
     step: int
@@ -84,6 +87,7 @@ class MeasureTask:
     input: int
     samples: tuple[int, ...]
     is_whole: bool
+    neighbors: tuple[int, ...] = ()
 
 
 Task: TypeAlias = "PlateTask | RenderTask | MeasureTask"
@@ -118,6 +122,25 @@ class FlowPlan:
         builder.render(len(flow.steps), frame, wanted, is_sample=False)
         return cls(tuple(builder.tasks))
 
+    @classmethod
+    def of_measurement(
+        cls, flow: BoundFlow, step: int, *, frame: int, windows: Mapping[int, Box]
+    ) -> FlowPlan:
+        """Return the plan that ends with the measuring of a frame for one step.
+
+        Args:
+            flow: The flow without its identities.
+            step: The number of the step; its effect measures.
+            frame: The frame's number.
+            windows: The data windows of the frames that are there.
+
+        Raises:
+            FrameMissing: A frame is not there that lies between two that are.
+        """
+        builder = _Builder(flow, windows)
+        builder.measure(step, frame)
+        return cls(tuple(builder.tasks))
+
     def __str__(self) -> str:
         return "\n".join(f"{index:3} {_in_words(task)}" for index, task in enumerate(self.tasks))
 
@@ -144,9 +167,15 @@ class _Builder:
         needed = _needed(region, card=bound.card, inside=whole)
         frames, center = self._temporal_window(bound.card, frame)
         inputs = tuple(
-            self.render(step - 1, neighbor, needed, is_sample=is_sample) for neighbor in frames
+            self.render(
+                step - 1,
+                neighbor,
+                needed if neighbor == frame else _reached(needed, bound.card, inside=whole),
+                is_sample=is_sample,
+            )
+            for neighbor in frames
         )
-        measure = self._measure(step, frame, inputs[center]) if bound.card.measures else None
+        measure = self.measure(step, frame, inputs[center]) if bound.card.measures else None
         readers = self._readers(step)
         sources = self._sources(step, frame) if readers > 1 and not is_sample else ()
         task = RenderTask(
@@ -165,7 +194,14 @@ class _Builder:
         )
         return self._add(key, task)
 
-    def _measure(self, step: int, frame: int, center: int) -> int:
+    def measure(self, step: int, frame: int, center: int | None = None) -> int:
+        """Return the task that measures a frame for a step.
+
+        Args:
+            step: The number of the step.
+            frame: The frame's number.
+            center: The task of the frame as the step receives it, if it is rendered anyway.
+        """
         key = ("measure", step, frame)
         if key in self._known:
             return self._known[key]
@@ -177,7 +213,13 @@ class _Builder:
             wanted = (whole,) if is_whole else tuple(p.intersection(whole) or whole for p in places)
             samples = tuple(self.render(step - 1, frame, box, is_sample=True) for box in wanted)
             samples *= len(places) if is_whole else 1
-        return self._add(key, MeasureTask(step, frame, places, scale, center, samples, is_whole))
+        if center is None:
+            center = samples[0] if samples else self.render(0, frame, whole, is_sample=True)
+        card = self._steps[step - 1].card
+        around = self._temporal_window(card, frame)[0] if card.motion_px else ()
+        neighbors = tuple(dict.fromkeys(number for number in around if number != frame))
+        task = MeasureTask(step, frame, places, scale, center, samples, is_whole, neighbors)
+        return self._add(key, task)
 
     def _add(self, key: tuple[object, ...], task: Task) -> int:
         self.tasks.append(task)
@@ -250,6 +292,13 @@ def _needed(region: Box, *, card: Card, inside: Box) -> Box:
     x1 = inside.x0 - (inside.x0 - grown.x1) // align * align
     y1 = inside.y0 - (inside.y0 - grown.y1) // align * align
     return Box(x0, y0, x1, y1).intersection(inside) or inside
+
+
+def _reached(needed: Box, card: Card, *, inside: Box) -> Box:
+    """Return what a step reads of a neighbor whose pixels may have moved."""
+    if not card.motion_px:
+        return needed
+    return needed.expanded(card.motion_px + MARGIN_PX).intersection(inside) or inside
 
 
 def _in_words(task: Task) -> str:

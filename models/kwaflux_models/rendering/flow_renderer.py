@@ -10,10 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kwaflux_core.errors import OutOfMemory
 from kwaflux_core.flows.flow import BoundFlow
@@ -23,9 +25,15 @@ from kwaflux_models.rendering.effect_api import SAMPLE_PX, Measured, MeasuringEf
 from kwaflux_models.rendering.flow_plan import FlowPlan, MeasureTask, PlateTask, RenderTask, Task
 from kwaflux_models.rendering.image_contract import Domain
 from kwaflux_models.rendering.lora_stacks import LoraStack
-from kwaflux_models.rendering.measure_samples import sample_tensor, source_place
+from kwaflux_models.rendering.measure_samples import (
+    aligned_sample_tensor,
+    sample_tensor,
+    source_place,
+)
+from kwaflux_models.rendering.motion_field import MotionField
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.render_context import RenderContext
+from kwaflux_models.rendering.shot_decisions import Decisions, step_names
 from kwaflux_models.rendering.step_cache import CachedStep, Sources
 from kwaflux_models.rendering.step_renderer import (
     Allocate,
@@ -53,6 +61,7 @@ class FlowRenderer:
         plates: The frame under its number, and the neighbors that the flow may read.
         frame: The frame's number.
         loras: The LoRAs of each step, or None.
+        decided: Estimates that hold for the whole shot, by the number of the step.
         scratch: Gives the planes for what lies between two effects.
         final: Gives the planes for the last effect's result.
         checkpoint: Called between tiles.
@@ -66,6 +75,7 @@ class FlowRenderer:
         *,
         frame: int,
         loras: Sequence[LoraStack | None],
+        decided: Decisions,
         scratch: Allocate,
         final: Allocate,
         checkpoint: Checkpoint,
@@ -77,6 +87,7 @@ class FlowRenderer:
         self._plates = plates
         self._frame = frame
         self._loras = loras
+        self._decided = decided
         self._scratch = scratch
         self._final = final
         self._checkpoint = checkpoint
@@ -109,14 +120,22 @@ class FlowRenderer:
                 texts.append(f"{self._name(number)} {did}: {refusal}")
         return tuple(texts)
 
+    def decisions(self) -> tuple[str, ...]:
+        """Return what the effects found and what they do about it, a sentence each."""
+        found = ((step, self._of_frame(step)) for step in range(1, len(self._steps) + 1))
+        return tuple(
+            f"{self._name(step)}: {each.decision}" for step, each in found if each.decision
+        )
+
     def _of_frame(self, step: int) -> Measured:
-        return self._measured.get((step, self._frame), Measured())
+        return self._measured_of(step, self._frame) or Measured()
+
+    def _measured_of(self, step: int, frame: int) -> Measured | None:
+        decided = self._decided.steps.get(step)
+        return decided or self._measured.get((step, frame))
 
     def _name(self, step: int) -> str:
-        """Return the id of a step's effect, numbered where the flow has it more than once."""
-        ids = [each.card.id for each in self._steps]
-        own = ids[step - 1]
-        return own if Counter(ids)[own] == 1 else f"{own}#{ids[:step].count(own)}"
+        return step_names(BoundFlow(self._steps))[step - 1]
 
     # --- the plan ---------------------------------------------------------------------------
 
@@ -149,11 +168,28 @@ class FlowRenderer:
                         self._results.pop(at, None)
         return self._results[goal]
 
+    def measure(self, plan: FlowPlan) -> Measured:
+        """Carry a plan out whose last task measures, and return what was measured.
+
+        Raises:
+            OutOfMemory: Not even the smallest tile fits.
+        """
+        *before, task = plan.tasks
+        if not isinstance(task, MeasureTask):
+            raise ValueError("the plan's last task does not measure")
+        needed = {task.input, *task.samples}
+        for index in sorted(needed):
+            self.run(FlowPlan(tuple(before[: index + 1])))
+        self._run(len(before), task)
+        return self._measured[task.step, task.frame]
+
     def _is_done(self, plan: FlowPlan, index: int) -> bool:
         return index in self._results or self._is_measured(plan.tasks[index])
 
     def _is_measured(self, task: Task) -> bool:
-        return isinstance(task, MeasureTask) and (task.step, task.frame) in self._measured
+        if not isinstance(task, MeasureTask):
+            return False
+        return self._measured_of(task.step, task.frame) is not None
 
     def _needs(self, task: Task) -> tuple[int, ...]:
         """Return the tasks that must be done before this one can be."""
@@ -219,6 +255,7 @@ class FlowRenderer:
                 ) from error
             return
         context.cache.clear()
+        context.motion.clear()
         if self.tile_px <= _SMALLEST_TILE_PX:
             plate = self._plates[self._frame]
             raise OutOfMemory(
@@ -244,9 +281,14 @@ class FlowRenderer:
                 step,
                 loaded=loaded,
                 source=TemporalInput(
-                    tuple(each.plate for each in inputs), task.frames, task.center, task.whole
+                    tuple(each.plate for each in inputs),
+                    task.frames,
+                    task.center,
+                    task.whole,
+                    task.whole.width // self._plates[task.frame].window.width,
+                    partial(self._motions, task) if step.card.motion_px else None,
                 ),
-                measured=self._measured.get((task.step, task.frame)),
+                measured=self._measured_of(task.step, task.frame),
                 device=context.device,
                 config=context.config,
             )
@@ -263,6 +305,18 @@ class FlowRenderer:
         beyond = max(result.beyond_trained, *(each.beyond_trained for each in inputs))
         return replace(result, beyond_trained=beyond)
 
+    def _motions(self, task: RenderTask) -> tuple[MotionField | None, ...]:
+        """Return the motion from the frame to each of its neighbors, found on their plates."""
+        frame = self._plates[task.frame]
+        return tuple(
+            None if neighbor == task.frame else self._motion(frame, self._plates[neighbor])
+            for neighbor in task.frames
+        )
+
+    def _motion(self, frame: Plate, neighbor: Plate) -> MotionField:
+        self._checkpoint()
+        return self._context.motion.between(frame, neighbor)
+
     def _measure(self, task: MeasureTask) -> Measured:
         context, step = self._context, self._steps[task.step - 1]
         source = self._plates[task.frame]
@@ -278,13 +332,33 @@ class FlowRenderer:
         if task.step > 1:
             own = [(source, source_place(place, scale=task.scale)) for place in task.places]
             sources = sample_tensor(own, domain=domain, device=context.device)
-        samples = Samples(pictures, sources, task.scale)
+        samples = Samples(pictures, sources, task.scale, self._neighbor_samples(task, domain))
         self._checkpoint()
         stack = self._loras[task.step - 1]
         with context.lend(step.card, stack) as loaded, torch.inference_mode():
             if not isinstance(loaded.effect, MeasuringEffect):
                 return Measured()
             return loaded.effect.measure(loaded.network, samples, step.values)
+
+    def _neighbor_samples(self, task: MeasureTask, domain: Domain) -> Tensor | None:
+        if not task.neighbors:
+            return None
+        source = self._plates[task.frame]
+        places = [source_place(place, scale=task.scale) for place in task.places]
+        return torch.stack(
+            [
+                aligned_sample_tensor(
+                    self._plates[neighbor],
+                    places,
+                    motion=self._motion(source, self._plates[neighbor]),
+                    whole=source.window,
+                    reach_px=self._steps[task.step - 1].card.motion_px,
+                    domain=domain,
+                    device=self._context.device,
+                )
+                for neighbor in task.neighbors
+            ]
+        )
 
     # --- the cache --------------------------------------------------------------------------
 
@@ -316,10 +390,10 @@ class FlowRenderer:
         )
 
     def _key(self, task: RenderTask) -> str:
-        """Return what names the steps: their text and the bytes of their LoRAs."""
+        """Return what names the steps: their text, the bytes of their LoRAs, what was decided."""
         steps = BoundFlow(self._steps[: task.step]).to_text()
         loras = (stack.key for stack in self._loras[: task.step] if stack is not None)
-        return " ".join((steps, *loras))
+        return " ".join((steps, *loras, self._decided.key))
 
     def _sources(self, task: RenderTask) -> Sources:
         return tuple((frame, self._plates[frame]) for frame in task.sources)

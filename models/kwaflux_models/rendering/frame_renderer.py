@@ -13,13 +13,17 @@ from kwaflux_core.errors import FrameMissing, ModelError, RequestError
 from kwaflux_core.flows.flow import BoundFlow
 from kwaflux_core.geometry import Box
 from kwaflux_core.protocol.messages import RangeReceipt
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_models.rendering.device import Device, Precision
 from kwaflux_models.rendering.flow_plan import FlowPlan
 from kwaflux_models.rendering.flow_renderer import Checkpoint, FlowRenderer
 from kwaflux_models.rendering.lora_stacks import LoraStack
+from kwaflux_models.rendering.motion_field import MotionCache
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.range_receipt import range_receipt
 from kwaflux_models.rendering.render_context import LendEffect, RenderContext
+from kwaflux_models.rendering.shot_decisions import NO_DECISIONS, Decisions
+from kwaflux_models.rendering.shot_estimates import ShotEstimates
 from kwaflux_models.rendering.step_cache import StepCache
 from kwaflux_models.rendering.step_renderer import Allocate, Plane, cut
 
@@ -41,6 +45,7 @@ class RenderedFrame:
         measured: What the effects found out about the frame, under ``<effect>.<name>``, or
             ``<effect>#2.<name>`` where the flow has an effect twice.
         skip_reasons: Why effects left the frame alone, a sentence each.
+        decisions: What effects found and what they did about it, a sentence each.
     """
 
     color: tuple[Plane, Plane, Plane]
@@ -52,6 +57,7 @@ class RenderedFrame:
     is_touched: bool
     measured: Mapping[str, float] = field(default_factory=dict)
     skip_reasons: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
 
 
 def new_planes(height: int, width: int) -> tuple[Plane, Plane, Plane]:
@@ -77,9 +83,11 @@ class FrameRenderer:
     """
 
     def __init__(
-        self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = 512
+        self, lend: LendEffect, *, device: Device, config: ColorConfig, tile_px: int = TILE_PX
     ) -> None:
-        self.context = RenderContext(lend, device, config, tile_px, StepCache())
+        self.context = RenderContext(
+            lend, device, config, tile_px, StepCache(), MotionCache(config)
+        )
 
     def render(
         self,
@@ -91,6 +99,7 @@ class FrameRenderer:
         final: Allocate = new_planes,
         region: Box | None = None,
         loras: Sequence[LoraStack | None] = (),
+        decided: Decisions = NO_DECISIONS,
         checkpoint: Checkpoint = _nothing,
     ) -> RenderedFrame:
         """Render one frame.
@@ -104,6 +113,7 @@ class FrameRenderer:
                 memory ran out and a step is begun anew.
             region: Part of the data window that is wanted; None for all of it.
             loras: The flow's LoRAs, as ``resolve_loras`` returns them.
+            decided: Estimates that hold for the frame's shot; what it lacks is measured.
             checkpoint: Called between tiles: more urgent work may be done inside it, and what it
                 raises ends the frame.
 
@@ -138,6 +148,7 @@ class FrameRenderer:
             plates,
             frame=frame,
             loras=_checked(loras, flow),
+            decided=decided,
             scratch=scratch,
             final=final,
             checkpoint=checkpoint,
@@ -160,7 +171,20 @@ class FrameRenderer:
             result.is_touched,
             run.measured_values(),
             reasons,
+            run.decisions(),
         )
+
+    def estimates(
+        self,
+        flow: BoundFlow,
+        loras: Sequence[LoraStack | None] = (),
+        *,
+        scratch: Allocate = new_planes,
+        checkpoint: Checkpoint = _nothing,
+    ) -> ShotEstimates:
+        """Return what estimates the shots that are rendered through a flow; args as ``render``."""
+        flow = flow.without_identities()
+        return ShotEstimates(self.context, flow, _checked(loras, flow), scratch, checkpoint)
 
 
 def _checked(loras: Sequence[LoraStack | None], flow: BoundFlow) -> Sequence[LoraStack | None]:

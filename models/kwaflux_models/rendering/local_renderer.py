@@ -11,6 +11,7 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.flows.flow import BoundFlow, Flow
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.image import SCENE_LINEAR
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.frame_renderer import FrameRenderer, RenderedFrame
@@ -53,7 +54,7 @@ class LocalRenderer:
         flow: str,
         planes: NDArray[np.float32],
         *,
-        tile_px: int = 512,
+        tile_px: int = TILE_PX,
         region: Box | None = None,
     ) -> RenderedFrame:
         """Render (3 or 4, H, W) scene-linear planes through a flow."""

@@ -21,10 +21,18 @@ from kwaflux_models.rendering.effect_api import (
     Value,
 )
 from kwaflux_models.rendering.image_contract import Domain
+from kwaflux_models.rendering.motion_compensation import compensate, compensated_tile
+from kwaflux_models.rendering.motion_field import MotionField
 from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.step_renderer import Plane, gather
 
-__all__ = ["lone_tile_input", "sample_places", "sample_tensor", "source_place"]
+__all__ = [
+    "aligned_sample_tensor",
+    "lone_tile_input",
+    "sample_places",
+    "sample_tensor",
+    "source_place",
+]
 
 _PLACES_A_SIDE = 4
 
@@ -68,6 +76,35 @@ def sample_tensor(plates: Iterable[tuple[Plate, Box]], *, domain: Domain, device
         device: Where it runs.
     """
     return torch.cat([_prepared(plate, place, domain, device) for plate, place in plates])
+
+
+@torch.inference_mode()
+def aligned_sample_tensor(
+    neighbor: Plate,
+    places: Iterable[Box],
+    *,
+    motion: MotionField,
+    whole: Box,
+    reach_px: int,
+    domain: Domain,
+    device: Device,
+) -> Tensor:
+    """Return (N, 3, side, side) float32 on the device: places as a neighboring frame shows them.
+
+    Args:
+        neighbor: The neighbor's plate.
+        places: Places of the frame at hand.
+        motion: From the frame at hand to the neighbor.
+        whole: The data window of the frame at hand.
+        reach_px: Motion beyond it is cut off.
+        domain: Of the effect that looks.
+        device: Where it runs.
+    """
+    samples = []
+    for place in places:
+        tile = compensated_tile(motion, place, whole=whole, scale=1, reach_px=reach_px)
+        samples.append(compensate(_prepared(neighbor, tile.source, domain, device), tile))
+    return torch.cat(samples)
 
 
 def lone_tile_input(

@@ -10,6 +10,7 @@ from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.flows.card import Card
 from kwaflux_models.rendering.device import Device
 from kwaflux_models.rendering.lora_stacks import LoraStack
+from kwaflux_models.rendering.motion_field import MotionCache
 from kwaflux_models.rendering.step_cache import StepCache
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 
@@ -36,6 +37,7 @@ class RenderContext:
         config: The OCIO config that colorspaces are looked up in.
         tile_px: Side of a tile without its halo.
         cache: Results of leading steps that other frames may want.
+        motion: The motion between frames, found once for each pair.
     """
 
     lend: LendEffect
@@ -43,3 +45,4 @@ class RenderContext:
     config: ColorConfig
     tile_px: int
     cache: StepCache
+    motion: MotionCache

@@ -21,6 +21,12 @@ from kwaflux_models.rendering.device import Device, Precision, Upload
 from kwaflux_models.rendering.effect_api import Effect, Measured, TileInput
 from kwaflux_models.rendering.image_contract import Domain, Prepared
 from kwaflux_models.rendering.lanczos_tensor import lanczos_upscale_tensor
+from kwaflux_models.rendering.motion_compensation import (
+    CompensatedTile,
+    compensate,
+    compensated_tile,
+)
+from kwaflux_models.rendering.motion_field import MotionField
 from kwaflux_models.rendering.plate import Plate
 
 __all__ = [
@@ -78,12 +84,17 @@ class TemporalInput:
         frames: The absolute number of each.
         center: Index of the frame that is rendered.
         whole: The data window of that frame as the step receives it; its plate may hold a part.
+        scale: How many times larger that is than the plate that came.
+        motions: Gives the motion from that frame to each, on the plates that came; None for the
+            frame itself. Asked once, when pixels are. None: neighbors are taken as they are.
     """
 
     plates: tuple[Plate, ...]
     frames: tuple[int, ...]
     center: int
     whole: Box
+    scale: int = 1
+    motions: Callable[[], tuple[MotionField | None, ...]] | None = None
 
 
 class StepRenderer:
@@ -115,6 +126,7 @@ class StepRenderer:
         distinct = {id(plate): plate for plate in source.plates}
         self._plates = tuple(distinct.values())
         self._places = tuple(list(distinct).index(id(plate)) for plate in source.plates)
+        self._motions: list[MotionField | None] = []
         self._around = source
         self._source = source.plates[source.center]
         self._measured = measured
@@ -128,6 +140,7 @@ class StepRenderer:
         )
         self._result: tuple[Plane, Plane, Plane] | None = None
         self._staged: dict[int, Plane] = {}
+        self._compensated: dict[Tile, tuple[CompensatedTile | None, ...]] = {}
         self._beyond = 0
 
     def render(
@@ -156,6 +169,7 @@ class StepRenderer:
         for tile, upload in zip(tiles, uploads, strict=True):
             checkpoint()
             out = self._compute(tile, upload)
+            self._compensated.pop(tile, None)
             if out is None and self._result is None:
                 untouched.append(tile)
                 continue
@@ -178,21 +192,53 @@ class StepRenderer:
 
     def _gathered(self, tile: Tile) -> tuple[Plane, ...]:
         """Return a tile's color of every plate once, then the alpha of those with one. Copies."""
-        planes: list[tuple[Plate, tuple[Plane, ...]]]
-        planes = [(plate, plate.color) for plate in self._plates]
-        planes += [(plate, (plate.alpha,)) for plate in self._plates if plate.alpha is not None]
+        boxes = [
+            tile.read if compensated is None else compensated.source
+            for compensated in self._compensation(tile)
+        ]
+        planes: list[tuple[Plate, Box, tuple[Plane, ...]]]
+        planes = [(plate, box, plate.color) for plate, box in zip(self._plates, boxes, strict=True)]
+        planes += [
+            (plate, box, (plate.alpha,))
+            for plate, box in zip(self._plates, boxes, strict=True)
+            if plate.alpha is not None
+        ]
         return tuple(
-            gather(each, tile.read, plate.window, into=self._staging(index, len(each), tile))
-            for index, (plate, each) in enumerate(planes)
+            gather(each, box, plate.window, into=self._staging(index, len(each), box))
+            for index, (plate, box, each) in enumerate(planes)
         )
 
-    def _staging(self, index: int, count: int, tile: Tile) -> Plane:
+    def _compensation(self, tile: Tile) -> tuple[CompensatedTile | None, ...]:
+        """Return where a tile is found in each plate; None: in its own place."""
+        if tile not in self._compensated:
+            around = self._around
+            if not self._motions:
+                self._motions = [None] * len(self._plates)
+                for place, motion in zip(
+                    self._places, around.motions() if around.motions else (), strict=False
+                ):
+                    self._motions[place] = motion
+            self._compensated[tile] = tuple(
+                None
+                if motion is None
+                else compensated_tile(
+                    motion,
+                    tile.read,
+                    whole=around.whole,
+                    scale=around.scale,
+                    reach_px=self._step.card.motion_px,
+                )
+                for motion in self._motions
+            )
+        return self._compensated[tile]
+
+    def _staging(self, index: int, count: int, box: Box) -> Plane:
         """Return (1, count, h, w) to gather a tile into.
 
         On the CPU it is the one of the tile before, which is done by then; the first touch of
         fresh memory costs more than the copy. On CUDA tiles are under way beside each other.
         """
-        shape = (1, count, tile.read.height, tile.read.width)
+        shape = (1, count, box.height, box.width)
         former = None if self._device.is_cuda else self._staged.get(index)
         if former is None or former.shape != shape:
             former = self._staged[index] = np.empty(shape, np.float32)
@@ -209,12 +255,12 @@ class StepRenderer:
 
         def pictures() -> tuple[Tensor, ...]:
             dtype = self._loaded.dtype
-            made = [
-                self._domain.for_network(each, dtype=dtype).contiguous(
-                    memory_format=torch.channels_last
-                )
-                for each in prepared()
-            ]
+            made = []
+            for each, compensated in zip(prepared(), self._compensation(tile), strict=True):
+                picture = self._domain.for_network(each, dtype=dtype)
+                if compensated is not None:
+                    picture = compensate(picture, compensated)
+                made.append(picture.contiguous(memory_format=torch.channels_last))
             return tuple(made[place] for place in self._places)
 
         with torch.inference_mode():

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from kwaflux_core.flows.card import Curve
-from kwaflux_models.rendering.display_curves_tensor import decode_srgb, encode_srgb
+from kwaflux_models.rendering.display_curves_tensor import decode_srgb, encode_srgb, srgb_slope
 
-__all__ = ["STEEPNESS", "decode", "encode"]
+__all__ = ["STEEPNESS", "decode", "decode_slope", "encode"]
 
 STEEPNESS = 64.0
 """Slope against the asymptote: the curve is nearly straight below 1/64, logarithmic above."""
@@ -73,3 +73,17 @@ def decode(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
     if curve == "signed_log1p":
         return torch.sign(c) * torch.expm1(c.abs() * _SCALE) / STEEPNESS
     return torch.where(c < 0.0, c / _SLOPE_BELOW, decode_srgb(c))
+
+
+def decode_slope(c: Tensor, curve: Curve = "signed_log1p") -> Tensor:
+    """Return the derivative of `decode` at working-curve values, above 0.
+
+    Args:
+        c: Any shape, floating point, working curve.
+        curve: Which; ``none`` gives 1.
+    """
+    if curve == "none":
+        return torch.ones_like(c)
+    if curve == "signed_log1p":
+        return torch.exp(c.abs() * _SCALE) * (_SCALE / STEEPNESS)
+    return torch.where(c < 0.0, torch.full_like(c, 1.0 / _SLOPE_BELOW), srgb_slope(c))

@@ -29,6 +29,7 @@ from kwaflux_core.protocol.messages import JobDone, JobEvent, RenderOptions, Sub
 from kwaflux_core.settings.settings import load_server_settings, settings_file
 from kwaflux_server.cli.console import OUT, say_error, say_json
 from kwaflux_server.cli.options import AsJson, Endpoint, with_render_options
+from kwaflux_server.cli.profile import read_profile
 from kwaflux_server.gateway.supervisor import WORKER_ENVIRON
 from kwaflux_server.launcher import ensure_server
 
@@ -65,6 +66,10 @@ def enhance(
         str, typer.Option(help="1001-1100x2, or a list. Default: every frame on disk.")
     ] = "",
     options: RenderOptions,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="A shot profile to use, as kwaflux profile makes it. Default: judge."),
+    ] = None,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Render in this process, without a server.")
     ] = False,
@@ -82,6 +87,7 @@ def enhance(
         flow,
         frames,
         options,
+        profile="" if profile is None else read_profile(profile).to_text(),
     )
     opened = _embedded(submit) if embedded else _served(submit, endpoint, as_json=as_json)
     good: list[int] = []
@@ -132,6 +138,7 @@ def _served(
             flow=submit.flow,
             frames=submit.frames,
             options=submit.options,
+            profile=submit.profile,
         )
         yield job, job.events(timeout_s=_NO_LIMIT_S)
 
@@ -140,20 +147,12 @@ def _served(
 def _embedded(submit: Submit) -> Iterator[tuple[_Job, Iterator[JobEvent]]]:
     # torch is imported here, so that a client's command starts fast.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
-    from kwaflux_models.rendering.device import Device
-    from kwaflux_server.worker.embedded import EmbeddedJob
-    from kwaflux_server.worker.process import WorkerOptions
+    from kwaflux_server.worker.embedded import EmbeddedJob, embedded_options
 
     settings = load_server_settings(environ=os.environ, file=settings_file(os.environ), flags={})
-    device = settings.devices[0]
-    options = WorkerOptions(
-        Device.available()[0] if device == "auto" else device,
-        precision=settings.precision,
-        tile_px=settings.tile_px,
-        memory_budget_bytes=settings.memory_budget_bytes,
-        frame_bytes_max=settings.frame_bytes_max,
+    job = EmbeddedJob(
+        submit, options=embedded_options(settings), frames_in_flight=settings.frames_in_flight
     )
-    job = EmbeddedJob(submit, options=options, frames_in_flight=settings.frames_in_flight)
     yield job, job.events()
 
 
@@ -180,6 +179,7 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
         _FramesPerSecond(),
         TimeRemainingColumn(),
     )
+    decided: dict[str, str] = {}
     measured: dict[str, list[float]] = {}
     reported: set[str] = set()
     with Progress(*columns, console=OUT) as progress:
@@ -188,8 +188,11 @@ def _show(events: Iterator[JobEvent], job: _Job) -> None:
             if event.state == "started":
                 continue
             progress.update(bar, completed=event.done)
+            for text in _new_decisions(event, decided):
+                progress.console.print(text, markup=False)
             for name, value in ({} if event.report is None else event.report.measured).items():
-                measured.setdefault(name, []).append(value)
+                if name.partition(".")[0] not in decided:
+                    measured.setdefault(name, []).append(value)
             for text in _attention(event, reported=reported):
                 progress.console.print(text, markup=False)
     if measured:
@@ -205,6 +208,22 @@ def _show_as_json(events: Iterator[JobEvent], job: _Job) -> None:
     names = ("done", "skipped", "failed", "cancelled", "attention")
     counts = {name: getattr(done, name) for name in names}
     say_json("done", **counts, exit_status=exit_status(done))
+
+
+def _new_decisions(event: JobEvent, decided: dict[str, str]) -> list[str]:
+    """Return what effects decided of a frame, where it is not what they decided of the one before.
+
+    Args:
+        event: The frame's event.
+        decided: The last decision of each effect; it is brought up to date.
+    """
+    texts = []
+    for text in () if event.report is None else event.report.decisions:
+        effect = text.partition(":")[0]
+        if decided.get(effect) != text:
+            decided[effect] = text
+            texts.append(f"frame {event.frame}, {text}")
+    return texts
 
 
 def _attention(event: JobEvent, *, reported: set[str]) -> list[str]:

@@ -17,6 +17,7 @@ from kwaflux_server.cli.effects import effects
 from kwaflux_server.cli.enhance import enhance
 from kwaflux_server.cli.install import install
 from kwaflux_server.cli.keys import keys
+from kwaflux_server.cli.profile import profile
 from kwaflux_server.cli.server import serve, start, status, stop
 from kwaflux_server.cli.user_models import models
 
@@ -46,7 +47,20 @@ def _options(
         OUT.print(context.get_help(), markup=False)
 
 
-for _command in (enhance, effects, serve, start, stop, status, keys, install, check, demo, bench):
+for _command in (
+    enhance,
+    profile,
+    effects,
+    serve,
+    start,
+    stop,
+    status,
+    keys,
+    install,
+    check,
+    demo,
+    bench,
+):
     app.command()(_command)
 app.add_typer(models)
 

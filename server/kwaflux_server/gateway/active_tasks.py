@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from kwaflux_core.errors import ProtocolError
 from kwaflux_core.flows.flow import BoundFlow
-from kwaflux_core.protocol.messages import Failed, InlinePixels, Render, Rendered, ShmPixels
+from kwaflux_core.protocol.messages import (
+    Failed,
+    InlinePixels,
+    Judge,
+    Judged,
+    Render,
+    Rendered,
+    ShmPixels,
+)
 from kwaflux_server.gateway.router_sockets import Parts
 from kwaflux_server.jobs.plan_processes import PendingPlan
 from kwaflux_server.scheduler.events import Task
@@ -36,10 +44,10 @@ class ActiveTask:
 
     session: str
     request_id: int
-    request: Render
+    request: Render | Judge
     parts: Parts
     job: str
-    answer: Rendered | Failed | None = None
+    answer: Rendered | Judged | Failed | None = None
     answer_parts: Parts = ()
 
 
@@ -98,17 +106,20 @@ class ActiveTasks:
         self,
         session: str,
         request_id: int,
-        request: Render,
+        request: Render | Judge,
         parts: Parts,
         *,
         models: str,
         job: str = "",
     ) -> Task:
-        """Add a frame; return its task for the scheduler."""
+        """Add a frame, or the judging of a job's shots; return its task for the scheduler."""
         task_id = next(self._ids)
         self._tasks[task_id] = ActiveTask(session, request_id, request, parts, job)
         if not job:
             self._single[session, request_id] = task_id
+        if isinstance(request, Judge):
+            urgency = request.submit.urgency
+            return Task(task_id, session, request_id, urgency, job=job, flow=models)
         return Task(
             task_id,
             session,
@@ -127,7 +138,7 @@ class ActiveTasks:
             self._single.pop((task.session, task.request_id), None)
         return task
 
-    def note_answer(self, task_id: int, answer: Rendered | Failed, parts: Parts) -> None:
+    def note_answer(self, task_id: int, answer: Rendered | Judged | Failed, parts: Parts) -> None:
         """Store a worker's answer until the scheduler releases the task."""
         task = self._tasks.get(task_id)
         if task is not None:

@@ -18,6 +18,9 @@ from kwaflux_core.protocol.messages import (
     Beat,
     Cancel,
     Failed,
+    JobEvent,
+    Judge,
+    Judged,
     Message,
     Render,
     Rendered,
@@ -172,8 +175,8 @@ class Dispatcher:
             case Started():
                 self._settle(TaskStarted(task_id, worker))
                 self._tell_started(task_id)
-            case Rendered() as rendered:
-                self._active.note_answer(task_id, rendered, envelope.parts)
+            case Rendered() | Judged() as answer:
+                self._active.note_answer(task_id, answer, envelope.parts)
                 self._settle(TaskFinished(task_id, worker))
             case Failed() as failure:
                 self._active.note_answer(task_id, failure, ())
@@ -280,13 +283,26 @@ class Dispatcher:
             parts = task.answer_parts if answer is task.answer else ()
             self.tell(session, answer, task.request_id, parts)
             return
-        _log_frame(task.job, task.request.frame, answer)
-        event = self._jobs.finished(task.job, task.request.frame, answer)
-        job = self._active.job(task.session, task.request_id)
-        if event is not None:
+        events = self._events_of(task.job, task.request, answer)
+        for event in events:
             self.tell(session, event, task.request_id)
-            if job is not None:
-                self._feed(session, job)
+        job = self._active.job(task.session, task.request_id)
+        if job is not None:
+            self._feed(session, job)
+
+    def _events_of(
+        self, job: str, request: Render | Judge, answer: Rendered | Judged | Failed
+    ) -> list[JobEvent]:
+        """Return the events of a job that the answer to one of its requests causes."""
+        if isinstance(request, Judge):
+            if isinstance(answer, Rendered):
+                raise WorkerError("a worker rendered where it was to judge")
+            return self._jobs.judged(job, answer)
+        if isinstance(answer, Judged):
+            raise WorkerError("a worker judged where it was to render")
+        _log_frame(job, request.frame, answer)
+        event = self._jobs.finished(job, request.frame, answer)
+        return [] if event is None else [event]
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -316,7 +332,7 @@ class Dispatcher:
 
     def _feed(self, session: Session, job: ActiveJob) -> None:
         """Queue the next frames of a job, and close the job when none is left."""
-        for request in self._jobs.next_frames(job.job):
+        for request in self._jobs.next_requests(job.job):
             task = self._active.admit(
                 job.session, job.request_id, request, (), models=job.models, job=job.job
             )
@@ -329,7 +345,9 @@ class Dispatcher:
     def _tell_started(self, task_id: int) -> None:
         task = self._active[task_id]
         session = None if task is None else self._sessions.named(task.session)
-        if task is not None and session is not None and task.job:
+        if task is None or session is None or not task.job:
+            return
+        if isinstance(task.request, Render):
             event = self._jobs.started(task.job, task.request.frame)
             if event is not None:
                 self.tell(session, event, task.request_id)
@@ -340,9 +358,7 @@ def _log_frame(job: str, frame: int, answer: Rendered | Failed) -> None:
     if isinstance(answer, Rendered):
         for text in answer.report.attention:
             _LOG.warning("job %s frame %d needs attention: %s", job, frame, text)
-        measured = answer.report.measured
-        if measured:
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
-            _LOG.info("job %s frame %d: %s", job, frame, numbers)
+        for text in answer.report.decisions:
+            _LOG.info("job %s frame %d: %s", job, frame, text)
     elif answer.code != "cancelled":
         _LOG.warning("job %s frame %d: %s", job, frame, answer.message)

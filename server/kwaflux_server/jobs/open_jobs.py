@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.frames.shot_profile import profile_path
 from kwaflux_core.protocol.messages import (
     Failed,
     JobAccepted,
     JobDone,
     JobEvent,
+    Judge,
+    Judged,
     Render,
     Rendered,
     Submit,
@@ -32,7 +35,7 @@ class OpenJobs:
         self._feeds: dict[str, JobFeed] = {}
 
     def open(self, submit: Submit, flow: BoundFlow, plan: JobPlan) -> JobAccepted:
-        """Open a job.
+        """Open a job; if its flow judges, its shots are judged first.
 
         Args:
             submit: The request.
@@ -51,16 +54,22 @@ class OpenJobs:
             window=self._window,
             frames_before=flow.frames_before,
             frames_after=flow.frames_after,
+            judge=_judge(submit, flow, plan),
         )
         self._feeds[job] = feed
         return feed.accepted()
 
-    def next_frames(self, job: str) -> list[Render]:
-        """Return the frames that may be rendered now."""
+    def next_requests(self, job: str) -> list[Render | Judge]:
+        """Return the requests that may be carried out now."""
         feed, requests = self._feeds.get(job), []
-        while feed is not None and (request := feed.next_frame()) is not None:
+        while feed is not None and (request := feed.next_request()) is not None:
             requests.append(request)
         return requests
+
+    def judged(self, job: str, answer: Judged | Failed) -> list[JobEvent]:
+        """Take the answer to the request for a job's shot profile; return the events it causes."""
+        feed = self._feeds.get(job)
+        return [] if feed is None else feed.judged(answer)
 
     def started(self, job: str, frame: int) -> JobEvent | None:
         """Return the event of a frame that a worker starts."""
@@ -85,3 +94,11 @@ class OpenJobs:
     def close(self, job: str) -> None:
         """Remove a job."""
         self._feeds.pop(job, None)
+
+
+def _judge(submit: Submit, flow: BoundFlow, plan: JobPlan) -> Judge | None:
+    """Return the request for a job's shot profile; None where no shot has a second frame."""
+    is_judged = any(step.card.measures for step in flow.without_identities().steps)
+    if not is_judged or len(plan.clip) < 2:
+        return None
+    return Judge(submit, plan.to_json(), profile_path(submit.target))

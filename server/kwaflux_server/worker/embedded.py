@@ -10,18 +10,25 @@ from typing import TypeAlias
 
 from kwaflux_core.errors import RequestError
 from kwaflux_core.flows.flow import Flow
+from kwaflux_core.frames.shot_profile import ShotProfile
 from kwaflux_core.images.io import is_movie
+from kwaflux_core.protocol.failures import failure_of
 from kwaflux_core.protocol.messages import (
     Cancel,
     Failed,
     JobDone,
     JobEvent,
+    Judge,
+    Judged,
     Message,
+    Render,
     Rendered,
     Started,
     Submit,
 )
+from kwaflux_core.settings.settings import ServerSettings
 from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.rendering.device import Device
 from kwaflux_server.jobs.job_plan import JobPlan, plan_job
 from kwaflux_server.jobs.open_jobs import OpenJobs
 from kwaflux_server.jobs.plan_processes import JobPlanner
@@ -29,7 +36,7 @@ from kwaflux_server.path_guard import PathGuard
 from kwaflux_server.worker.process import WorkerOptions, make_engine
 from kwaflux_server.worker.rings import AttachedRings
 
-__all__ = ["EmbeddedJob"]
+__all__ = ["EmbeddedJob", "embedded_options", "judge_here"]
 
 Answer: TypeAlias = tuple[int, Message]
 _CANCEL = -1
@@ -57,7 +64,7 @@ class EmbeddedJob:
         self._accepted = self._jobs.open(submit, flow, _planned(submit, options))
         self._engine = make_engine(options, name="embedded", rings=AttachedRings(""), put=self._put)
         self._ids = itertools.count(1)
-        self._running: dict[int, int] = {}
+        self._running: dict[int, Render | Judge] = {}
         self._done: JobDone | None = None
 
     @property
@@ -93,9 +100,9 @@ class EmbeddedJob:
     def _events(self) -> Iterator[JobEvent]:
         job = self._accepted.job
         while True:
-            for request in self._jobs.next_frames(job):
+            for request in self._jobs.next_requests(job):
                 task_id = next(self._ids)
-                self._running[task_id] = request.frame
+                self._running[task_id] = request
                 self._engine.submit(task_id, request)
             self._done = self._jobs.done(job)
             if self._done is not None:
@@ -109,17 +116,62 @@ class EmbeddedJob:
             for running in self._running:
                 self._engine.cancel(running)
         elif task_id in self._running:
-            frame, event = self._running[task_id], None
-            if isinstance(answer, Started):
-                event = self._jobs.started(job, frame)
-            elif isinstance(answer, (Rendered, Failed)):
+            request, event = self._running[task_id], None
+            if not isinstance(answer, Started):
                 del self._running[task_id]
-                event = self._jobs.finished(job, frame, answer)
+            if isinstance(request, Judge):
+                if isinstance(answer, (Judged, Failed)):
+                    yield from self._jobs.judged(job, answer)
+            elif isinstance(answer, Started):
+                event = self._jobs.started(job, request.frame)
+            elif isinstance(answer, (Rendered, Failed)):
+                event = self._jobs.finished(job, request.frame, answer)
             if event is not None:
                 yield event
 
     def _put(self, task_id: int, message: Message, parts: tuple[memoryview, ...]) -> None:
         self._answers.put((task_id, message))
+
+
+def embedded_options(settings: ServerSettings) -> WorkerOptions:
+    """Return the options of a worker in this process: on the first of the settings' devices."""
+    device = settings.devices[0]
+    return WorkerOptions(
+        Device.available()[0] if device == "auto" else device,
+        precision=settings.precision,
+        tile_px=settings.tile_px,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        frame_bytes_max=settings.frame_bytes_max,
+    )
+
+
+def judge_here(submit: Submit, *, file: str, options: WorkerOptions) -> ShotProfile:
+    """Judge the shots of a job's frames in this process, and write their profile to a file.
+
+    Raises:
+        KwafluxError: The flow, the source or the device is invalid, or the file cannot be written.
+    """
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    engine = make_engine(
+        options,
+        name="embedded",
+        rings=AttachedRings(""),
+        put=lambda task_id, message, parts: answers.put((task_id, message)),
+    )
+    engine.submit(1, Judge(submit, _planned(submit, options).to_json(), file))
+    thread = threading.Thread(target=engine.run, name="compute")
+    thread.start()
+    try:
+        while True:
+            _, answer = answers.get()
+            if isinstance(answer, Failed):
+                raise failure_of(answer)
+            if isinstance(answer, Judged):
+                return ShotProfile.parse(answer.profile)
+    finally:
+        engine.stop()
+        thread.join()
+        engine.close()
 
 
 def _planned(submit: Submit, options: WorkerOptions) -> JobPlan:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from kwaflux_core.color.config import SRGB_ENCODED, ColorConfig
 from kwaflux_core.errors import RequestError
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.frames.shot_profile import ShotProfile
+from kwaflux_core.images.atomic_write import atomic_path
 from kwaflux_core.images.color_conversion import recolored
 from kwaflux_core.images.exr.read import exr_to_bytes
 from kwaflux_core.images.image import Image, Layer
@@ -151,6 +153,35 @@ class Frames:
         held = tuple(files.values())
         return Fetched(plates, image, layer, digest, neighbors, read_s, files=held)
 
+    def plates(self, request: Render) -> dict[int, Plate]:
+        """Return the plates of a request whose sources are files.
+
+        Raises:
+            KwafluxError: A source cannot be read.
+        """
+        self._guard.check_files(request)
+        files = self._reader.files(request)
+        return {
+            source.frame: self._reader.read(request, source, (), files).plate
+            for source in request.sources
+        }
+
+    def write_profile(self, path: str, profile: ShotProfile) -> None:
+        """Write a shot profile; of an earlier one of the same clip and flow other shots are kept.
+
+        Raises:
+            KwafluxError: The path is outside the roots, or cannot be written.
+        """
+        self._guard.check(path)
+        try:
+            former = ShotProfile.parse(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RequestError):
+            former = replace(profile, shots=())
+        if (former.source, former.flow) == (profile.source, profile.flow):
+            profile = former.with_shots(profile.shots)
+        with atomic_path(path) as part:
+            part.write_text(profile.to_text(), encoding="utf-8")
+
     def deliver(
         self,
         request: Render,
@@ -196,6 +227,7 @@ class Frames:
             measured=dict(frame.measured),
             attention=frame.skip_reasons,
             provenance=record,
+            decisions=frame.decisions,
         )
         return Delivery(Rendered(request.frame, pixels, report), parts)
 

@@ -23,11 +23,13 @@ from kwaflux_core.images.exr.read import set_exr_threads
 from kwaflux_core.protocol.codec import CodecLimits, decode, encode
 from kwaflux_core.protocol.messages import (
     Cancel,
+    Judge,
     Message,
     Render,
     Shutdown,
     WorkerReady,
 )
+from kwaflux_core.tiling import TILE_PX
 from kwaflux_core.version import __version__
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.rendering.device import Device
@@ -61,7 +63,7 @@ class WorkerOptions:
 
     device: str
     precision: str = "auto"
-    tile_px: int = 512
+    tile_px: int = TILE_PX
     memory_budget_bytes: int = 0
     frame_bytes_max: int = 8 << 30
     ring_dir: str = ""
@@ -141,7 +143,7 @@ class _Link:
             _LOG.error("worker %s: %s", self._name, error)
             return True
         match envelope.message:
-            case Render() as request:
+            case Render() | Judge() as request:
                 engine.submit(envelope.request_id, request, envelope.parts)
             case Cancel(request=task_id):
                 engine.cancel(task_id)
@@ -218,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--tile-px", type=int, default=512)
+    parser.add_argument("--tile-px", type=int, default=TILE_PX)
     parser.add_argument("--memory-budget-bytes", type=int, default=0)
     parser.add_argument("--frame-bytes-max", type=int, default=8 << 30)
     parser.add_argument("--ring-dir", default="")

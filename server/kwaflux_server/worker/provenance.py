@@ -5,7 +5,8 @@ flow with every param, the versions of its effects, their weights, and how the i
 written; device, precision and tiles are recorded too but are not part of it. ``kwaflux/pixels``
 covers the written pixels, so that an altered or truncated file is not accepted.
 ``kwaflux/measured`` contains what the effects measured on the frame, as JSON; ``kwaflux/attention``
-the reason why an effect did not change it.
+the reason why an effect did not change it; ``kwaflux/decisions`` what was found and done, in words;
+``kwaflux/profile`` the estimates of the frame's shot, as JSON, which are part of the hash.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from kwaflux_core.errors import FrameMissing, ImageError, ImageUnreadable, UnknownColorspace
 from kwaflux_core.flows.flow import BoundFlow
+from kwaflux_core.frames.frame_range import format_frames
+from kwaflux_core.frames.shot_profile import Shot
 from kwaflux_core.images.exr.read import stored_pixels
 from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import read_image
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 PREFIX = "kwaflux/"
+_LONGEST_TEXT = 64
 
 
 def file_digest(path: str) -> str:
@@ -57,7 +61,8 @@ def file_digest(path: str) -> str:
 class Provenance:
     """The inputs of a task's result: the request, its bound flow, the device and the OCIO config.
 
-    ``config`` is the name of the OCIO config; ``loras`` has a line for each LoRA of the flow.
+    ``config`` is the name of the OCIO config; ``loras`` has a line for each LoRA of the flow;
+    ``shot`` is what the shot profile says of the frame's shot.
     """
 
     request: Render
@@ -66,6 +71,7 @@ class Provenance:
     config: str
     version: str
     loras: tuple[str, ...] = ()
+    shot: Shot | None = None
 
     def neighbors_digest(self, digest: Callable[[int], str] | None = None) -> str:
         """Return the hash of the neighbors that the flow reads and of their frame offsets.
@@ -94,7 +100,7 @@ class Provenance:
     def result_hash(self, source_digest: str, *, neighbors_digest: str = "") -> str:
         """Return the hash of the inputs; equal inputs give equal hashes."""
         request, target = self.request, self.request.target
-        made_of = {
+        made_of: dict[str, object] = {
             "source": source_digest,
             "neighbors": neighbors_digest,
             "flow": self.flow.to_text(),
@@ -111,6 +117,8 @@ class Provenance:
         }
         if self.loras:
             made_of["loras"] = list(self.loras)
+        if self.shot is not None:
+            made_of["profile"] = self.shot.effects
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def record(
@@ -127,12 +135,30 @@ class Provenance:
         record["fallbacks"] = ", ".join(frame.fallbacks)
         # Always written: a plate may carry the attributes of an earlier run.
         record["measured"] = json.dumps(dict(frame.measured), sort_keys=True)
+        record["decisions"] = "; ".join(frame.decisions)
+        record["profile"] = "" if self.shot is None else _short(self.shot)
         record["attention"] = "; ".join(frame.skip_reasons)
         record["ocio_config"] = self.config
         if source_digest:
             record["source"] = f"sha256:{source_digest}"
             record["hash"] = self.result_hash(source_digest, neighbors_digest=neighbors_digest)
         return record
+
+
+def _short(shot: Shot) -> str:
+    """Return the estimates of a shot as JSON, with tables replaced by their hashes."""
+    effects = {
+        name: {
+            key: hashlib.sha256(value.encode()).hexdigest()[:16]
+            if isinstance(value, str) and len(value) > _LONGEST_TEXT
+            else value
+            for key, value in record.items()
+        }
+        for name, record in shot.effects.items()
+    }
+    frames = f"{shot.first}-{shot.last}"
+    judged = format_frames(shot.judged)
+    return json.dumps({"frames": frames, "judged": judged, "effects": effects}, sort_keys=True)
 
 
 def _of_flow(flow: BoundFlow) -> dict[str, str]:

@@ -13,9 +13,9 @@ import pytest
 
 from kwaflux_core import Client, Flow, Image
 from kwaflux_core.client.exr_request import ExrRequest
-from kwaflux_core.client.session import failure_of
 from kwaflux_core.errors import DeadlineExceeded, ProtocolError, RequestError, Unavailable
 from kwaflux_core.images.exr.read import exr_to_bytes, read_exr
+from kwaflux_core.protocol.failures import failure_of
 from kwaflux_core.protocol.messages import (
     ExrPixels,
     FrameReport,

@@ -67,7 +67,7 @@ def test_defaults_are_what_the_table_says() -> None:
     found = ServerSettings(endpoint=IPC)
     assert found == load()
     assert found.roots == (os.path.abspath(os.sep),)
-    assert (found.devices, found.precision, found.tile_px) == (("auto",), "auto", 512)
+    assert (found.devices, found.precision, found.tile_px) == (("auto",), "auto", 768)
     assert (found.frame_bytes_max, found.memory_budget_bytes) == (8 << 30, 0)
     assert not found.uses_curve
 

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from kwaflux_core.errors import KwafluxError, RequestError, SettingsError
 from kwaflux_core.frames.sequence import FrameTask, temporal_window
+from kwaflux_core.frames.shot_profile import Shot, ShotProfile
 from kwaflux_core.protocol.messages import (
     Failed,
     FrameReport,
     JobAccepted,
     JobDone,
     JobEvent,
+    Judge,
+    Judged,
     PathPixels,
     PathTarget,
     RangeReceipt,
@@ -43,6 +46,7 @@ def feed_of(
     submit: Submit = SUBMIT,
     frames_before: int = 0,
     frames_after: int = 0,
+    judge: Judge | None = None,
 ) -> JobFeed:
     return JobFeed(
         "j1",
@@ -52,6 +56,7 @@ def feed_of(
         window=window,
         frames_before=frames_before,
         frames_after=frames_after,
+        judge=judge,
     )
 
 
@@ -78,13 +83,14 @@ def looked_at(frame: int, *, is_skipped: bool = False) -> Rendered:
 def taken(feed: JobFeed) -> list[int]:
     """Take all that is handed out now."""
     frames = []
-    while (request := feed.next_frame()) is not None:
+    while (request := feed.next_request()) is not None:
+        assert isinstance(request, Render)
         frames.append(request.frame)
     return frames
 
 
-def numbers_of(request: Render | None) -> list[int]:
-    assert request is not None
+def numbers_of(request: Render | Judge | None) -> list[int]:
+    assert isinstance(request, Render)
     return [source.frame for source in request.sources]
 
 
@@ -120,7 +126,7 @@ def test_a_frame_is_asked_for_as_the_client_asked() -> None:
         ),
         urgency="sequence",
     )
-    assert feed_of(submit=submit).next_frame() == Render(
+    assert feed_of(submit=submit).next_request() == Render(
         "denoise(strength=0.5)",
         1001,
         (Source(1001, PathPixels("plate.1001.exr")),),
@@ -139,18 +145,18 @@ def test_a_frame_is_asked_for_as_the_client_asked() -> None:
 
 def test_a_frame_that_is_not_on_disk_is_asked_for_and_fails_by_itself() -> None:
     feed = feed_of(range(1001, 1003), clip=range(1002, 1003))
-    assert numbers_of(feed.next_frame()) == [1001]
+    assert numbers_of(feed.next_request()) == [1001]
 
 
 def test_handles_outside_the_range_are_read() -> None:
     feed = feed_of(range(1001, 1003), clip=range(1000, 1004), frames_before=1, frames_after=1)
-    assert numbers_of(feed.next_frame()) == [1000, 1001, 1002]
-    assert numbers_of(feed.next_frame()) == [1001, 1002, 1003]
+    assert numbers_of(feed.next_request()) == [1000, 1001, 1002]
+    assert numbers_of(feed.next_request()) == [1001, 1002, 1003]
 
 
 def test_a_job_without_frames_is_done_at_once() -> None:
     feed = feed_of(range(0))
-    assert feed.next_frame() is None
+    assert feed.next_request() is None
     assert feed.done() == JobDone("j1", 0, 0, 0, 0)
 
 
@@ -242,7 +248,7 @@ def test_to_cancel_ends_what_was_not_handed_out_at_once_and_the_rest_with_its_an
         JobEvent("j1", 1003, "cancelled", done=1, total=4),
         JobEvent("j1", 1004, "cancelled", done=2, total=4),
     ]
-    assert feed.next_frame() is None
+    assert feed.next_request() is None
     assert feed.done() is None
     cancelled = JobEvent("j1", 1001, "cancelled", done=3, total=4)
     assert feed.finished(1001, CANCELLED) == cancelled
@@ -344,3 +350,69 @@ def test_the_window_mirrored_among_the_neighbors_is_the_window_mirrored_in_the_c
     in_read = temporal_window(frame, radius=radius, first=read[0], last=read[-1])[window]
     assert in_read == in_clip
     assert read == list(range(read[0], read[-1] + 1))
+
+
+# --- the shot profile -----------------------------------------------------------------------
+
+
+JUDGE = Judge(SUBMIT, "{}", "clean.profile.json")
+PROFILE = ShotProfile(
+    (
+        Shot(1001, 1002, (1001,), {"denoise": {"level": 0.1}}),
+        Shot(1003, 1009, (1005,), {"denoise": {"level": 0.2}}),
+    )
+)
+
+
+def test_a_job_is_judged_before_its_first_frame() -> None:
+    feed = feed_of(judge=JUDGE)
+    assert feed.next_request() is JUDGE
+    assert feed.next_request() is None
+    assert feed.judged(Judged(PROFILE.to_text())) == []
+    first = feed.next_request()
+    assert isinstance(first, Render)
+    assert ShotProfile.parse(first.profile).shots == PROFILE.shots[:1]
+
+
+def test_each_frame_carries_the_estimates_of_its_own_shot() -> None:
+    feed = feed_of(judge=JUDGE, window=9)
+    feed.next_request()
+    feed.judged(Judged(PROFILE.to_text()))
+    requests = [request for _ in range(4) if isinstance(request := feed.next_request(), Render)]
+    shots = [ShotProfile.parse(request.profile).shots[0].first for request in requests]
+    assert shots == [1001, 1001, 1003, 1003]
+
+
+@pytest.mark.parametrize(("answer", "state"), [(UNREADABLE, "failed"), (CANCELLED, "cancelled")])
+def test_where_judging_fails_every_frame_says_so(answer: Failed, state: str) -> None:
+    feed = feed_of(judge=JUDGE)
+    feed.next_request()
+    events = feed.judged(answer)
+    assert [(event.frame, event.state) for event in events] == [
+        (frame, state) for frame in range(1001, 1005)
+    ]
+    assert feed.next_request() is None
+    done = feed.done()
+    assert done is not None
+    assert done.failed + done.cancelled == 4
+
+
+def test_a_job_that_is_cancelled_while_it_is_judged_ends_at_once() -> None:
+    feed = feed_of(judge=JUDGE)
+    feed.next_request()
+    assert len(feed.cancel()) == 4
+    assert feed.done() is not None
+    assert feed.judged(CANCELLED) == []
+
+
+def test_a_neighbor_beyond_a_cut_is_none() -> None:
+    feed = feed_of(judge=JUDGE, window=9, frames_before=2, frames_after=2)
+    feed.next_request()
+    feed.judged(Judged(PROFILE.to_text()))
+    read = [numbers_of(feed.next_request()) for _ in range(4)]
+    assert read == [
+        [1001, 1002],
+        [1001, 1002],
+        [1003, 1004, 1005],
+        [1003, 1004, 1005, 1006],
+    ]

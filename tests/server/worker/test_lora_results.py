@@ -13,6 +13,7 @@ from kwaflux_core.flows.flow import Flow
 from kwaflux_core.images.io import read_image, write_image
 from kwaflux_core.protocol.messages import (
     Failed,
+    Judged,
     PathPixels,
     PathTarget,
     Render,
@@ -84,9 +85,9 @@ def test_a_step_that_touches_nothing_needs_no_lora(shelf: Shelf) -> None:
     assert record_of(shelf, 'bend(strength=0, lora="gone")')[1] == ()
 
 
-def delivered(shelf: Shelf, folder: Path, flow: str) -> Rendered | Failed:
+def delivered(shelf: Shelf, folder: Path, flow: str) -> Rendered | Judged | Failed:
     """Render a file to a file through an engine; return its answer."""
-    answers: list[Rendered | Failed] = []
+    answers: list[Rendered | Judged | Failed] = []
     pool, config = PlanePool(), ColorConfig.default()
     warm = warm_of(shelf)
     engine = Engine(

@@ -22,7 +22,7 @@ from kwaflux_core.errors import (
 from kwaflux_core.frames.frame_range import format_frames
 from kwaflux_core.frames.neighbors import neighbor_frames
 from kwaflux_core.images.atomic_write import atomic_path
-from kwaflux_core.protocol.messages import JobEvent, Urgency
+from kwaflux_core.protocol.messages import FrameReport, JobEvent, Urgency
 from kwaflux_hosting.batch.file_patterns import frame_path
 from kwaflux_hosting.batch.results_index import RenderRequest
 
@@ -49,6 +49,7 @@ class Route:
         around: Frames before and after that the flow reads.
         is_redone: Whether results that are good are made again.
         urgency: Which requests come first.
+        profile: The text of a shot profile; empty has the server judge the shots.
     """
 
     order: RenderRequest
@@ -57,6 +58,7 @@ class Route:
     around: tuple[int, int] = (0, 0)
     is_redone: bool = False
     urgency: Urgency = "sequence"
+    profile: str = ""
 
 
 class FrameTransport(Protocol):
@@ -87,6 +89,7 @@ class SharedDisk:
             frames=format_frames(sorted(frames)),
             options=replace(order.options, existing="replace" if route.is_redone else "verify"),
             urgency=route.urgency,
+            profile=route.profile,
         )
         cancelled_s: float | None = None
         while True:
@@ -115,7 +118,7 @@ def _tell(event: JobEvent, report: Report) -> None:
     elif event.report is not None and event.report.attention:
         report(event.frame, "attention", "; ".join(event.report.attention))
     else:
-        report(event.frame, "good", "; ".join(event.report.warnings if event.report else ()))
+        report(event.frame, "good", _told_of(event.report))
 
 
 class InlineBytes:
@@ -174,7 +177,7 @@ class InlineBytes:
             report(frame, "failed", f"{type(error).__name__}: {error}")
         else:
             state: Outcome = "attention" if result.report.attention else "good"
-            report(frame, state, "; ".join(result.report.attention or result.report.warnings))
+            report(frame, state, "; ".join(result.report.attention) or _told_of(result.report))
 
     def _request(self, frame: int) -> ExrRequest:
         route, order = self._route, self._route.order
@@ -189,6 +192,7 @@ class InlineBytes:
             neighbors={at: self._files.read(at) for at in around},
             options=order.options,
             urgency=route.urgency,
+            profile=route.profile,
         )
 
 
@@ -240,6 +244,11 @@ def _bytes_of(path: str) -> bytes:
         ) from error
     except OSError as error:
         raise ImageUnreadable(f"{path} cannot be read: {error.strerror}", path=path) from error
+
+
+def _told_of(report: FrameReport | None) -> str:
+    """Return what is worth telling of a good frame: its warnings, and what effects decided."""
+    return "" if report is None else "; ".join((*report.warnings, *report.decisions))
 
 
 def _sentence(message: str, hint: str) -> str:

@@ -28,7 +28,7 @@ _ENDED: Final = ("good", "attention", "failed")
 
 @dataclass(frozen=True, slots=True)
 class FrameProgress:
-    """Tell of one frame: its state, and why it needs attention or failed."""
+    """Tell of one frame: its state, and why, or what effects decided of it."""
 
     state: FrameState = "waiting"
     reason: str = ""

@@ -81,6 +81,7 @@ class RangeRender:
         name: The client's name in the server's log.
         urgency: The priority of the requests.
         is_redone: Whether good results are rendered again.
+        profile: The text of a shot profile; empty has the server judge the shots.
         on_end: Called once, in the render's thread, when it is over.
 
     Raises:
@@ -102,6 +103,7 @@ class RangeRender:
         name: str = "host",
         urgency: Urgency = "sequence",
         is_redone: bool = False,
+        profile: str = "",
         on_end: Callable[[Progress], None] | None = None,
     ) -> None:
         self.order = order
@@ -112,6 +114,7 @@ class RangeRender:
         self._open_client = open_client or _opener(name)
         self._urgency: Urgency = urgency
         self._is_redone = is_redone
+        self._profile = profile
         self._on_end = on_end
         self._tally = ProgressCounts(self.frames)
         self._record = ResultsIndex(ResultsIndex.path_for(self.target))
@@ -235,6 +238,7 @@ class RangeRender:
             around=(flow.frames_before, flow.frames_after),
             is_redone=self._is_redone,
             urgency=self._urgency,
+            profile=self._profile,
         )
         self._tally.start_transport("path" if is_shared else "bytes")
         return SharedDisk(client, route) if is_shared else InlineBytes(client, route)

@@ -56,7 +56,7 @@ class FrameRecord:
         effects: Versions and weights of the effects, as text; empty where it is not known.
         size_bytes: Of the result's file.
         changed_s: When that file was last written, as the file system says.
-        reason: Why it needs attention or failed.
+        reason: Why it needs attention or failed, or what effects decided of it.
     """
 
     state: Literal["good", "attention", "failed"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kwaflux_core.errors import Cancelled, HostError, KwafluxError
+from kwaflux_core.frames.shot_profile import profile_path
 from kwaflux_hosting.batch.file_patterns import expand_view
 from kwaflux_hosting.batch.range_render import (
     FrameProgress,
@@ -125,6 +126,7 @@ class NodeEnhance:
         self.problem = ""
         self._render, self._look_at, self._open_client = render, look, open_client
         self._rendered = 0
+        self._profiles: dict[str, str] = {}
         self._cancel = threading.Event()
 
     def run(self) -> None:
@@ -173,11 +175,17 @@ class NodeEnhance:
             if found := self.in_state(state):
                 more = "; ..." if len(found) > _NAMED else ""
                 parts.append(f"{len(found)} {words} ({'; '.join(found[:_NAMED])}{more})")
+        parts += list(dict.fromkeys(filter(None, map(self._good_reason, self.outcomes))))[:_NAMED]
         if self.problem:
             parts.append(self.problem)
         elif len(self.outcomes) < self.asked.count:
             parts.append("cancelled")
         return ", ".join(parts)
+
+    def _good_reason(self, key: tuple[str, int]) -> str:
+        """Return what effects decided of a frame that is good."""
+        found = self.outcomes[key]
+        return found.reason if found.state == "good" else ""
 
     def _batch(self, view: str, batch: Sequence[int]) -> None:
         target = expand_view(self.asked.pattern, view)
@@ -198,8 +206,14 @@ class NodeEnhance:
                 source_keys=dict.fromkeys(rendered, self.asked.source_key),
                 open_client=self._open_client,
                 is_redone=self.asked.is_redone,
+                profile=self._profiles.get(view) or self._kept_profile(target),
             )
             self._follow(work, view)
+        self._profiles[view] = _written_profile(target)
+
+    def _kept_profile(self, target: str) -> str:
+        """Return the profile that earlier results were made with, while some of them are kept."""
+        return _written_profile(target) if self.asked.count < self.asked.total else ""
 
     def _is_rendered(
         self, frame: int, pattern: str, *, view: str, is_neighbor: bool = False
@@ -239,3 +253,12 @@ class NodeEnhance:
         state = State(text, min(1.0, (self._rendered + ended) / (2 * count)), ended)
         if self._look_at(state) or self._cancel.is_set():
             raise Cancelled("the run was cancelled")
+
+
+def _written_profile(target: str) -> str:
+    """Return the shot profile beside results; empty if there is none."""
+    try:
+        with open(profile_path(target), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return ""

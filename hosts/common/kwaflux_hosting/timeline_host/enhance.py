@@ -256,6 +256,9 @@ def _render_results(
     if attention := now.in_state("attention"):
         reason = now.frames[attention[0]].reason
         host.say(f"{name}: check {format_frames(attention)}: {reason}")
+    for text in dict.fromkeys(now.frames[frame].reason for frame in now.in_state("good")):
+        if text:
+            host.say(f"{name}: {text}")
     return replace(plates, pattern=folder.pattern)
 
 

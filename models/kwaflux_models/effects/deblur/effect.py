@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torch import nn
-
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
-from kwaflux_models.effects.level_guided_effect import LevelGuidedEffect
-from kwaflux_models.rendering.effect_api import Measured, Samples, Value
+from kwaflux_models.effects.level_guided_effect import LevelEstimate, LevelGuidedEffect
+from kwaflux_models.rendering.effect_api import Measured, Value
 
 __all__ = ["EFFECT", "Deblur"]
 
@@ -20,12 +18,14 @@ _REFUSED_PX = 2.4
 class Deblur(LevelGuidedEffect):
     """Sharpen: the picture plus ``strength`` times the network's correction."""
 
-    def measure(
-        self, network: nn.Module, samples: Samples, values: Mapping[str, Value]
-    ) -> Measured:
-        """Estimate how soft the frame is, in pixels; refuse what is surely too soft."""
-        estimate = self.estimate(network, samples)
+    def judges(self, values: Mapping[str, Value]) -> bool:
+        """Return True: what is too soft is refused, whatever a person set."""
+        return True
+
+    def measured(self, estimate: LevelEstimate, values: Mapping[str, Value]) -> Measured:
+        """Return an estimate with what is shown of it; refuse what is surely too soft."""
         softness_px = estimate.level * SIGMA_UNIT_PX
+        is_told = float(values["softness"]) > 0.0
         refusal = ""
         if estimate.confident_level * SIGMA_UNIT_PX > _REFUSED_PX:
             estimate = replace(estimate, share=0.0)
@@ -33,8 +33,13 @@ class Deblur(LevelGuidedEffect):
                 f"beyond what can be recovered: the picture is soft by {softness_px:.1f} px "
                 f"(standard deviation), {_REFUSED_PX:g} px is the limit"
             )
-        name = "softness_judged" if float(values["softness"]) > 0.0 else "softness"
-        return Measured({name: round(softness_px, 3)}, refusal, estimate)
+        name = "softness_judged" if is_told else "softness"
+        decision = "" if is_told or refusal else self.decision(estimate)
+        return Measured({name: round(softness_px, 3)}, refusal, estimate, decision)
+
+    def in_words(self, level: float) -> str:
+        """Return the softness in pixels."""
+        return f"{level:.2g} px"
 
 
 # What is soft by nature, as clouds are, is taken for soft focus all the same.
@@ -44,4 +49,6 @@ EFFECT = Deblur(
     fade_from=0.5,
     fade_to=1.0,
     unit=SIGMA_UNIT_PX,
+    what="softness",
+    done="sharpened",
 )

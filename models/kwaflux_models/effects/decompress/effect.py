@@ -11,5 +11,10 @@ __all__ = ["EFFECT"]
 # correction would harm; of H.264 at CRF 35 and JPEG at quality 25, 0.5 and more is. H.264 at CRF 28
 # lies between, and is corrected in part.
 EFFECT = LevelGuidedEffect(
-    new_network=DecompressNetwork, level_param="level", fade_from=0.40, fade_to=0.48
+    new_network=DecompressNetwork,
+    level_param="level",
+    fade_from=0.40,
+    fade_to=0.48,
+    what="codec damage",
+    done="repaired",
 )

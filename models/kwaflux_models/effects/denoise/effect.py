@@ -1,79 +1,92 @@
-"""The denoiser on a tile with its aligned neighbors, guided by how strong the noise is."""
+"""The denoiser on a tile: neighbors merged in, what is left cleaned, levels kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from kwaflux_core.color.luma import REC709_LUMA
-from kwaflux_models.effects.denoise.motion import ALIGN_PX, RADIUS_PX, align
-from kwaflux_models.effects.denoise.network import ABSENT, DenoiseNetwork
-from kwaflux_models.effects.level_guided_effect import LevelGuidedEffect
-from kwaflux_models.effects.restorer_network import Restorer
-from kwaflux_models.rendering.effect_api import TileInput, Value
+from kwaflux_models.effects.denoise.merge import merge
+from kwaflux_models.effects.denoise.network import DenoiseNetwork
+from kwaflux_models.effects.denoise.temporal_noise import temporal_noise
+from kwaflux_models.effects.level_guided_effect import (
+    LevelEstimate,
+    LevelGuidedEffect,
+    smooth_step,
+)
+from kwaflux_models.effects.level_keeping import keep_levels
+from kwaflux_models.rendering.effect_api import Samples, TileInput, Value
 
 __all__ = ["EFFECT", "Denoise"]
 
-_NETWORK_HALO_PX = -(-DenoiseNetwork.RADIUS_PX // ALIGN_PX) * ALIGN_PX
-_MOTION_HALO_PX = -(-RADIUS_PX // ALIGN_PX) * ALIGN_PX
-_HALO_PX = _NETWORK_HALO_PX + _MOTION_HALO_PX
+
+_WHITE = 0.7
+"""Deviation of a camera's noise, as a part of the level at which the network does best on it."""
+_MARGIN = 1.15
+"""How much the noise of a place may be above the frame's."""
+_LEVEL_OF_DEVIATION = 3.0
+"""The highest level that the network is told, in what changes from frame to frame."""
+_QUIET, _NOISY = 0.005, 0.009
+"""Deviations from frame to frame, working curve: up to the first a clip has no noise, from the
+second on it has. On the validation clips 16 of 100 noisy ones are missed by it and 1 of 10 clean
+ones is touched; by the probe's confident level alone, which a frame without neighbors has, 25."""
 
 
 class Denoise(LevelGuidedEffect):
-    """Remove noise: the picture plus ``strength`` times the network's correction."""
+    """Remove noise: the picture plus ``strength`` times the correction."""
+
+    def estimate(self, network: nn.Module, samples: Samples) -> LevelEstimate:
+        """Estimate the noise by the probe, and whether there is any by the neighbors."""
+        alone = super().estimate(network, samples)
+        if samples.neighbors is None:
+            return alone
+        deviation = temporal_noise(samples.sources, samples.neighbors)
+        level = min(alone.level, _LEVEL_OF_DEVIATION * deviation)
+        share = smooth_step(deviation, _QUIET, _NOISY) * smooth_step(alone.level, 0.002, 0.006)
+        return replace(alone, level=level, share=share, deviation=deviation)
+
+    def in_words(self, level: float) -> str:
+        """Return a level with the display codes of 8 bits that it is."""
+        return f"{level:.2g} ({255.0 * level:.0f} of 255)"
 
     def correction(
-        self, network: Restorer, pictures: TileInput, levels: Tensor, values: Mapping[str, Value]
+        self,
+        network: nn.Module,
+        pictures: TileInput,
+        estimate: LevelEstimate,
+        values: Mapping[str, Value],
     ) -> Tensor | None:
         """Return the correction of luma and chroma, each by its own strength."""
         strengths = (float(values["luma"]), float(values["chroma"]))
         if strengths == (0.0, 0.0):
             return None
         picture = pictures.picture
-        planes = _neighbors(pictures) if values["temporal"] else None
-        margin = _margin(picture)
-        change = network(
-            _inner(picture, margin), levels, None if planes is None else _inner(planes, margin)
-        )
-        return F.pad(_split(change, *strengths), (margin,) * 4)
+        merged, noise = picture, picture.new_full((1, 1, *picture.shape[2:]), estimate.level)
+        if values["temporal"] and (neighbors := _neighbors(pictures)) is not None:
+            deviation = min(estimate.deviation or _WHITE * estimate.level, estimate.level)
+            both = merge(picture, neighbors, picture.new_full((1, 1, 1, 1), _MARGIN * deviation))
+            merged, noise = both.picture, noise * both.noise.to(noise.dtype)
+        cleaned = merged + cast(DenoiseNetwork, network)(merged, noise)
+        return _split(keep_levels(picture, cleaned) - picture, *strengths)
 
 
 def _neighbors(pictures: TileInput) -> Tensor | None:
-    """Return the planes the network is given of its neighbors, or None if there are none.
+    """Return the neighbors' tiles, (N, 3, H, W), or None if there are none.
 
     A frame that stands in for one that is not there, mirrored at a clip's end, tells nothing new
-    and is given as absent.
+    and is left out.
     """
-    picture, seen = pictures.picture, {pictures.frame}
-    places: dict[int, Tensor] = {}
-    for index, (number, tile) in enumerate(zip(pictures.frames, pictures.tiles, strict=True)):
+    seen = {pictures.frame}
+    neighbors = []
+    for index, number in enumerate(pictures.frames):
         if index != pictures.center and number not in seen:
             seen.add(number)
-            places[index] = tile
-    if not places:
-        return None
-    aligned = align(picture, torch.cat(list(places.values())))
-    found = torch.cat([aligned.picture - picture, aligned.mismatch], dim=1)
-    planes = [torch.cat([torch.zeros_like(picture), torch.full_like(picture[:, :1], ABSENT)], 1)]
-    planes *= len(pictures.tiles)
-    for at, index in enumerate(places):
-        planes[index] = found[at : at + 1]
-    return torch.cat(planes[: pictures.center] + planes[pictures.center + 1 :], dim=1)
-
-
-def _margin(picture: Tensor) -> int:
-    """Return how much of a tile only the motion search needs; 0 for one without a halo."""
-    smallest = min(picture.shape[2:])
-    return _MOTION_HALO_PX if smallest > 2 * _HALO_PX else 0
-
-
-def _inner(tensor: Tensor, margin: int) -> Tensor:
-    if not margin:
-        return tensor
-    return tensor[..., margin:-margin, margin:-margin]
+            neighbors.append(pictures.tiles[index])
+    return torch.cat(neighbors) if neighbors else None
 
 
 def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
@@ -88,4 +101,11 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
 # Standard deviations of the noise, working curve. The confident level of most clean and lightly
 # compressed pictures is 0; of those with a sensor's noise under a codec it is mostly 0.008 and
 # more. Gravel, lawn and the like are taken for noise all the same.
-EFFECT = Denoise(new_network=DenoiseNetwork, level_param="noise", fade_from=0.002, fade_to=0.010)
+EFFECT = Denoise(
+    new_network=DenoiseNetwork,
+    level_param="noise",
+    fade_from=0.002,
+    fade_to=0.010,
+    what="noise",
+    done="removed",
+)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kwaflux_core.color.config import ColorConfig
 from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
+from kwaflux_core.frames.shot_profile import Shot
 from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.evaluation.metrics.display_values import shown
@@ -29,6 +30,8 @@ from kwaflux_models.rendering.frame_renderer import FrameRenderer
 from kwaflux_models.rendering.lora_stacks import LoraStack
 from kwaflux_models.rendering.model_cache import WarmModels
 from kwaflux_models.rendering.plate import Plate
+from kwaflux_models.rendering.shot_cuts import shot_around, thumbnail
+from kwaflux_models.rendering.shot_decisions import NO_DECISIONS, Decisions
 from kwaflux_models.rendering.step_renderer import LoadedEffect
 from kwaflux_models.training.tasks.decompress import level_of_step
 
@@ -202,7 +205,7 @@ class EffectRunner:
         return flow.bind(self.registry.cards)
 
     def render(self, flow: Flow, clip: Array, frames: Sequence[int]) -> list[Restored]:
-        """Render frames of a clip that may read all of its frames.
+        """Render frames of a clip as a job does: each shot is judged once.
 
         Args:
             flow: What to do.
@@ -212,14 +215,34 @@ class EffectRunner:
         bound = self.bind(flow)
         renderer = FrameRenderer(self.lend, device=self.device, config=self._config)
         plates = {number: _plate(frame) for number, frame in enumerate(clip)}
-        restored = []
+        restored, decided = [], NO_DECISIONS
+        shot: tuple[int, ...] = ()
         for frame in frames:
             begin = time.process_time()
-            done = renderer.render(bound, plates, frame=frame)
+            if frame not in shot:
+                shot = shot_around(frame, range(len(clip)), lambda at: thumbnail(plates[at]))
+                decided = self._decided(renderer, bound, shot, plates)
+            within = {at: plates[at] for at in shot}
+            done = renderer.render(bound, within, frame=frame, decided=decided)
             seconds = time.process_time() - begin
             picture = np.stack(done.color, axis=-1).astype(np.float32)
             restored.append(Restored(picture, seconds, bool(done.skip_reasons)))
         return restored
+
+    def _decided(
+        self,
+        renderer: FrameRenderer,
+        flow: BoundFlow,
+        shot: Sequence[int],
+        plates: Mapping[int, Plate],
+    ) -> Decisions:
+        """Return the estimates of a shot; a single frame is measured as it is rendered."""
+        if len(shot) < 2:
+            return NO_DECISIONS
+        estimates = renderer.estimates(flow)
+        within = {at: plates[at] for at in shot}
+        judged = estimates.shot(Shot(shot[0], shot[-1]), shot, lambda frame: within)
+        return estimates.decisions(judged.effects)
 
 
 def _plate(frame: Array) -> Plate:

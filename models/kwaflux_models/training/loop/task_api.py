@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.effects.restorer_network import Restorer
 from kwaflux_models.effects.upscale.network import UpscaleNetwork
 from kwaflux_models.training.pictures.sources import Picture
@@ -18,7 +19,7 @@ __all__ = ["Answer", "Batch", "Half", "Network", "Sample", "Task"]
 
 Array = NDArray[np.float32]
 Half = NDArray[np.float16]
-Network: TypeAlias = Restorer | UpscaleNetwork
+Network: TypeAlias = Restorer | UpscaleNetwork | DenoiseNetwork
 """What is trained: its ``body`` by the loop, its ``probe``, where it has one, by a fit."""
 
 

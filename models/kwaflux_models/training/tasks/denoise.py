@@ -1,12 +1,15 @@
-"""Take away the noise of a sensor, of tape, and what a codec made of it, from five frames.
+"""Remove the noise of a sensor, of tape, and what a codec made of it, from one frame.
 
-The level is the standard deviation of the degradation in the working curve. A codec alone is not
-noise: its samples have level 0, so that the probe learns to say so and the effect leaves them.
+The level is the one at which FFDNet with its published weights does best on the sample. For white
+noise that is the standard deviation; for spatially correlated noise it is up to twice as much. A
+codec alone is not noise: its samples have level 0, so that the probe learns to leave them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
-from kwaflux_models.effects.denoise.motion import align
-from kwaflux_models.effects.denoise.network import ABSENT, NEIGHBORS, PLANES, DenoiseNetwork
+from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
 from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
 from kwaflux_models.training.degradations.codec_mixes import FOOTAGE, LIGHT_FOOTAGE, draw_codec
 from kwaflux_models.training.degradations.codec_roundtrip import round_trip_linear
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
+from kwaflux_models.training.loop.initial_weights import fitted_state, start_tensors
 from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
 from kwaflux_models.training.pictures.sources import Picture
 
@@ -39,6 +42,10 @@ _SHARES = {
     "codec": 0.1,
     "clean": 0.05,
 }
+_LOWEST, _RUNG, _RUNGS = 0.004, 1.25, 20
+"""The ladder of levels that are tried: from one 8-bit code to 0.35, a quarter more each."""
+_GAIN = 0.98
+"""Part of the error that must be left at most: a gain of less than 0.1 dB is none."""
 _CURVES: tuple[Curve, ...] = ("srgb", "bt709", "gamma24", "log")
 
 
@@ -128,21 +135,44 @@ def _working(frame: Array) -> Tensor:
     )
 
 
-def _planes(clip: Array) -> Array:
-    """Return what the network is given of the neighbors, (NEIGHBORS * PLANES, H, W).
+@cache
+def _published() -> DenoiseNetwork:
+    network = DenoiseNetwork()
+    network.load_state_dict(fitted_state(network, start_tensors("ffdnet")))
+    return network.eval()
 
-    For each, oldest first: the difference to the center after alignment, and the mismatch.
+
+@torch.inference_mode()
+def best_level(degraded: Array, clean: Array) -> float:
+    """Return the level at which FFDNet does best on a picture; 0 if none does better than none.
+
+    Args:
+        degraded: (H, W, 3) scene-linear Rec.709, even sides.
+        clean: What it should have been.
     """
-    middle = len(clip) // 2
-    center = _working(clip[middle])
-    others = torch.cat([_working(frame) for n, frame in enumerate(clip) if n != middle])
-    aligned = align(center, others)
-    planes = torch.cat([aligned.picture - center, aligned.mismatch], dim=1)
-    return planes.flatten(0, 1).numpy()
+    picture, wanted = _working(degraded), _working(clean)
+    network = _published()
+    errors: dict[int, float] = {}
+
+    def error(rung: int) -> float:
+        if rung not in errors:
+            level = picture.new_full((1, 1, *picture.shape[2:]), _LOWEST * _RUNG**rung)
+            restored = picture + network(picture, level)
+            errors[rung] = float((restored - wanted).square().mean())
+        return errors[rung]
+
+    deviation = max(float((picture - wanted).std()), _LOWEST)
+    best = round(math.log(deviation / _LOWEST, _RUNG))
+    while best < _RUNGS and error(best + 1) < error(best):
+        best += 1
+    while best > 0 and error(best - 1) < error(best):
+        best -= 1
+    untouched = float((picture - wanted).square().mean())
+    return _LOWEST * _RUNG**best if error(best) < _GAIN * untouched else 0.0
 
 
 class DenoiseTask:
-    """Learn the clean frame from the noisy one and what its neighbors show, told the level."""
+    """Learn the clean frame from the noisy one, told the level."""
 
     scale = 1
     patch_px = _PATCH_PX
@@ -164,31 +194,20 @@ class DenoiseTask:
         rows, columns = slice(top, top + _PATCH_PX), slice(left, left + _PATCH_PX)
         middle = _FRAMES // 2
         degraded, clean = noisy.clip[middle], noisy.clean[middle]
-        error = _working(degraded[rows, columns]) - _working(clean[rows, columns])
-        level = float(error.std()) if noisy.is_noisy else 0.0
-        planes = _planes(noisy.clip)[:, rows, columns]
-        return Sample(degraded[rows, columns], clean[rows, columns], level, case, planes)
+        patch, wanted = degraded[rows, columns], clean[rows, columns]
+        return Sample(patch, wanted, best_level(patch, wanted) if noisy.is_noisy else 0.0, case)
 
     def network(self) -> Network:
         """Return a new network."""
         return DenoiseNetwork()
 
     def varied(self, extra: Half, order: NDArray[np.intp], rng: np.random.Generator) -> Half:
-        """Return the neighbors' planes as a frame has them: all, a clip's end's, or none."""
-        places = np.add.outer(PLANES * np.arange(NEIGHBORS), np.array([*order, 3])).ravel()
-        draw, kept = rng.random(), np.ones(NEIGHBORS, bool)
-        if draw < 0.3:
-            kept[:] = False
-        elif draw < 0.4:
-            kept[: int(rng.integers(1, 3))] = False
-        planes = extra[..., places] * np.repeat(kept, PLANES).astype(np.float16)
-        planes[..., PLANES - 1 :: PLANES][..., ~kept] = ABSENT
-        return planes
+        """Return nothing: there are no further planes."""
+        return extra
 
     def answer(self, network: Network, batch: Batch) -> Answer:
-        """Run the network, told the level and how much detail is wanted."""
-        levels = torch.cat([batch.level, batch.detail], dim=1)
-        change = network(batch.degraded, levels, batch.extra).float()
+        """Run the network, told the level."""
+        change = network(batch.degraded, batch.level.expand_as(batch.degraded[:, :1])).float()
         return Answer(change, batch.degraded + change, batch.clean)
 
 
