@@ -32,8 +32,11 @@ _KNOTS = 41
 _FINE = 8
 """Cells of the histogram between two knots."""
 _ROUNDS = 40
-_TRUSTED_PX = 200.0
+_TRUSTED_PX = 500.0
 """A knot that fewer pixels speak for is drawn towards its neighbors."""
+_MOST_TRUST = 100.0
+_LEAST_FACTOR = 1e-4
+"""Below this share of the greatest, a factor is as good as 0."""
 _SEEN_PX = 20.0
 """A knot that fewer pixels speak for is not measured at all."""
 _DECAY = math.log1p(working_curves.STEEPNESS)
@@ -86,7 +89,7 @@ def fit_strength(squares: Tensor, level: Tensor, weight: Tensor) -> Strength:
     """Return the table that fits measured grain.
 
     Args:
-        squares: (N, 3, H, W), the grain's values squared.
+        squares: (N, 3, H, W), the grain's values squared, or any values whose mean is its variance.
         level: (N, 3, H, W), the picture without its grain, working curve.
         weight: (N, 1, H, W), from 0 to 1: how much a pixel is to be believed.
     """
@@ -179,9 +182,9 @@ def _fitted(energy: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _ratio(found: Array, expected: Array) -> Array:
-    """Return found / expected, and 1 where nothing is expected."""
+    """Return found / expected, not below 0, and 1 where nothing is expected."""
     ratio: Array = np.where(expected > _TINY, found / np.maximum(expected, _TINY), 1.0)
-    return ratio
+    return np.maximum(ratio, 0.0)
 
 
 def _hats(cells: npt.NDArray[np.int64]) -> Array:
@@ -192,22 +195,22 @@ def _hats(cells: npt.NDArray[np.int64]) -> Array:
 
 
 def _completed(factor: Array, seen_px: Array, *, fall: float) -> Array:
-    """Return a factor with its knots that few or no pixels speak for filled in.
+    """Return a factor at every knot: as it was found where many pixels speak for it, else smooth.
 
-    Between measured levels it is interpolated, below the first it is held: there the noise of a
-    sensor no longer depends on the light. Above the last it is divided by ``exp(fall)`` a knot.
+    In logarithms, it is the least sum of the squared distances from what was found, weighted by
+    the pixels, and of the squared steps from knot to knot. Where nothing was found it is thus
+    interpolated, and held below the first level: there the noise of a sensor no longer depends on
+    the light. Above the last it falls by ``fall`` a knot.
     """
-    known = np.flatnonzero(seen_px >= _SEEN_PX)
-    if not known.size:
-        known = np.array([int(seen_px.argmax())])
-    values, trust = factor[known], np.minimum(seen_px[known] / _TRUSTED_PX, 1.0)
-    if known.size > 1:
-        padded = np.concatenate([values[1:2], values, values[-2:-1]])
-        around = np.concatenate([trust[1:2], trust, trust[-2:-1]]) + _TINY
-        total = around[:-2] + around[2:]
-        neighbors = (padded[:-2] * around[:-2] + padded[2:] * around[2:]) / total
-        values = trust * values + (1.0 - trust) * neighbors
-    knots = np.arange(_KNOTS)
-    filled: Array = np.interp(knots, known, values)
-    filled *= np.exp(-fall * np.maximum(knots - known[-1], 0))
+    known = np.flatnonzero(seen_px >= min(_SEEN_PX, seen_px.max()))
+    floor = _LEAST_FACTOR * float(factor[known].max()) + _TINY
+    trust = np.zeros(_KNOTS)
+    trust[known] = np.minimum(seen_px[known] / _TRUSTED_PX, _MOST_TRUST)
+    steps = np.diff(np.eye(_KNOTS), axis=0)
+    wanted = np.where(np.arange(1, _KNOTS) > known[-1], -fall, 0.0)
+    logs = np.linalg.solve(
+        np.diag(trust) + steps.T @ steps,
+        trust * np.log(np.maximum(factor, floor)) + steps.T @ wanted,
+    )
+    filled: Array = np.exp(logs)
     return filled
