@@ -1,11 +1,10 @@
 """Measure grain: what a plate lost on its way, or what its flat areas hold.
 
-Behind cleaning steps the grain is the difference between the plate and what came of it. Where the
-picture has edges or texture, that difference holds some of the picture too, so pixels count the
-less the more is going on around them. Of grain that was removed in part, as at a strength below 1,
-what is left is subtracted as power: with r what was removed and c what is there now, plate and
-picture differ by |r + c|**2 - |c|**2 = |r|**2 + 2 Re(r* c) at every frequency, apart in luma and in
-color.
+Behind cleaning steps it is looked for where the cleaned picture is flat: elsewhere a cleaning takes
+texture along. With r what was removed and c what is there now, the plate is r + c, and what it has
+more than the picture is |r + c|**2 - |c|**2 = |r|**2 + 2 Re(r* c), in variance at every level and
+in power at every frequency. Grain that was removed in part, as at a strength below 1, is so counted
+for the part that is missing.
 
 Without cleaning there is only the plate: its flat areas, less their local mean.
 """
@@ -43,14 +42,23 @@ _DETAIL_BOX_PX = 17
 _LEVEL_BOX_PX = 9
 _AROUND_BOX_PX = 17
 _BANDS_A_WHITE = 8
-_BARELY = 0.02
-_MOST_DETAIL = 0.3
+"""Places are compared with those of their level, in bands of this many from black to white."""
 _DETAIL = 0.05
-"""A place is flat whose detail is below this share of the grain's variance."""
-_CALM = 0.25
-"""Share of the pixels that are taken for flat in any picture."""
+"""A place is flat whose detail is below this share of the plate's variance there."""
+_CALMEST = 0.1
+_TIMES_CALMEST = 2.0
+_MOST_DETAIL = 0.2
+"""In a band without such places those are taken whose detail is below this many times that of its
+calmest tenth, which may be grain that was left, but not beyond this share."""
+_BARELY = 0.02
+"""Places that count for less than this part of those that count the most are not regarded."""
 _MOST_SPREAD = 2.5
 """Places whose grain is off by more than so many deviations from the median are left out."""
+_GROUPS = 20
+_CLEANED = 0.8
+_MOST_LOST = 0.1
+"""What texture lost is taken off up to this part of the variance, and only where more than the
+former part of the grain is gone: else detail is grain itself."""
 _FLAT = 1.5
 """So many times the grain's own variance is no longer grain alone, in a plate that is known by
 itself alone."""
@@ -89,9 +97,9 @@ def removed_grain(samples: Samples) -> MeasuredGrain | None:
     if samples.scale > 1:
         inside = _without_border(inside)
     left = picture - _box_mean(picture, box_px)
-    weight = _flat_places(grain, left, picture, inside)
+    weight, lost = _flat_places(grain, left, picture, inside)
     grain, left = (_less_mean(each, weight, box_px) for each in (removed, picture))
-    strength = fit_strength((grain + 2.0 * left).mul_(grain), picture, weight)
+    strength = fit_strength((grain + 2.0 * left).mul_(grain) - lost, picture, weight)
     deviation = _deviation(fit_strength(grain.square(), picture, weight), picture)
     grain, left = grain.div_(deviation), left.div_(deviation)
     passed = (1.0 - box_response(box_px)).square() * carried
@@ -164,15 +172,22 @@ def _without_border(weight: Tensor) -> Tensor:
     return inside
 
 
-def _flat_places(grain: Tensor, left: Tensor, picture: Tensor, inside: Tensor) -> Tensor:
-    """Return (N, 1, H, W), from 0 to 1: where the plate misses grain, and little else.
+def _flat_places(
+    grain: Tensor, left: Tensor, picture: Tensor, inside: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return where the plate misses grain and little else, and what of it is texture all the same.
 
     Detail is looked for in the picture, softened so that it is hardly the grain that was left,
-    and held against what was removed there. Of the places without detail those are left out that
+    and held against the plate's variance. Of the places without detail those are left out that
     miss much more or less than others of their level: they had detail that went with the grain.
+
+    Returns:
+        (N, 1, H, W) from 0 to 1, how much a place counts; and (N, 1, H, W), the variance that is
+        missing because of texture.
     """
     plate = _box_mean((grain + left).square().mean(dim=1, keepdim=True), _AROUND_BOX_PX)
-    share = _detail(picture) / plate.clamp(min=_LEAST_VARIANCE)
+    detail = _detail(picture)
+    share = detail / plate.clamp(min=_LEAST_VARIANCE)
     level = luma_of(_box_mean(picture, _AROUND_BOX_PX))
     flat = _calm(share, level, inside)
     missing = (grain + 2.0 * left).mul_(grain)
@@ -181,13 +196,33 @@ def _flat_places(grain: Tensor, left: Tensor, picture: Tensor, inside: Tensor) -
         strength = fit_strength(missing, picture, flat)
         ratio = _times_expected(around, strength, picture)
         flat = flat * _usual(ratio, level, flat)
-    return flat
+    variance = strength.variance(picture).mean(dim=1, keepdim=True).clamp(min=_LEAST_VARIANCE)
+    each = detail / variance
+    calmest = _quantile(each[flat > _BARELY * flat.max()], _CALMEST)
+    cleaned = float((flat * around).sum() / (3.0 * (flat * plate).sum()).clamp(min=_LEAST_VARIANCE))
+    sure = min(max((cleaned - _CLEANED) / (1.0 - _CLEANED), 0.0), 1.0)
+    lost = sure * _slope(each, ratio, flat) * (each - calmest).clamp(min=0.0)
+    return flat, lost.clamp(max=_MOST_LOST) * variance
+
+
+def _slope(share: Tensor, ratio: Tensor, flat: Tensor) -> float:
+    """Return how much more is missing where there is more detail, for each part of it.
+
+    Places are grouped by their detail; a line is fitted to the medians of the groups.
+    """
+    seen = flat > _BARELY * flat.max()
+    share, ratio = share[seen][::7], ratio[seen][::7]
+    groups = torch.split(share.argsort(), max(1, share.numel() // _GROUPS))
+    x, y = (torch.stack([each[group].median() for group in groups]) for each in (share, ratio))
+    weight = 1.0 / (x + _DETAIL).square()
+    x = x - (weight * x).sum() / weight.sum()
+    return max(0.0, float((weight * x * y).sum() / (weight * x.square()).sum().clamp(min=1e-9)))
 
 
 def _less_mean(planes: Tensor, weight: Tensor, box_px: int) -> Tensor:
     """Return planes less their mean around a pixel, of the places with weight alone."""
     mean = _box_mean(planes * weight, box_px) / _box_mean(weight, box_px).clamp(min=1e-6)
-    return (planes - mean) * (weight > 0.0)
+    return planes - mean
 
 
 def _detail(picture: Tensor) -> Tensor:
@@ -205,7 +240,7 @@ def _calm(share: Tensor, level: Tensor, inside: Tensor) -> Tensor:
     """
     calm = torch.zeros_like(share)
     for places in _by_level(level, inside > 0.0):
-        bound = min(max(_quantile(share[places], _CALM), _DETAIL), _MOST_DETAIL)
+        bound = min(max(_TIMES_CALMEST * _quantile(share[places], _CALMEST), _DETAIL), _MOST_DETAIL)
         weight = (1.0 + (share[places] / bound).square()).square().reciprocal()
         calm[places] = weight * (_DETAIL / bound)
     return calm
@@ -226,7 +261,7 @@ def _usual(ratio: Tensor, level: Tensor, flat: Tensor) -> Tensor:
 def _by_level(level: Tensor, seen: Tensor) -> Iterator[Tensor]:
     """Yield the masks of the places that are seen, a band of levels at a time."""
     band = (level.abs() * _BANDS_A_WHITE).long()
-    for number in band[seen].unique().tolist():
+    for number in sorted(set(band[seen].tolist())):
         yield (band == number) & seen
 
 

@@ -13,13 +13,23 @@ measurement of power spectra", 1958).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["GRID", "OPPONENT", "Spectrum", "box_response", "cross_spectrum", "missing_spectrum", "spectrum_of"]
+__all__ = [
+    "GRID",
+    "OPPONENT",
+    "Spectrum",
+    "box_response",
+    "cross_spectrum",
+    "median_spectrum",
+    "missing_spectrum",
+    "spectrum_of",
+]
 
 GRID = 64
 """Frequencies of a spectrum along one axis, in the order of a Fourier transform."""
@@ -35,7 +45,7 @@ OPPONENT = (
 _RINGS = 10
 _MOST_SHARE = 8.0
 """More than this per part that was removed, where nearly all grain was left, is not believed."""
-_SOFT_PX = 9
+_SOFT_PX = 15
 """Side of the square over which weights are softened."""
 _REACH_PX = 16
 """Radius of the kernel before it is scaled."""
@@ -123,12 +133,11 @@ def missing_spectrum(removed: Tensor, left: Tensor, weight: Tensor) -> Tensor:
     power = _mean_product(one, one, window)
     common = _mean_product(one, _transformed(left, window), window)
     turn = torch.tensor(OPPONENT, dtype=torch.float64)
-    own, both = (
-        torch.einsum("ij,jkhw,ik->ihw", turn, each, turn) for each in (power, common)
-    )
+    own, both = (torch.einsum("ij,jkhw,ik->ihw", turn, each, turn) for each in (power, common))
     share = (1.0 + 2.0 * _by_ring(both, own)).clamp(min=0.0, max=_MOST_SHARE).sqrt()
     turned = torch.einsum("ij,jkhw,lk->ilhw", turn, power, turn) * (share[:, None] * share)
-    return torch.einsum("ji,jkhw,kl->ilhw", turn, turned, turn)
+    whole: Tensor = torch.einsum("ji,jkhw,kl->ilhw", turn, turned, turn)
+    return whole
 
 
 def _by_ring(part: Tensor, whole: Tensor) -> Tensor:
@@ -158,7 +167,10 @@ def _window(weight: Tensor) -> Tensor:
     block = min(BLOCK_PX, weight.shape[-1])
     hann = torch.hann_window(block, device=weight.device)
     hann = hann[:, None] * hann
-    soft = F.avg_pool2d(weight, _SOFT_PX, 1, _SOFT_PX // 2, count_include_pad=False)
+    soft = weight
+    for _ in range(2):
+        soft = F.avg_pool2d(soft, _SOFT_PX, 1, _SOFT_PX // 2, count_include_pad=False)
+    soft = soft.square()
     seen = soft.unfold(2, block, block // 2).unfold(3, block, block // 2) * hann
     return seen * (seen.sum(dim=(-2, -1), keepdim=True) / hann.sum())
 
@@ -195,9 +207,17 @@ def spectrum_of(measured: Tensor, *, passed: Tensor) -> tuple[Spectrum, Tensor]:
     power = power * (bent[:, None] * bent).sqrt()[..., None, None]
     power = _positive(power)
     after = power.diagonal().mean(dim=(0, 1))
-    scale = after.clamp(min=1e-12).rsqrt()
-    whole = Spectrum(power * (scale[:, None] * scale)[..., None, None])
-    return whole, (after / before).float()
+    return _of_unit_variance(power), (after / before).float()
+
+
+def median_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Return the spectrum that is, frequency by frequency, the median of several."""
+    power = torch.stack([each.power for each in spectra])
+    floor = 1e-9 * float(power.mean()) + 1e-30
+    own = power.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2).clamp(min=floor).sqrt()
+    common = (power / (own[:, :, None] * own[:, None])).quantile(0.5, dim=0)
+    middle = own.quantile(0.5, dim=0)
+    return _of_unit_variance(_positive(common * (middle[:, None] * middle)))
 
 
 def box_response(side_px: int) -> Tensor:
@@ -205,6 +225,11 @@ def box_response(side_px: int) -> Tensor:
     turn = math.pi * torch.fft.fftfreq(GRID, dtype=torch.float64)
     down = torch.where(turn == 0.0, 1.0, torch.sin(side_px * turn) / (side_px * torch.sin(turn)))
     return down[:, None] * down
+
+
+def _of_unit_variance(power: Tensor) -> Spectrum:
+    scale = power.diagonal().mean(dim=(0, 1)).clamp(min=1e-12).rsqrt()
+    return Spectrum(power * (scale[:, None] * scale)[..., None, None])
 
 
 def _whole(half: Tensor) -> Tensor:

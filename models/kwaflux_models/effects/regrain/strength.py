@@ -12,6 +12,7 @@ over every luma band is that of what was measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.rendering import working_curves
 
-__all__ = ["Strength", "fit_strength", "luma_of", "mean_by_level"]
+__all__ = ["Strength", "fit_strength", "luma_of", "mean_by_level", "median_strength"]
 
 Array = npt.NDArray[np.float64]
 
@@ -98,6 +99,15 @@ def fit_strength(squares: Tensor, level: Tensor, weight: Tensor) -> Strength:
     for channel in range(3):
         own[channel], shared[channel] = _fitted(energies[channel], weights[channel])
     return Strength(torch.from_numpy(own).to(squares), torch.from_numpy(shared).to(squares))
+
+
+def median_strength(strengths: Sequence[Strength]) -> Strength:
+    """Return the table whose factors are, knot by knot, the medians of those of several."""
+    own = torch.stack([each.own for each in strengths])
+    shared = torch.stack([each.shared for each in strengths])
+    # How a variance is split up between the factors must not differ from table to table.
+    scale = shared.log().mean(dim=-1, keepdim=True).exp()
+    return Strength(*(each.quantile(0.5, dim=0) for each in (own * scale, shared / scale)))
 
 
 def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
