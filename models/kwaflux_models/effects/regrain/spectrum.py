@@ -179,7 +179,8 @@ def _transformed(planes: Tensor, window: Tensor) -> Tensor:
     """Return the transforms (N, 3, rows, columns, GRID, GRID // 2 + 1) of windowed blocks."""
     block = window.shape[-1]
     pieces = planes.unfold(2, block, block // 2).unfold(3, block, block // 2)
-    return torch.fft.rfft2(pieces * window, s=(GRID, GRID))
+    transformed: Tensor = torch.fft.rfft2(pieces * window, s=(GRID, GRID))
+    return transformed
 
 
 def _mean_product(one: Tensor, other: Tensor, window: Tensor) -> Tensor:
