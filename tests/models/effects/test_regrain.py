@@ -201,7 +201,7 @@ def test_of_grain_that_was_half_removed_only_what_is_missing_is_added(
     half = 0.5 * (clean + plate)
     result = half + added(measured(samples_of(half, plate)), half)
     ratio = (result - clean).var(axis=(0, 1)) / (plate - clean).var(axis=(0, 1))
-    assert np.abs(ratio - 1.0).max() < 0.1
+    assert np.abs(ratio - 1.0).max() < 0.12
 
 
 def test_texture_that_was_lost_with_the_grain_is_not_taken_for_grain() -> None:
@@ -213,6 +213,42 @@ def test_texture_that_was_lost_with_the_grain_is_not_taken_for_grain() -> None:
     cleaned[:, SIDE // 2 :] = 0.6 + 0.6 * (clean[:, SIDE // 2 :] - 0.6)
     found = measured(samples_of(cleaned, plate))
     assert found.shown["strength"] == pytest.approx(0.03, rel=0.05)
+
+
+def lively_plates(deviation: float, size_px: float) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """Texture of all sizes and edges on four fifths of a picture, a plate, and where it is flat."""
+    rng = np.random.default_rng(12)
+    flat = np.zeros((SIDE, SIDE), bool)
+    flat[:, ::128] = True
+    flat = np.cumsum(flat, axis=1) % 5 == 0
+    flat[:112] = True
+    texture = sum(
+        gaussian_filter(rng.standard_normal((SIDE, SIDE)), sigma) * sigma
+        for sigma in (0.7, 1.5, 3.0, 6.0)
+    )
+    texture += 2.0 * np.sign(gaussian_filter(rng.standard_normal((SIDE, SIDE)), 9.0))
+    texture = np.where(flat, 0.0, 0.03 * texture / texture[~flat].std())
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    clean = (0.35 + 0.35 * x + 0.1 * y + texture)[..., None] * np.array([1.0, 0.95, 0.9])
+    grain = rng.standard_normal(clean.shape)
+    if size_px > 1.0:
+        grain = gaussian_filter(grain, (size_px / 3.545, size_px / 3.545, 0))
+    plate = clean + deviation * grain / grain.std()
+    return clean.astype(np.float32), plate.astype(np.float32), flat
+
+
+@pytest.mark.parametrize("size_px", [1.0, 1.8])
+@pytest.mark.parametrize("kept", [0.0, 0.3])
+def test_flat_places_get_back_the_grain_they_had_whatever_texture_the_cleaning_took(
+    size_px: float, kept: float
+) -> None:
+    clean, plate, flat = lively_plates(0.02, size_px)
+    smooth = gaussian_filter(plate, (1.6, 1.6, 0))
+    cleaned = (smooth + kept * (plate - smooth)).astype(np.float32)
+    inside = gaussian_filter(flat.astype(np.float32), 4.0) > 0.98
+    result = cleaned + added(measured(samples_of(cleaned, plate)), cleaned)
+    ratio = (result - clean)[inside].var() / (plate - clean)[inside].var()
+    assert ratio == pytest.approx(1.0, abs=0.06)
 
 
 def test_flat_areas_tell_the_grain_of_a_plate_that_nothing_is_known_of() -> None:
@@ -272,6 +308,46 @@ def test_behind_an_enlargement_the_plates_own_grain_is_found() -> None:
         if isinstance(data, Grain)
     ]
     assert widths[0] > widths[1]
+
+
+def test_the_grain_of_a_shot_is_the_median_of_its_frames() -> None:
+    clean, plate = film_plates(side=256)
+    steady = [
+        measured(samples_of(clean, (clean + share * (plate - clean)).astype(np.float32)))
+        for share in (0.97, 1.0, 1.03)
+    ]
+    coarse = measured(samples_of(*film_plates(blur_px=2.5, side=256)), size=1.0)
+    shot = EFFECT.combine(no_network(), [coarse, *steady])
+    assert shot.shown["strength"] == pytest.approx(steady[1].shown["strength"], rel=0.04)
+    assert shot.shown["size_px"] == pytest.approx(steady[1].shown["size_px"], rel=0.1)
+    assert isinstance(shot.data, Grain)
+    grain, wanted = added(shot, clean), added(steady[1], clean)
+    assert grain.std() == pytest.approx(wanted.std(), rel=0.04)
+    assert np.array_equal(grain, added(shot, clean))
+
+
+def test_frames_that_miss_nothing_do_not_count_unless_they_are_the_most(
+    film: tuple[Array, Array, Measured],
+) -> None:
+    found, nothing = film[2], Measured({"strength": 0.0})
+    shot = EFFECT.combine(no_network(), [nothing, found, found])
+    assert shot.shown["strength"] == pytest.approx(found.shown["strength"], rel=1e-3)
+    assert shot.shown["size_px"] == pytest.approx(found.shown["size_px"], rel=1e-2)
+    assert EFFECT.combine(no_network(), [nothing, found, nothing]) == nothing
+    sample = samples_of(*film_plates(side=256)).sources
+    refused = measured(Samples(sample, sample))
+    assert EFFECT.combine(no_network(), [refused, refused]).refusal == refused.refusal
+
+
+@pytest.mark.parametrize(
+    "flow", ["regrain", "regrain(amount=2.0)", "denoise | regrain(amount=2.0)"]
+)
+def test_a_plate_that_keeps_its_grain_keeps_its_bits(flow: str) -> None:
+    planes = np.ascontiguousarray(picture(160).transpose(2, 0, 1))
+    if "denoise" not in flow:
+        planes += np.random.default_rng(3).normal(0, 0.02, planes.shape).astype(np.float32)
+    result = LocalRenderer.on_cpu().render(flow, planes)
+    assert np.array_equal(np.stack(result.color).view(np.uint32), planes.view(np.uint32))
 
 
 # --- what a person sets ---------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from kwaflux_models.effects.regrain.measure import MeasuredGrain, grain_of_flat_areas, removed_grain
+from kwaflux_models.effects.regrain.measure import grain_of_flat_areas, removed_grain
+from kwaflux_models.effects.regrain.spectrum import median_spectrum
+from kwaflux_models.effects.regrain.strength import median_strength
 from kwaflux_models.effects.regrain.synthesize import Grain, Place, grain_of
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value, no_network
@@ -47,9 +49,30 @@ class Regrain:
         if found is None:
             return Measured({"strength": 0.0})
         size = float(values["size"]) * (samples.scale if values["grows_with_picture"] else 1)
-        return Measured(
-            {"strength": _at_mid_gray(found), "size_px": found.spectrum.size_px},
-            data=_prepared(found, size=size, device=samples.pictures.device),
+        return _measured_as(Grain.prepare(found.strength, found.spectrum, size=size))
+
+    def combine(self, network: nn.Module, measurements: Sequence[Measured]) -> Measured:
+        """Return the grain of a shot from what was measured of some of its frames.
+
+        Every knot of the table and every frequency of the spectrum is the median over the frames.
+        Frames in which nothing was missing, or that were refused, do not count unless they are
+        the most; then that is the answer.
+
+        Args:
+            network: As for ``measure``.
+            measurements: What ``measure`` returned of the frames, with one set of params.
+        """
+        grains = [each.data for each in measurements if isinstance(each.data, Grain)]
+        others = [each for each in measurements if not isinstance(each.data, Grain)]
+        if len(grains) < len(others) or not grains:
+            refused = [each for each in others if each.refusal]
+            return refused[0] if 2 * len(refused) > len(others) else Measured({"strength": 0.0})
+        return _measured_as(
+            Grain.prepare(
+                median_strength([grain.strength for grain in grains]),
+                median_spectrum([grain.spectrum for grain in grains]),
+                size=grains[0].size,
+            )
         )
 
     def residual(
@@ -73,18 +96,13 @@ class Regrain:
         return added.to(picture.dtype)
 
 
-def _prepared(found: MeasuredGrain, *, size: float, device: torch.device) -> Grain:
-    """Return measured grain, ready to be made at a size."""
-    kernel = found.spectrum.kernel(size)
-    correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
-    return Grain(found.strength, kernel.float().to(device), correlation.float())
-
-
-def _at_mid_gray(found: MeasuredGrain) -> float:
+def _measured_as(grain: Grain) -> Measured:
     gray = working_curves.encode(
-        torch.full((1, 3, 1, 1), _MID_GRAY, device=found.strength.own.device)
+        torch.full((1, 3, 1, 1), _MID_GRAY, device=grain.strength.own.device)
     )
-    return float(found.strength.variance(gray).sqrt().mean())
+    strength = float(grain.strength.variance(gray).sqrt().mean())
+    shown = {"strength": strength, "size_px": grain.spectrum.size_px}
+    return Measured(shown, data=grain)
 
 
 EFFECT = Regrain()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_models.effects.regrain.spectrum import Spectrum
 from kwaflux_models.effects.regrain.strength import Strength, luma_of
 from kwaflux_models.rendering import working_curves
 
@@ -38,11 +39,23 @@ class Grain:
         kernel: (3, 3, k, k) float32, even in the place; filters white noise to grain of unit
             variance.
         correlation: (3, 3) float32: of the channels, 1 on the diagonal.
+        spectrum: What the kernel was made of, at a size of 1.
+        size: Multiplier of the grain's size.
     """
 
     strength: Strength
     kernel: Tensor
     correlation: Tensor
+    spectrum: Spectrum
+    size: float
+
+    @classmethod
+    def prepare(cls, strength: Strength, spectrum: Spectrum, *, size: float) -> Grain:
+        """Return measured grain, ready to be made at a size on the device of its strength."""
+        kernel = spectrum.kernel(size)
+        correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
+        own_device = strength.own.device
+        return cls(strength, kernel.float().to(own_device), correlation.float(), spectrum, size)
 
 
 @dataclass(frozen=True, slots=True)
