@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +16,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_core.errors import RequestError
+from kwaflux_core.frames.shot_profile import Record
 from kwaflux_core.geometry import Box
 from kwaflux_core.images.lanczos import lanczos_upscale
 from kwaflux_models.catalog.registry import Registry
@@ -333,7 +336,7 @@ def test_frames_that_miss_nothing_do_not_count_unless_they_are_the_most(
     shot = EFFECT.combine(no_network(), [nothing, found, found])
     assert shot.shown["strength"] == pytest.approx(found.shown["strength"], rel=1e-3)
     assert shot.shown["size_px"] == pytest.approx(found.shown["size_px"], rel=1e-2)
-    assert EFFECT.combine(no_network(), [nothing, found, nothing]) == nothing
+    assert EFFECT.combine(no_network(), [nothing, found, nothing]).data is None
     sample = samples_of(*film_plates(side=256)).sources
     refused = measured(Samples(sample, sample))
     assert EFFECT.combine(no_network(), [refused, refused]).refusal == refused.refusal
@@ -478,3 +481,50 @@ def test_a_band_that_hardly_occurs_is_not_judged() -> None:
     errors = variance_error_percent(grain, grain, level)
     assert errors[0, 0] == 0.0
     assert np.isnan(errors[1:]).all()
+
+
+# --- the record of a shot -------------------------------------------------------------------
+
+
+def _in_json(record: Record) -> Record:
+    """Return a record as a profile holds it."""
+    plain: Record = json.loads(json.dumps(dict(record)))
+    return plain
+
+
+def test_the_grain_of_a_record_is_the_grain_that_was_measured() -> None:
+    found = measured(samples_of(*film_plates(blur_px=1.8)))
+    record = _in_json(EFFECT.to_record(found))
+    again = EFFECT.from_record(record, values())
+    assert isinstance(found.data, Grain)
+    assert isinstance(again.data, Grain)
+    level = torch.linspace(0.0, 1.0, 64).expand(1, 3, 1, 64)
+    before, after = (each.strength.variance(level) for each in (found.data, again.data))
+    torch.testing.assert_close(after, before, rtol=0.02, atol=1e-9)
+    torch.testing.assert_close(again.data.kernel, found.data.kernel, rtol=0, atol=2e-3)
+    assert EFFECT.to_record(again)["size_px"] == record["size_px"]
+    assert len(json.dumps(record)) < 60_000
+    assert "put back" in again.decision
+
+
+def test_a_strength_that_a_person_changed_is_the_strength_put_back() -> None:
+    found = measured(samples_of(*film_plates(blur_px=1.8)))
+    record = dict(EFFECT.to_record(found)) | {"strength": 0.03}
+    assert EFFECT.from_record(record, values()).shown["strength"] == pytest.approx(0.03, rel=1e-3)
+    assert EFFECT.from_record(record | {"strength": 0}, values()).data is None
+
+
+def test_a_refusal_is_kept_in_the_record() -> None:
+    plate = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    found = measured(Samples(plate, plate))
+    assert found.refusal
+    assert EFFECT.from_record(_in_json(EFFECT.to_record(found)), values()).refusal == found.refusal
+
+
+@pytest.mark.parametrize(
+    "change", [{"strength": "much"}, {"strength": -1.0}, {"own": "?"}, {"spectrum": ""}, {"own": 3}]
+)
+def test_a_damaged_record_is_refused(change: dict[str, object]) -> None:
+    found = measured(samples_of(*film_plates(blur_px=1.8)))
+    with pytest.raises(RequestError):
+        EFFECT.from_record(dict(EFFECT.to_record(found)) | change, values())

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 __all__ = [
     "GRID",
+    "HALF",
     "OPPONENT",
     "Spectrum",
     "box_response",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 GRID = 64
+HALF = (6, GRID, GRID // 2 + 1)
+"""Shape of what a spectrum follows from."""
+_PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 """Frequencies of a spectrum along one axis, in the order of a Fourier transform."""
 BLOCK_PX = 64
 """Side of the blocks that are transformed."""
@@ -66,6 +70,20 @@ class Spectrum:
     """
 
     power: Tensor
+
+    def half(self) -> Tensor:
+        """Return what the rest follows from by symmetry: six pairs of channels, half the rows."""
+        pairs = torch.stack([self.power[one, other] for one, other in _PAIRS])
+        return pairs[..., : GRID // 2 + 1]
+
+    @classmethod
+    def of_half(cls, half: Tensor) -> Spectrum:
+        """Return the spectrum that ``half`` is of."""
+        mirrored = half[..., 1 : GRID // 2].flip(-1, -2).roll(1, dims=-2)
+        power = torch.zeros(3, 3, GRID, GRID, dtype=torch.float64)
+        for (one, other), plane in zip(_PAIRS, torch.cat([half, mirrored], dim=-1), strict=True):
+            power[one, other] = power[other, one] = plane.double()
+        return cls(power)
 
     @property
     def size_px(self) -> float:

@@ -23,12 +23,12 @@ from torch import Tensor
 from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.rendering import working_curves
 
-__all__ = ["Strength", "fit_strength", "luma_of", "mean_by_level", "median_strength"]
+__all__ = ["KNOTS", "Strength", "fit_strength", "luma_of", "mean_by_level", "median_strength"]
 
 Array = npt.NDArray[np.float64]
 
 _STEP = 1.0 / 16.0
-_KNOTS = 41
+KNOTS = 41
 """Up to a level of 2.5, 530 times white."""
 _FINE = 8
 """Cells of the histogram between two knots."""
@@ -95,7 +95,7 @@ def fit_strength(squares: Tensor, level: Tensor, weight: Tensor) -> Strength:
         weight: (N, 1, H, W), from 0 to 1: how much a pixel is to be believed.
     """
     energies, weights = _histograms(squares, level, weight)
-    own, shared = np.empty((3, _KNOTS)), np.empty((3, _KNOTS))
+    own, shared = np.empty((3, KNOTS)), np.empty((3, KNOTS))
     for channel in range(3):
         own[channel], shared[channel] = _fitted(energies[channel], weights[channel])
     return Strength(torch.from_numpy(own).to(squares), torch.from_numpy(shared).to(squares))
@@ -120,8 +120,8 @@ def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
         values: (N, 3, H, W).
         level: (N, 3, H, W), working curve.
     """
-    knots = torch.arange(1 - _KNOTS, _KNOTS, dtype=torch.float64) * _FINE
-    cells = (_KNOTS - 1) * _FINE
+    knots = torch.arange(1 - KNOTS, KNOTS, dtype=torch.float64) * _FINE
+    cells = (KNOTS - 1) * _FINE
     places = torch.arange(-cells, cells + 1, dtype=torch.float64)
     hats = (1.0 - (places[:, None] - knots).abs() / _FINE).clamp_(min=0.0)
     cell = (level * (_FINE / _STEP)).round_().long().clamp_(-cells, cells).add_(cells)
@@ -138,7 +138,7 @@ def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
 
 def _interpolated(table: Tensor, level: Tensor) -> Tensor:
     """Return a channel's (3, knots) table at the levels (N, 3, H, W)."""
-    place = (level.abs() * (1.0 / _STEP)).clamp_(max=_KNOTS - 1.001)
+    place = (level.abs() * (1.0 / _STEP)).clamp_(max=KNOTS - 1.001)
     index = place.to(torch.int32)
     place -= index
     found = torch.empty_like(place)
@@ -156,7 +156,7 @@ def _interpolated(table: Tensor, level: Tensor) -> Tensor:
 
 def _histograms(squares: Tensor, level: Tensor, weight: Tensor) -> tuple[Array, Array]:
     """Return the sums of weighted squares and of weights, each (3, own cells, luma cells)."""
-    cells = (_KNOTS - 1) * _FINE
+    cells = (KNOTS - 1) * _FINE
     scale = _FINE / _STEP
     luma = (luma_of(level).abs() * scale).long().clamp_(max=cells - 1)
     flat = weight.expand_as(luma).reshape(-1).double()
@@ -173,7 +173,7 @@ def _histograms(squares: Tensor, level: Tensor, weight: Tensor) -> tuple[Array, 
 
 def _fitted(energy: Array, weight: Array) -> tuple[Array, Array]:
     """Return the own and the shared factor, (knots,) each, that fit one channel's sums."""
-    own, shared = np.zeros(_KNOTS), np.ones(_KNOTS)
+    own, shared = np.zeros(KNOTS), np.ones(KNOTS)
     if energy.sum() <= 0.0:
         return own, shared
     rows, columns = (np.flatnonzero(weight.sum(axis=axis)) for axis in (1, 0))
@@ -200,7 +200,7 @@ def _ratio(found: Array, expected: Array) -> Array:
 def _hats(cells: npt.NDArray[np.int64]) -> Array:
     """Return (cells, knots): how much each knot counts in the middle of a cell."""
     place = (cells + 0.5) / _FINE
-    hats: Array = np.maximum(1.0 - np.abs(place[:, None] - np.arange(_KNOTS)), 0.0)
+    hats: Array = np.maximum(1.0 - np.abs(place[:, None] - np.arange(KNOTS)), 0.0)
     return hats
 
 
@@ -214,10 +214,10 @@ def _completed(factor: Array, seen_px: Array, *, fall: float) -> Array:
     """
     known = np.flatnonzero(seen_px >= min(_SEEN_PX, seen_px.max()))
     floor = _LEAST_FACTOR * float(factor[known].max()) + _TINY
-    trust = np.zeros(_KNOTS)
+    trust = np.zeros(KNOTS)
     trust[known] = np.minimum(seen_px[known] / _TRUSTED_PX, _MOST_TRUST)
-    steps = np.diff(np.eye(_KNOTS), axis=0)
-    wanted = np.where(np.arange(1, _KNOTS) > known[-1], -fall, 0.0)
+    steps = np.diff(np.eye(KNOTS), axis=0)
+    wanted = np.where(np.arange(1, KNOTS) > known[-1], -fall, 0.0)
     logs = np.linalg.solve(
         np.diag(trust) + steps.T @ steps,
         trust * np.log(np.maximum(factor, floor)) + steps.T @ wanted,

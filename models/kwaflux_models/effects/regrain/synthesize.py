@@ -10,7 +10,7 @@ however the frame is cut, and needs no pixel of the picture beyond its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class Grain:
         correlation: (3, 3) float32: of the channels, 1 on the diagonal.
         spectrum: What the kernel was made of, at a size of 1.
         size: Multiplier of the grain's size.
+        scale: How many times larger the picture is than the plate that was measured.
     """
 
     strength: Strength
@@ -48,14 +49,26 @@ class Grain:
     correlation: Tensor
     spectrum: Spectrum
     size: float
+    scale: int
 
     @classmethod
-    def prepare(cls, strength: Strength, spectrum: Spectrum, *, size: float) -> Grain:
+    def prepare(
+        cls, strength: Strength, spectrum: Spectrum, *, size: float, scale: int = 1
+    ) -> Grain:
         """Return measured grain, ready to be made at a size on the device of its strength."""
         kernel = spectrum.kernel(size)
         correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
         own_device = strength.own.device
-        return cls(strength, kernel.float().to(own_device), correlation.float(), spectrum, size)
+        return cls(
+            strength, kernel.float().to(own_device), correlation.float(), spectrum, size, scale
+        )
+
+    def on(self, device: torch.device) -> Grain:
+        """Return the grain with what it is made by on a device."""
+        if self.kernel.device == device:
+            return self
+        own, shared = (table.to(device) for table in (self.strength.own, self.strength.shared))
+        return replace(self, strength=Strength(own, shared), kernel=self.kernel.to(device))
 
 
 @dataclass(frozen=True, slots=True)
