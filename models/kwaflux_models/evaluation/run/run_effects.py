@@ -18,6 +18,7 @@ from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
 from kwaflux_core.frames.shot_profile import Shot
 from kwaflux_core.geometry import Box
 from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.decompress.network import level_of_step
 from kwaflux_models.evaluation.metrics.display_values import shown
 from kwaflux_models.evaluation.metrics.flicker import flicker, ghost
 from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
@@ -33,7 +34,6 @@ from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.shot_cuts import shot_around, thumbnail
 from kwaflux_models.rendering.shot_decisions import NO_DECISIONS, Decisions
 from kwaflux_models.rendering.step_renderer import LoadedEffect
-from kwaflux_models.training.tasks.decompress import level_of_step
 
 __all__ = [
     "PLANS",
