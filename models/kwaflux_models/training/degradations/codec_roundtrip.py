@@ -18,6 +18,7 @@ from PIL import Image
 
 from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_core.errors import RequestError, WorkerError
+from kwaflux_core.images.coding import Coding
 from kwaflux_models.training.degradations.codec_level import quantizer_step
 from kwaflux_models.training.degradations.ycbcr_planes import (
     Codec,
@@ -108,6 +109,14 @@ class Encode:
         See `kwaflux_models.training.degradations.codec_level.quantizer_step` for what it stands on.
         """
         return quantizer_step(self.codec, self.quality)
+
+    def coding(self) -> Coding | None:
+        """Return what a file of it says of its quantizer; None for codecs whose files don't."""
+        if self.codec in ("jpeg", "mjpeg"):
+            return Coding(self.step, f"{self.codec} at {self.quality}", is_jpeg=True)
+        if self.codec in ("h264", "h264_10", "h265", "h265_10", "mpeg2", "mpeg4"):
+            return Coding(self.step, f"{self.codec} at {self.quality}")
+        return None
 
     def options(self) -> dict[str, str]:
         """Return the encoder's options."""
