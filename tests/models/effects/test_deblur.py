@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from kwaflux_models.catalog.registry import Registry
 from kwaflux_models.effects.deblur.effect import EFFECT
 from kwaflux_models.effects.deblur.network import SIGMA_UNIT_PX, DeblurNetwork
 from kwaflux_models.effects.level_probe import LevelProbe, ProbeOutput
@@ -51,7 +52,17 @@ def test_the_estimate_is_shown_in_pixels() -> None:
 
 def test_a_sharp_frame_is_left_alone_where_the_effect_judges_by_itself() -> None:
     pictures = TileInput(
-        lambda: (torch.rand(1, 3, 64, 64),), center=0, measured=measured(0.3, told_px=0.0)
+        lambda: (torch.rand(1, 3, 64, 64),), center=0, measured=measured(0.25, told_px=0.0)
     )
     values = {"softness": 0.0, "strength": 1.0, "detail": 0.3}
     assert EFFECT.residual(DeblurNetwork(), pictures, values) is None
+
+
+@pytest.mark.parametrize("softness_px", [0.8, 1.0, 2.0])
+def test_a_soft_frame_is_sharpened_by_the_effects_own_judgment(softness_px: float) -> None:
+    found = measured(softness_px, doubt_px=0.1, told_px=0.0)
+    assert found.decision == f"softness {softness_px:.2g} px: sharpened"
+
+
+def test_the_default_is_the_effects_own_judgment() -> None:
+    assert Registry.discover().cards["deblur"].param("softness").default == 0.0

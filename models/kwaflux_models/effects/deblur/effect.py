@@ -13,6 +13,8 @@ __all__ = ["EFFECT", "Deblur"]
 
 _REFUSED_PX = 2.4
 """Softer than this, detail is gone; what a network draws in its place is invented."""
+_SURE_PX = 1.0
+"""A softness is sure whose confident value is not lower by more than this."""
 
 
 class Deblur(LevelGuidedEffect):
@@ -27,7 +29,8 @@ class Deblur(LevelGuidedEffect):
         softness_px = estimate.level * SIGMA_UNIT_PX
         is_told = float(values["softness"]) > 0.0
         refusal = ""
-        if softness_px > _REFUSED_PX:
+        doubt_px = softness_px - estimate.confident_level * SIGMA_UNIT_PX
+        if softness_px > _REFUSED_PX and doubt_px < _SURE_PX:
             estimate = replace(estimate, share=0.0)
             refusal = (
                 f"beyond what can be recovered: the picture is soft by {softness_px:.1f} px "
