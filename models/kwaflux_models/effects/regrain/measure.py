@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_core.images.lanczos import READ_RADIUS_PX, lanczos_upscale
+from kwaflux_core.images.lanczos import READ_RADIUS_PX, lanczos_weights
 from kwaflux_models.effects.regrain.spectrum import (
     GRID,
     Spectrum,
@@ -156,12 +156,8 @@ def _at_plate_scale(samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
 @functools.cache
 def _enlarged_and_reduced(scale: int) -> Tensor:
     """Return the taps of enlarging a row and taking the mean of each pixel's block."""
-    side = 2 * READ_RADIUS_PX + 1
-    point = np.zeros((1, side, side), np.float32)
-    point[0, side // 2, side // 2] = 1.0
-    enlarged = lanczos_upscale(point, scale)[0].astype(np.float64)
-    row = enlarged.reshape(side * scale, side, scale).mean(axis=2).sum(axis=0) / scale
-    return torch.from_numpy(row)
+    weights = np.array(lanczos_weights(scale), np.float64)
+    return torch.from_numpy(weights.mean(axis=0)[::-1].copy())
 
 
 def _without_border(weight: Tensor) -> Tensor:
