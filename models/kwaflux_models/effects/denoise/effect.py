@@ -98,14 +98,15 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
     return chroma * change + (luma - chroma) * gray
 
 
-# Standard deviations of the noise, working curve. The confident level of most clean and lightly
-# compressed pictures is 0; of those with a sensor's noise under a codec it is mostly 0.008 and
-# more. Gravel, lawn and the like are taken for noise all the same.
+# Levels, working curve. On validation pictures the confident level of 94 of 96 clean and lightly
+# coded ones is below 0.001, and 0.0045 at most; it is above 0.001 in 23 of 24 of a camera's JPEGs with
+# noise, 24 of 24 of dark scenes, 22 of 23 of a sensor's noise, 16 of 21 of film grain, and 11 of 21 of
+# a sensor's noise under a codec at the bitrates of footage.
 EFFECT = Denoise(
     new_network=DenoiseNetwork,
     level_param="noise",
     fade_from=0.002,
-    fade_to=0.010,
+    fade_to=0.007,
     what="noise",
     done="removed",
 )
