@@ -143,8 +143,8 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     NaN, Inf and magnitudes above 2**124 are replaced by the mean of their neighbors for the filter,
     and fill the whole block of their pixel in the result. Beside edges of light the filter would
     ring: a result is held to the range of its pixel and the eight around it, and to a quarter of
-    the lowest magnitude within three pixels beyond it. So texture keeps its overshoot, while no negative comes
-    of values above 0, and alpha stays in 0..1 beside 0.
+    the lowest magnitude within three pixels beyond it. So texture keeps its overshoot, while no
+    negative comes of values above 0, and alpha stays in 0..1 beside 0.
 
     Source: K. Turkowski, "Filters for Common Resampling Tasks", Graphics Gems I, 1990.
 

@@ -99,9 +99,9 @@ def _split(change: Tensor, luma: float, chroma: float) -> Tensor:
 
 
 # Levels, working curve. On validation pictures the confident level of 94 of 96 clean and lightly
-# coded ones is below 0.001, and 0.0045 at most; it is above 0.001 in 23 of 24 of a camera's JPEGs with
-# noise, 24 of 24 of dark scenes, 22 of 23 of a sensor's noise, 16 of 21 of film grain, and 11 of 21 of
-# a sensor's noise under a codec at the bitrates of footage.
+# coded ones is below 0.001, and 0.0045 at most; it is above 0.001 in 23 of 24 of a camera's JPEGs
+# with noise, 24 of 24 of dark scenes, 22 of 23 of a sensor's noise, 16 of 21 of film grain, and 11
+# of 21 of a sensor's noise under a codec at the bitrates of footage.
 EFFECT = Denoise(
     new_network=DenoiseNetwork,
     level_param="noise",
