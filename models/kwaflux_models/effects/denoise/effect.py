@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_models.effects.denoise.chroma_evidence import chroma_to_luma
 from kwaflux_models.effects.denoise.merge import merge
 from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.effects.denoise.temporal_noise import temporal_noise
@@ -34,6 +35,11 @@ _QUIET, _NOISY = 0.005, 0.009
 """Deviations from frame to frame, working curve: up to the first a clip has no noise, from the
 second on it has. On the validation clips 16 of 100 noisy ones are missed by it and 1 of 10 clean
 ones is touched; by the probe's confident level alone, which a frame without neighbors has, 25."""
+_TEXTURE, _COLORED = 0.09, 0.15
+"""Fine chroma in fine luma: up to the first it is texture, from the second on it may be noise. On
+validation pictures 21 of 24 noisy camera JPEGs have more than the second, of films, dark scenes and
+sensors all 68, of sensors' noise under a codec 16 of 21; textures of stone and grass have less than
+the first."""
 
 
 class Denoise(LevelGuidedEffect):
@@ -43,7 +49,10 @@ class Denoise(LevelGuidedEffect):
         """Estimate the noise by the probe, and whether there is any by the neighbors."""
         alone = super().estimate(network, samples)
         if samples.neighbors is None:
-            return alone
+            color = chroma_to_luma(samples.pictures)
+            if color is None:
+                return alone
+            return replace(alone, share=alone.share * smooth_step(color, _TEXTURE, _COLORED))
         deviation = temporal_noise(samples.sources, samples.neighbors)
         level = min(alone.level, _LEVEL_OF_DEVIATION * deviation)
         share = smooth_step(deviation, _QUIET, _NOISY) * smooth_step(alone.level, 0.002, 0.006)
