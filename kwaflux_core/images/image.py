@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from kwaflux_core.errors import ImageError, ImageUnsupported
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.coding import Coding
 
 __all__ = ["SCENE_LINEAR", "Channel", "Image", "Layer", "Part"]
 
@@ -83,12 +84,14 @@ class Image:
         is_premultiplied: Whether color is multiplied with alpha, as in EXR by default.
         notes: Warnings of the reader, such as content of the file that was not read, a sentence
             each.
+        coding: What the file says of its lossy coding; None where it says nothing.
     """
 
     parts: tuple[Part, ...]
     colorspace: str = SCENE_LINEAR
     is_premultiplied: bool = True
     notes: tuple[str, ...] = ()
+    coding: Coding | None = None
 
     @classmethod
     def from_channels(

@@ -15,6 +15,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,13 @@ LANCZOS_LOBES = 3
 READ_RADIUS_PX = 4
 """Radius of the filter in source pixels: three lobes, and the neighbor of a NaN."""
 
+_Plane: TypeAlias = npt.NDArray[np.float32]
 _LOBES = LANCZOS_LOBES
 _TAPS = 2 * _LOBES + 1
 _STRIP_ROWS = 32
 """Rows computed at a time, so that intermediate values stay in the CPU cache."""
+OVERSHOOT = np.float32(0.25)
+"""How far beyond the values around it a result may lie, in the lowest magnitude in reach."""
 LARGEST_FILTERED = 2.0**124
 """Magnitude above which an overshoot could exceed float32; such values are masked like Inf."""
 _LARGEST_HALF = 65504.0
@@ -137,8 +141,10 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     the same bits as the whole.
 
     NaN, Inf and magnitudes above 2**124 are replaced by the mean of their neighbors for the filter,
-    and fill the whole block of their pixel in the result. Nothing is clamped: next to an edge the
-    filter overshoots, also in alpha.
+    and fill the whole block of their pixel in the result. Beside edges of light the filter would
+    ring: a result is held to the range of its pixel and the eight around it, and to a quarter of
+    the lowest magnitude within three pixels beyond it. So texture keeps its overshoot, while no
+    negative comes of values above 0, and alpha stays in 0..1 beside 0.
 
     Source: K. Turkowski, "Filters for Common Resampling Tasks", Graphics Gems I, 1990.
 
@@ -162,10 +168,41 @@ def lanczos_upscale(planes: npt.NDArray[np.float32], scale: int) -> npt.NDArray[
     result = np.empty((count, height * scale, width * scale), np.float32)
     for plane, target in zip(source, result, strict=True):
         _enlarge(plane, target, scale)
+        low, high = _range_around(plane)
+        blocks = target.reshape(height, scale, width, scale)
+        np.clip(blocks, low[:, None, :, None], high[:, None, :, None], out=blocks)
     if has_held:
         channel, y, x = np.nonzero(is_held)
         blocks = result.reshape(count, height, scale, width, scale)
         blocks[channel, y, :, x, :] = planes[channel, y, x][:, None, None]
+    return result
+
+
+def _range_around(plane: _Plane) -> tuple[_Plane, _Plane]:
+    """Return the least and the greatest value that a pixel's block may have, (H, W) each."""
+    low, high = _extremes(plane, plane)
+    least, most = low, high
+    for _ in range(_LOBES - 1):
+        least, most = _extremes(least, most)
+    is_signed = np.sign(least) * np.sign(most) > 0
+    beyond = np.minimum(np.abs(least), np.abs(most)) * OVERSHOOT
+    beyond = np.where(is_signed, beyond, np.float32(0))
+    return low - beyond, high + beyond
+
+
+def _extremes(low: _Plane, high: _Plane) -> tuple[_Plane, _Plane]:
+    """Return the lowest and the highest of each pixel and the eight around it."""
+    for axis in (0, 1):
+        low, high = _spread(low, axis, np.minimum), _spread(high, axis, np.maximum)
+    return low, high
+
+
+def _spread(plane: _Plane, axis: int, extreme: np.ufunc) -> _Plane:
+    """Return the extreme of each value and its two neighbors along an axis."""
+    result = plane.copy()
+    ahead, behind = (np.s_[:, :-1], np.s_[:, 1:]) if axis else (np.s_[:-1], np.s_[1:])
+    extreme(result[ahead], plane[behind], out=result[ahead])
+    extreme(result[behind], plane[ahead], out=result[behind])
     return result
 
 

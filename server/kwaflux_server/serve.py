@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -37,12 +40,20 @@ _LOG = logging.getLogger("kwaflux.server")
 
 _DEVICES_S = 60.0
 _LINGER_MS = 1000
+_PARENT_S = 0.5
 
 
-def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
+def serve(
+    settings: ServerSettings, *, environ: Mapping[str, str], parent_pid: int | None = None
+) -> None:
     """Run a server in this process until a client, SIGINT or SIGTERM shuts it down.
 
     Running frames are finished first, unless a second signal comes.
+
+    Args:
+        settings: What it is started with.
+        environ: The environment, which names its folders.
+        parent_pid: The process that started it, with whose end it ends at once; None: it stays.
 
     Raises:
         ResourceError: Another server has this endpoint.
@@ -85,12 +96,27 @@ def serve(settings: ServerSettings, *, environ: Mapping[str, str]) -> None:
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: gateway.interrupt())
+        if parent_pid is not None:
+            _end_with(parent_pid, gateway)
         supervisor.start()
         _LOG.info("serving on %s", settings.endpoint)
         try:
             gateway.run()
         finally:
             supervisor.stop()
+
+
+def _end_with(parent_pid: int, gateway: Gateway) -> None:
+    """Interrupt a gateway, running frames too, once this process has lost its parent."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(_PARENT_S)
+        _LOG.warning("process %d, which started this server, has ended", parent_pid)
+        for _ in range(2):
+            gateway.interrupt()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _devices(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from kwaflux_core.errors import (
 )
 from kwaflux_core.frames.timecode import Timecode
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.coding import Coding, jpeg_coding
 from kwaflux_core.images.exr.attributes import to_exr_timecode
 from kwaflux_core.images.image import Channel, Image, Part
 from kwaflux_core.images.raster.color_tags import interop_id_of_tags
@@ -33,6 +34,7 @@ Attributes: TypeAlias = "dict[str, object]"
 _Pixels: TypeAlias = npt.NDArray[np.generic]
 
 _AGAIN: Final = "copy or render the file again"
+_HEADER_BYTES: Final = 1 << 20
 _DROPPED: Final = ("oiio:", "tiff:", "ICCProfile", "png:", "jpeg:")
 _DROPPED_NAMES: Final = frozenset(
     {"CICP", "Exif:ColorSpace", "Orientation", "PixelAspectRatio", "compression", "dpx:TimeCode",
@@ -79,7 +81,13 @@ def read_raster(path: str | os.PathLike[str], *, colorspace: str = "") -> Image:
         pixel_aspect=float(cast("float", raw.get("PixelAspectRatio", 1.0))) or 1.0,
     )
     is_straight = spec.get_int_attribute("oiio:UnassociatedAlpha") == 1 or suffix == ".png"
-    return Image((part,), colorspace=colorspace, is_premultiplied=not is_straight, notes=notes)
+    return Image(
+        (part,),
+        colorspace=colorspace,
+        is_premultiplied=not is_straight,
+        notes=notes,
+        coding=_coding(label),
+    )
 
 
 def raster_bytes(path: str | os.PathLike[str]) -> int:
@@ -113,6 +121,12 @@ def _tagged(label: str, raw: Mapping[str, object], suffix: str) -> str:
             path=label,
         )
     return interop_id
+
+
+def _coding(label: str) -> Coding | None:
+    with open(label, "rb") as stream:
+        start = stream.read(_HEADER_BYTES)
+    return jpeg_coding(start) if start[:2] == b"\xff\xd8" else None
 
 
 def _read(label: str) -> tuple[_Pixels, OpenImageIO.ImageSpec, tuple[str, ...]]:

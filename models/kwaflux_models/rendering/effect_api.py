@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kwaflux_core.frames.shot_profile import Record
+from kwaflux_core.images.coding import Coding
 
 __all__ = [
     "NO_VALUES",
@@ -72,12 +73,14 @@ class Samples:
         neighbors: (K, N, 3, SAMPLE_PX / scale, SAMPLE_PX / scale), ``sources`` as each of K
             neighboring frames shows it, aligned; None for an effect that aligns no neighbors, and
             for a frame without any.
+        coding: What the plate's file says of its lossy coding; None where it says nothing.
     """
 
     pictures: Tensor
     sources: Tensor
     scale: int = 1
     neighbors: Tensor | None = None
+    coding: Coding | None = None
 
 
 class TileInput:

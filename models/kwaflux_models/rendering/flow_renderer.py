@@ -332,7 +332,8 @@ class FlowRenderer:
         if task.step > 1:
             own = [(source, source_place(place, scale=task.scale)) for place in task.places]
             sources = sample_tensor(own, domain=domain, device=context.device)
-        samples = Samples(pictures, sources, task.scale, self._neighbor_samples(task, domain))
+        neighbors = self._neighbor_samples(task, domain)
+        samples = Samples(pictures, sources, task.scale, neighbors, source.coding)
         self._checkpoint()
         stack = self._loras[task.step - 1]
         with context.lend(step.card, stack) as loaded, torch.inference_mode():

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_core.images.lanczos import LANCZOS_LOBES, LARGEST_FILTERED, lanczos_weights
+from kwaflux_core.images.lanczos import (
+    LANCZOS_LOBES,
+    LARGEST_FILTERED,
+    OVERSHOOT,
+    lanczos_weights,
+)
 from kwaflux_core.tiling import mirrored_indices
 
 __all__ = ["lanczos_upscale_tensor"]
@@ -32,9 +37,26 @@ def lanczos_upscale_tensor(planes: Tensor, scale: int) -> Tensor:
     is_held = ~(planes.abs() <= LARGEST_FILTERED)
     source = torch.where(is_held, _mean_of_neighbors(planes, is_held), planes)
     large = _enlarged(_enlarged(source, scale, dim=2), scale, dim=1)
-    blocks = planes.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-    is_held = is_held.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-    return torch.where(is_held, blocks, large)
+    low, high = (_blocks(each, scale) for each in _range_around(source))
+    large = torch.minimum(torch.maximum(large, low), high)
+    return torch.where(_blocks(is_held, scale), _blocks(planes, scale), large)
+
+
+def _blocks(planes: Tensor, scale: int) -> Tensor:
+    return planes.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+
+
+def _range_around(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest value that a pixel's block may have, (C, H, W) each."""
+    high = F.max_pool2d(planes[None], 3, 1, 1)[0]
+    low = -F.max_pool2d(-planes[None], 3, 1, 1)[0]
+    side = 2 * LANCZOS_LOBES + 1
+    most = F.max_pool2d(planes[None], side, 1, LANCZOS_LOBES)[0]
+    least = -F.max_pool2d(-planes[None], side, 1, LANCZOS_LOBES)[0]
+    is_signed = torch.sign(least) * torch.sign(most) > 0
+    beyond = torch.minimum(least.abs(), most.abs()) * float(OVERSHOOT)
+    beyond = torch.where(is_signed, beyond, torch.zeros_like(beyond))
+    return low - beyond, high + beyond
 
 
 def _enlarged(planes: Tensor, scale: int, *, dim: int) -> Tensor:

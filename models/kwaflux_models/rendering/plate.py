@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kwaflux_core.errors import ImageUnsupported
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.coding import Coding
 from kwaflux_core.images.image import Channel, Image, Layer
 
 __all__ = ["Plate"]
@@ -26,6 +27,7 @@ class Plate:
         window: The data window.
         colorspace: An OCIO name or role.
         is_premultiplied: Whether color is multiplied with alpha.
+        coding: What the plate's file says of its lossy coding; None where it says nothing.
     """
 
     color: tuple[Plane, Plane, Plane]
@@ -33,6 +35,7 @@ class Plate:
     window: Box
     colorspace: str
     is_premultiplied: bool = True
+    coding: Coding | None = None
 
     @classmethod
     def from_image(cls, image: Image, layer: Layer) -> Plate:
@@ -49,6 +52,7 @@ class Plate:
             image.parts[layer.part].data_window,
             image.colorspace,
             is_premultiplied=image.is_premultiplied,
+            coding=image.coding,
         )
 
     @property

@@ -19,11 +19,11 @@ _TOLERANCE = 1e-5
 
 def exactness(local: LocalRenderer, *, flow: str) -> list[Row]:
     """Return the largest difference between ways of rendering the same pixels."""
-    planes = noisy_planes(437, 701, count=3)
-    planes[:, 100:140, 200:260] = 900.0
+    planes = noisy_planes(229, 301, count=3)
+    planes[:, 100:140, 160:220] = 900.0
     whole = np.stack(local.render(flow, planes, tile_px=4096).color)
     tiled = np.stack(local.render(flow, planes, tile_px=128).color)
-    region = Box(123, 45, 398, 301)
+    region = Box(83, 45, 278, 191)
     part = np.stack(local.render(flow, planes, tile_px=128, region=region).color)
     crop = whole[:, region.y0 : region.y1, region.x0 : region.x1]
     hostile = planes.copy()
@@ -31,7 +31,7 @@ def exactness(local: LocalRenderer, *, flow: str) -> list[Row]:
     off = flow.partition("(")[0] + "(strength=0)"
     unchanged = np.stack(local.render(off, hostile).color)
     changed = int((unchanged.view(np.uint32) != hostile.view(np.uint32)).sum())
-    size = "701 x 437 with a patch of 900.0"
+    size = "301 x 229 with a patch of 900.0"
     return [
         Row("tiled against untiled", _apart(tiled, whole), "", _TOLERANCE, size),
         Row("region against the crop of the whole", _apart(part, crop), "", _TOLERANCE, size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ __all__ = ["noisy_planes", "plate_image", "private_server"]
 
 @contextmanager
 def private_server(environ: Mapping[str, str], *arguments: str) -> Iterator[Client]:
-    """Start a server in its own directory; yield a client of it; stop it."""
+    """Start a server in its own directory; yield a client of it; stop it.
+
+    The server ends with this process, however that ends.
+    """
     with tempfile.TemporaryDirectory(prefix="kw-") as folder:
         private = {**environ, "KWAFLUX_RUNTIME_DIR": str(Path(folder) / "run")}
-        ensure_server(environ=private, arguments=arguments)
+        ensure_server(environ=private, arguments=("--parent-pid", str(os.getpid()), *arguments))
         with Client.connect(environ=private) as client:
             try:
                 yield client

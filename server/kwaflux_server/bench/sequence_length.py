@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -17,30 +16,36 @@ from kwaflux_core.images.image import Image
 from kwaflux_core.images.io import read_image, write_image
 from kwaflux_models.rendering.local_renderer import LocalRenderer
 from kwaflux_server.bench.fixtures import noisy_planes, plate_image
-from kwaflux_server.bench.rows import Row
+from kwaflux_server.bench.rows import Row, timed
 
-__all__ = ["memory", "pipelining"]
+__all__ = ["frames_memory", "large_frame_memory", "pipelining"]
 
 _THREADS = 2
 _LONG_S = 3600.0
 
 
 def pipelining(
-    client: Client, local: LocalRenderer, *, flow: str, frame_count: int, compression: str
-) -> Row:
+    client: Client,
+    local: LocalRenderer,
+    *,
+    flow: str,
+    frame_count: int,
+    size: tuple[int, int],
+    compression: str,
+    cpu: Callable[[], float],
+) -> list[Row]:
     """Return a sequence's wall time over that of its slowest stage alone.
 
     On a CPU the stages share the cores, so EXR compression slows down computing.
     """
+    width, height = size
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
-        planes = noisy_planes(1080, 2048)
+        planes = noisy_planes(height, width)
         image = plate_image(planes)
         _write_plates(folder, image, frame_count, compression=compression)
-        _job(client, folder, flow, 2)
-        start = time.perf_counter()
-        _job(client, folder, flow, frame_count)
-        wall_s = time.perf_counter() - start
+        _job(client, folder, flow, 1)
+        whole = timed(lambda: _job(client, folder, flow, frame_count), cpu=cpu)
         sources = [folder / f"plate.{1001 + index}.exr" for index in range(frame_count)]
         stages = {
             "read": _spread(lambda index: read_image(sources[index]), frame_count),
@@ -53,34 +58,44 @@ def pipelining(
             ),
         }
     slowest = max(stages, key=lambda stage: stages[stage])
-    parts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
-    return Row(
-        f"{frame_count} frames of 2K ({compression}) over the slowest stage alone ({slowest})",
-        wall_s / stages[slowest],
+    parts = ", ".join(f"{stage} {seconds:.2g} s" for stage, seconds in stages.items())
+    row = Row(
+        f"{frame_count} frames of {width} x {height} ({compression}) over the slowest stage alone "
+        f"({slowest})",
+        whole.wall_s / stages[slowest],
         "x",
         1.10,
-        f"wall {wall_s:.1f} s; alone: {parts}",
+        f"{flow}: {whole}; alone: {parts}",
     )
+    return [row]
 
 
-def memory(client: Client, *, flow: str, short: int, long: int) -> list[Row]:
-    """Return a worker's peak memory for many frames over that for few, and for an 8K frame."""
+def frames_memory(
+    client: Client, *, flow: str, size: tuple[int, int], short: int, long: int
+) -> Row:
+    """Return a worker's peak memory for many frames over that for few."""
+    pid = client.status().workers[0].pid
+    width, height = size
+    with tempfile.TemporaryDirectory(prefix="kw-") as name:
+        folder = Path(name)
+        _write_plates(folder, plate_image(noisy_planes(height, width)), long)
+        few = _peak_bytes(pid, lambda: _job(client, folder, flow, short))
+        many = _peak_bytes(pid, lambda: _job(client, folder, flow, long))
+    detail = f"{flow}: {many / 1e6:.0f} MB over {few / 1e6:.0f} MB, {width} x {height}"
+    return Row(f"worker's peak memory, {long} frames over {short}", many / few, "x", 1.05, detail)
+
+
+def large_frame_memory(client: Client, *, flow: str) -> Row:
+    """Return a worker's peak memory for an 8K frame."""
     pid = client.status().workers[0].pid
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
-        _write_plates(folder, plate_image(noisy_planes(540, 960)), long)
-        _job(client, folder, flow, 2)
-        few = _peak_bytes(pid, lambda: _job(client, folder, flow, short))
-        many = _peak_bytes(pid, lambda: _job(client, folder, flow, long))
-        shutil.rmtree(folder)
-        folder.mkdir()
-        _write_plates(folder, plate_image(noisy_planes(4320, 7680)), 1)
-        large = _peak_bytes(pid, lambda: _job(client, folder, flow, 1))
-    detail = f"{many / 1e6:.0f} MB over {few / 1e6:.0f} MB, 960 x 540"
-    return [
-        Row(f"worker's peak memory, {long} frames over {short}", many / few, "x", 1.05, detail),
-        Row("worker's peak memory for an 8K frame", large / 1e9, "GB", 6.0, "7680 x 4320, RGBA"),
-    ]
+        image = plate_image(noisy_planes(4320, 7680))
+        _write_plates(folder, image, 1, compression="none")
+        peak = _peak_bytes(pid, lambda: _job(client, folder, flow, 1))
+    return Row(
+        "worker's peak memory for an 8K frame", peak / 1e9, "GB", 6.0, f"{flow}: 7680 x 4320, RGBA"
+    )
 
 
 def _write_plates(folder: Path, image: Image, count: int, *, compression: str = "zip") -> None:
@@ -112,7 +127,7 @@ def _spread(stage: Callable[[int], object], count: int) -> float:
     return time.perf_counter() - start
 
 
-def _one(run: Callable[[], object], *, rounds: int = 5) -> float:
+def _one(run: Callable[[], object], *, rounds: int = 3) -> float:
     run()
     taken = []
     for _ in range(rounds):

@@ -26,7 +26,7 @@ _ROUNDS = 15
 _SMALL_ROUNDS = 500
 
 
-def four_k_by_shm(client: Client) -> Row:
+def four_k_by_shm(client: Client, *, cpu: Callable[[], float]) -> Row:
     """Return the round trip of a 4K RGBA float32 frame over one warm copy of it."""
     planes = noisy_planes(2160, 3840)
     target = np.empty_like(planes)
@@ -38,15 +38,12 @@ def four_k_by_shm(client: Client) -> Row:
     def render() -> None:
         client.render(plate, "identity", out=out)
 
-    copy_s, render_s = medians((copy, render), rounds=_ROUNDS)
+    copied, rendered = medians((copy, render), rounds=_ROUNDS, cpu=cpu)
     if not all(np.array_equal(out.part.channels[c], plate.part.channels[c]) for c in "RGB"):
         raise RuntimeError("identity changed a pixel")
-    detail = (
-        f"{render_s * 1e3:.1f} ms / memcpy {copy_s * 1e3:.1f} ms of {planes.nbytes / 1e6:.1f} MB"
-    )
-    return Row(
-        "4K RGBA frame by shm, in and out, over one memcpy", render_s / copy_s, "x", 3.0, detail
-    )
+    detail = f"{rendered} / memcpy {copied} of {planes.nbytes / 1e6:.1f} MB"
+    ratio = rendered.wall_s / copied.wall_s
+    return Row("4K RGBA frame by shm, in and out, over one memcpy", ratio, "x", 3.0, detail)
 
 
 def small_round_trip(client: Client) -> Row:
@@ -62,34 +59,53 @@ def small_round_trip(client: Client) -> Row:
     return Row("small request, p50", p50 * 1e3, "ms", 1.0, detail)
 
 
-def server_share(client: Client, local: LocalRenderer, *, flow: str, rounds: int) -> list[Row]:
-    """Return a server render over the bare network on the same tiles, measured alternately."""
-    planes = noisy_planes(1080, 1920, count=3)
+def server_share(
+    client: Client,
+    local: LocalRenderer,
+    *,
+    flow: str,
+    size: tuple[int, int],
+    rounds: int,
+    cpu: Callable[[], float],
+) -> list[Row]:
+    """Return a server render over the bare network on the same tiles, measured alternately.
+
+    Args:
+        client: Of the server.
+        local: Renders in this process.
+        flow: One effect.
+        size: Width and height of the frame.
+        rounds: How often each is measured.
+        cpu: Gives the CPU time of this process and the server's.
+    """
+    width, height = size
+    planes = noisy_planes(height, width, count=3)
     plate, out = plate_image(planes), plate_image(np.empty_like(planes))
     network_alone = _network_alone(local, planes, flow)
-    network_s, local_s, server_s = medians(
+    network, alone, server = medians(
         (
             network_alone,
             lambda: local.render(flow, planes),
             lambda: client.render(plate, flow, out=out),
         ),
         rounds=rounds,
+        cpu=cpu,
     )
-    seconds = f"server {server_s:.2f} s, in process {local_s:.2f} s, bare network {network_s:.2f} s"
+    detail = f"{width} x {height}: server {server}, in process {alone}, bare network {network}"
     return [
         Row(
             "render through the server over the same in one process",
-            server_s / local_s,
+            server.wall_s / alone.wall_s,
             "x",
             1.05,
-            seconds,
+            detail,
         ),
         Row(
             "render through the server over the bare network",
-            server_s / network_s,
+            server.wall_s / network.wall_s,
             "x",
             1.05,
-            seconds,
+            f"CPU seconds {server.cpu_s / network.cpu_s:.3g}x",
         ),
     ]
 

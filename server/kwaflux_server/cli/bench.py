@@ -4,70 +4,73 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from kwaflux_core.errors import RequestError
-from kwaflux_server.bench.rows import Row
+from kwaflux_server.bench.rows import Row, Taken, timed
 from kwaflux_server.cli.console import OUT, say_json
 from kwaflux_server.cli.options import AsJson
 from kwaflux_server.gateway.supervisor import WORKER_ENVIRON
 
 __all__ = ["bench"]
 
-_FLOW = "denoise"
+_FLOW = "denoise(noise=0.04)"
+"""Its noise is told, for frames that are copies of each other are judged to have none."""
+_LARGE_FLOW = "expand"
+"""For a frame so large that denoising it would take minutes."""
 
 
 def bench(
     *,
     only: Annotated[
         str,
-        typer.Option(help="transport, exact, share, sequence, memory or precision. Default: all."),
+        typer.Option(
+            help="transport, exact, cost, share, sequence, memory or precision. Default: all."
+        ),
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer frames and rounds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller frames, fewer rounds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory and exactness, as ratios within one run. Takes some minutes."""
+    """Measure speed, memory and exactness, as ratios within one run.
+
+    Takes up to ten minutes, with --quick up to two: frames are made as large as this machine can
+    render in the time.
+    """
     # torch is imported here, so that other commands start fast.
     os.environ.update({**WORKER_ENVIRON, **os.environ})
-    from kwaflux_models.rendering.local_renderer import LocalRenderer
-    from kwaflux_server.bench.exactness import exactness
-    from kwaflux_server.bench.fixtures import private_server
-    from kwaflux_server.bench.precision import precisions
-    from kwaflux_server.bench.sequence_length import memory, pipelining
-    from kwaflux_server.bench.transport import four_k_by_shm, server_share, small_round_trip
+    from kwaflux_server.bench.parts import PARTS, Bench
 
-    count = 10 if quick else 50
-    local = LocalRenderer.on_cpu()
-    with private_server(os.environ) as client:
-        parts: dict[str, Callable[[], list[Row]]] = {
-            "transport": lambda: [four_k_by_shm(client), small_round_trip(client)],
-            "exact": lambda: exactness(local, flow=_FLOW),
-            "share": lambda: server_share(client, local, flow=_FLOW, rounds=3 if quick else 7),
-            "sequence": lambda: [
-                pipelining(client, local, flow=_FLOW, frame_count=count, compression=compression)
-                for compression in ("none", "zip")
-            ],
-            "memory": lambda: memory(client, flow=_FLOW, short=20, long=40 if quick else 200),
-            "precision": lambda: precisions(local, flow=_FLOW),
-        }
-        if only and only not in parts:
-            raise RequestError(f"--only {only!r}", hint=f"choose one of: {', '.join(parts)}")
-        table = Table("what", "measured", "at most", "", "how", box=None, pad_edge=False)
-        for name, measure in parts.items():
+    if only and only not in PARTS:
+        raise RequestError(f"--only {only!r}", hint=f"choose one of: {', '.join(PARTS)}")
+    table = Table("what", "measured", "at most", "", "how", box=None, pad_edge=False)
+    with Bench.started(os.environ, flow=_FLOW, large_flow=_LARGE_FLOW, is_quick=quick) as bench:
+        for name, measure in PARTS.items():
             if only not in ("", name):
                 continue
-            with nullcontext() if as_json else OUT.status(f"measuring: {name}"):
-                rows = measure()
-            for row in rows:
-                if as_json:
-                    say_json("bench", row=row, is_kept=row.is_kept)
-                table.add_row(*_cells(row))
+            for what, rows in measure(bench):
+                if not as_json:
+                    OUT.print(f"{name}: {what} ...", markup=False, highlight=False)
+                found, taken = _measured(rows, cpu=bench.cpu)
+                for row in found:
+                    if as_json:
+                        say_json("bench", row=row, is_kept=row.is_kept, taken=taken)
+                    table.add_row(*_cells(row))
+                if not as_json:
+                    OUT.print(f"    took {taken}", markup=False, highlight=False)
     if not as_json:
         OUT.print(table)
+
+
+def _measured(
+    rows: Callable[[], list[Row]], *, cpu: Callable[[], float]
+) -> tuple[list[Row], Taken]:
+    """Return the rows of a measurement, and what it took."""
+    found: list[Row] = []
+    taken = timed(lambda: found.extend(rows()), cpu=cpu)
+    return found, taken
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:

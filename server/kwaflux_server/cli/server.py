@@ -34,6 +34,10 @@ def serve(
     precision: Annotated[str | None, typer.Option(help="auto or float32.")] = None,
     tile_px: Annotated[int | None, typer.Option(help="Side of a tile.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    parent_pid: Annotated[
+        int | None,
+        typer.Option(help="End when this process, which started the server, has ended."),
+    ] = None,
 ) -> None:
     """Run a server in this terminal until Ctrl+C. All settings: docs/settings.md."""
     flags: dict[str, object] = {
@@ -46,7 +50,7 @@ def serve(
     }
     settings = load_server_settings(environ=os.environ, file=settings_file(os.environ), flags=flags)
     log_to_stderr(settings.log_level)
-    run_server(settings, environ=os.environ)
+    run_server(settings, environ=os.environ, parent_pid=parent_pid)
 
 
 def start(*, endpoint: Endpoint = None, as_json: AsJson = False) -> None:

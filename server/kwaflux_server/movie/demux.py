@@ -17,6 +17,7 @@ from kwaflux_core.errors import (
     ImageUnsupported,
     RequestError,
 )
+from kwaflux_server.movie.coded_quantizer import EXPORT
 from kwaflux_server.movie.frame_index import PacketTime, PictureIndex
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def _checked(path: str, container: InputContainer, *, frame_bytes_max: int) -> O
         raise ImageUnreadable(f"{path} does not tell the size of its frames", hint=_AGAIN)
     # Damage must be an error: by default FFmpeg conceals it with earlier pixels.
     context.options = {
+        **EXPORT,
         "err_detect": "explode",
         "max_pixels": str(frame_bytes_max // _BYTES_PER_PIXEL),
     }

@@ -126,7 +126,7 @@ def picture_of(
     notes = (*meaning.notes, *movie.index.notes)
     if frame.rotation % 360:
         notes += ("the movie has a rotation tag; it is processed unrotated",)
-    return Image((part,), colorspace=name, notes=notes)
+    return Image((part,), colorspace=name, notes=notes, coding=movie.coding(frame))
 
 
 def frame_digest(movie: Movie, number: int, *, path: str) -> str:

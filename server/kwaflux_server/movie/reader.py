@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from kwaflux_core.errors import ImageUnreadable, ImageUnsupported
+from kwaflux_core.images.coding import Coding
+from kwaflux_server.movie.coded_quantizer import coding_of, coding_of_packet, coding_of_stream
 from kwaflux_server.movie.demux import indexed, load_av, opened, unreadable
 from kwaflux_server.movie.frame_index import KeyPicture, PictureIndex
 from kwaflux_server.movie.header import MovieHeader
@@ -65,6 +67,10 @@ class Movie:
         self._packets: Iterator[Packet[VideoStream]] | None = None
         self._whole_from = self._reached = 0
         self._chroma_location = ""
+        context = self._file.stream.codec_context
+        self._codec = context.name
+        self._stream_coding = coding_of_stream(bytes(context.extradata or b""), codec=self._codec)
+        self._packet_codings: dict[int, Coding] = {}
         try:
             self._index = indexed(self._file)
         except BaseException:
@@ -85,6 +91,11 @@ class Movie:
     def chroma_location(self) -> str:
         """FFmpeg's name of the chroma siting; known after a frame was decoded."""
         return self._chroma_location or UNSPECIFIED
+
+    def coding(self, frame: VideoFrame) -> Coding | None:
+        """Return what the movie says of the quantizer of a frame that it returned."""
+        of_packet = None if frame.pts is None else self._packet_codings.get(frame.pts)
+        return of_packet or coding_of(frame, codec=self._codec) or self._stream_coding
 
     def close(self) -> None:
         """Close the file; waits for a frame that is being decoded."""
@@ -195,6 +206,10 @@ class Movie:
         try:
             if packet is not None and packet.size and packet.is_corrupt:
                 raise _DamagedError
+            if packet is not None and packet.size and packet.pts is not None:
+                coding = coding_of_packet(packet, codec=self._codec)
+                if coding is not None:
+                    self._packet_codings[packet.pts] = coding
             return list(self._file.stream.decode(packet))
         except av.error.EOFError:
             return []

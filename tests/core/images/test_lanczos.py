@@ -65,12 +65,12 @@ def test_a_ramp_stays_a_ramp_without_a_shift_in_either_direction(scale: int) -> 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_centered_dot_stays_centered_and_symmetric(scale: int) -> None:
-    planes = np.zeros((1, 15, 15), np.float32)
-    planes[0, 7, 7] = 1.0
+    planes = np.full((1, 15, 15), 4.0, np.float32)
+    planes[0, 7, 7] = 5.0
     result = lanczos_upscale(planes, scale)[0]
     for mirrored in (result[::-1], result[:, ::-1], result.T):
-        np.testing.assert_allclose(result, mirrored, atol=1e-7)
-    assert result.sum() == pytest.approx(scale**2, rel=1e-5)
+        np.testing.assert_allclose(result, mirrored, atol=1e-6)
+    assert (result - 4.0).sum() == pytest.approx(scale**2, rel=1e-4)
 
 
 def test_an_odd_scale_keeps_every_pixel_in_the_middle_of_its_block_bit_for_bit() -> None:
@@ -81,7 +81,7 @@ def test_an_odd_scale_keeps_every_pixel_in_the_middle_of_its_block_bit_for_bit()
 
 
 def test_the_filter_is_the_lanczos_filter_that_others_have() -> None:
-    planes = noise(1, 24, 32)
+    planes = noise(1, 24, 32) + 1.0
     source = OpenImageIO.ImageBuf(np.ascontiguousarray(planes[0][:, :, None]))
     target = OpenImageIO.ROI(0, 64, 0, 48, 0, 1, 0, 1)
     peer = OpenImageIO.ImageBufAlgo.resize(source, filtername="lanczos3", roi=target)
@@ -121,12 +121,23 @@ def test_a_tile_read_with_its_surroundings_has_the_very_bits_of_the_whole(
     np.testing.assert_array_equal(tile, expected)
 
 
-def test_overshoot_beside_an_edge_is_not_clamped() -> None:
-    planes = np.zeros((1, 16, 16), np.float32)
+@pytest.mark.parametrize("dark", [0.0, 0.001, 0.1])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_edge_of_light_gets_no_ring_and_no_negative(dark: float, scale: int) -> None:
+    planes = np.full((1, 16, 16), dark, np.float32)
     planes[:, :, 8:] = 1.0
+    planes[:, 4, 3] = 1.0
+    result = lanczos_upscale(planes, scale)
+    assert result.min() >= 0.74 * dark
+    assert result.max() <= 1.0 + 0.26 * dark
+
+
+def test_an_edge_between_middle_tones_keeps_its_overshoot() -> None:
+    planes = np.full((1, 16, 16), 0.4, np.float32)
+    planes[:, :, 8:] = 0.6
     result = lanczos_upscale(planes, 2)
-    assert result.min() < -0.05
-    assert result.max() > 1.05
+    assert result.min() < 0.39
+    assert result.max() > 0.61
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3.4e38, -3.4e38])

@@ -163,3 +163,17 @@ def test_a_record_that_is_not_the_effects_is_refused(shot: Path, record: dict[st
 def test_a_text_that_is_no_profile_is_refused_before_anything_is_rendered(shot: Path) -> None:
     with pytest.raises(RequestError):
         enhanced(shot, "bad", profile="{}")
+
+
+def test_the_grain_of_a_shot_is_the_same_in_every_frame(shot: Path) -> None:
+    events = enhanced(shot, "grain", flow="denoise(noise=0.08) | regrain")
+    (told,) = decisions_of(events)
+    assert told[-1].startswith("regrain: grain 0.0")
+    measured = {
+        tuple(sorted(event.report.measured.items()))
+        for event in events.values()
+        if event.report is not None
+    }
+    assert len(measured) == 1
+    first, second = (read_image(shot / f"grain.{n:04d}.exr").part.channels["G"] for n in (3, 4))
+    assert not np.array_equal(first, second), "the grain is new in every frame"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from kwaflux_models.effects.restorer_network import Restorer
 
-__all__ = ["DecompressNetwork"]
+__all__ = ["DecompressNetwork", "level_of_step"]
+
+
+def level_of_step(step: float) -> float:
+    """Return the level 0..1 of a quantizer step in 8-bit code values: 1 gives 0, 64 gives 1."""
+    return min(1.0, max(0.0, math.log2(max(step, 1.0)) / 6.0))
 
 
 class DecompressNetwork(Restorer):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from kwaflux_models.effects.regrain.measure import MeasuredGrain, grain_of_flat_areas, removed_grain
+from kwaflux_core.errors import RequestError
+from kwaflux_core.frames.shot_profile import Record
+from kwaflux_models.effects.regrain.measure import grain_of_flat_areas, removed_grain
+from kwaflux_models.effects.regrain.packed_tables import packed, unpacked
+from kwaflux_models.effects.regrain.spectrum import HALF, Spectrum, median_spectrum
+from kwaflux_models.effects.regrain.strength import KNOTS, Strength, median_strength
 from kwaflux_models.effects.regrain.synthesize import Grain, Place, grain_of
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.rendering.effect_api import Measured, Samples, TileInput, Value, no_network
@@ -20,6 +25,7 @@ _NOT_CLEANED = (
     "no step before it removed grain, so the plate still has its own; put a cleaning step before "
     "it, or set measure to flat_areas to add grain to what is there"
 )
+_NOTHING = Measured({"strength": 0.0}, decision="no grain was removed: none put back")
 
 
 class Regrain:
@@ -45,12 +51,76 @@ class Regrain:
         else:
             found = removed_grain(samples)
         if found is None:
-            return Measured({"strength": 0.0})
-        size = float(values["size"]) * (samples.scale if values["grows_with_picture"] else 1)
-        return Measured(
-            {"strength": _at_mid_gray(found), "size_px": found.spectrum.size_px},
-            data=_prepared(found, size=size, device=samples.pictures.device),
+            return _NOTHING
+        size = _size(values, samples.scale)
+        return _measured_as(
+            Grain.prepare(found.strength, found.spectrum, size=size, scale=samples.scale)
         )
+
+    def combine(self, network: nn.Module, measurements: Sequence[Measured]) -> Measured:
+        """Return the grain of a shot from what was measured of some of its frames.
+
+        Every knot of the table and every frequency of the spectrum is the median over the frames.
+        Frames in which nothing was missing, or that were refused, do not count unless they are
+        the most; then that is the answer.
+
+        Args:
+            network: As for ``measure``.
+            measurements: What ``measure`` returned of the frames, with one set of params.
+        """
+        grains = [each.data for each in measurements if isinstance(each.data, Grain)]
+        others = [each for each in measurements if not isinstance(each.data, Grain)]
+        if len(grains) < len(others) or not grains:
+            refused = [each for each in others if each.refusal]
+            return refused[0] if 2 * len(refused) > len(others) else _NOTHING
+        return _measured_as(
+            Grain.prepare(
+                median_strength([grain.strength for grain in grains]),
+                median_spectrum([grain.spectrum for grain in grains]),
+                size=grains[0].size,
+                scale=grains[0].scale,
+            )
+        )
+
+    def judges(self, values: Mapping[str, Value]) -> bool:
+        """Return True: no param says what the grain is."""
+        return True
+
+    def to_record(self, measured: Measured) -> Record:
+        """Return the grain as plain values; ``strength`` may be changed by a person."""
+        grain = measured.data
+        if not isinstance(grain, Grain):
+            return {"refusal": measured.refusal} if measured.refusal else {"strength": 0.0}
+        return {
+            "strength": float(f"{_at_mid_gray(grain.strength):.4g}"),
+            "size_px": float(f"{grain.spectrum.size_px:.3g}"),
+            "scale": grain.scale,
+            "own": packed(grain.strength.own),
+            "shared": packed(grain.strength.shared),
+            "spectrum": packed(grain.spectrum.half()),
+        }
+
+    def from_record(self, record: Record, values: Mapping[str, Value]) -> Measured:
+        """Return the grain of a record.
+
+        Raises:
+            RequestError: The record is not one of grain.
+        """
+        if refusal := record.get("refusal"):
+            return Measured(refusal=str(refusal))
+        strength, scale = record.get("strength"), record.get("scale", 1)
+        if not isinstance(strength, (int, float)) or not isinstance(scale, int) or strength < 0:
+            raise RequestError("the shot profile has no strength of grain, 0 or more")
+        if not strength:
+            return _NOTHING
+        table = Strength(
+            unpacked(record.get("own"), (3, KNOTS)), unpacked(record.get("shared"), (3, KNOTS))
+        )
+        there = max(_at_mid_gray(table), 1e-9)
+        table = table.scaled(torch.full((3,), (strength / there) ** 2))
+        spectrum = Spectrum.of_half(unpacked(record.get("spectrum"), HALF))
+        size = _size(values, scale)
+        return _measured_as(Grain.prepare(table, spectrum, size=size, scale=scale))
 
     def residual(
         self, network: nn.Module, pictures: TileInput, values: Mapping[str, Value]
@@ -60,6 +130,7 @@ class Regrain:
         if not isinstance(grain, Grain):
             return None
         picture = pictures.picture
+        grain = grain.on(picture.device)
         x, y = pictures.origin
         height, width = picture.shape[-2:]
         place = Place(x, y, width, height, pictures.frame, int(values["seed"]))
@@ -73,18 +144,23 @@ class Regrain:
         return added.to(picture.dtype)
 
 
-def _prepared(found: MeasuredGrain, *, size: float, device: torch.device) -> Grain:
-    """Return measured grain, ready to be made at a size."""
-    kernel = found.spectrum.kernel(size)
-    correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
-    return Grain(found.strength, kernel.float().to(device), correlation.float())
+def _size(values: Mapping[str, Value], scale: int) -> float:
+    return float(values["size"]) * (scale if values["grows_with_picture"] else 1)
 
 
-def _at_mid_gray(found: MeasuredGrain) -> float:
-    gray = working_curves.encode(
-        torch.full((1, 3, 1, 1), _MID_GRAY, device=found.strength.own.device)
+def _at_mid_gray(strength: Strength) -> float:
+    """Return the standard deviation at mid gray in the working curve, mean over the channels."""
+    gray = working_curves.encode(torch.full((1, 3, 1, 1), _MID_GRAY, device=strength.own.device))
+    return float(strength.variance(gray).sqrt().mean())
+
+
+def _measured_as(grain: Grain) -> Measured:
+    strength, size_px = _at_mid_gray(grain.strength), grain.spectrum.size_px
+    return Measured(
+        {"strength": strength, "size_px": size_px},
+        data=grain,
+        decision=f"grain {strength:.2g} at mid gray, {size_px:.2g} px: put back",
     )
-    return float(found.strength.variance(gray).sqrt().mean())
 
 
 EFFECT = Regrain()

@@ -1,11 +1,10 @@
 """Measure grain: what a plate lost on its way, or what its flat areas hold.
 
-Behind cleaning steps the grain is the difference between the plate and what came of it. Where the
-picture has edges or texture, that difference holds some of the picture too, so pixels count the
-less the more is going on around them. Of grain that was removed in part, as at a strength below 1,
-what is left is subtracted as power: with r what was removed and c what is there now, plate and
-picture differ by |r + c|**2 - |c|**2 = |r|**2 + 2 Re(r* c) at every frequency, apart in luma and in
-color.
+Behind cleaning steps it is looked for where the cleaned picture is flat: elsewhere a cleaning takes
+texture along. With r what was removed and c what is there now, the plate is r + c, and what it has
+more than the picture is |r + c|**2 - |c|**2 = |r|**2 + 2 Re(r* c), in variance at every level and
+in power at every frequency. Grain that was removed in part, as at a strength below 1, is so counted
+for the part that is missing.
 
 Without cleaning there is only the plate: its flat areas, less their local mean.
 """
@@ -14,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,41 +21,50 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kwaflux_core.images.lanczos import READ_RADIUS_PX, lanczos_upscale
-from kwaflux_models.effects.regrain.leftover import left_per_removed
+from kwaflux_core.images.lanczos import READ_RADIUS_PX, lanczos_weights
 from kwaflux_models.effects.regrain.spectrum import (
     GRID,
     Spectrum,
     box_response,
     cross_spectrum,
+    missing_spectrum,
     spectrum_of,
 )
-from kwaflux_models.effects.regrain.strength import Strength, fit_strength, mean_by_level
+from kwaflux_models.effects.regrain.strength import Strength, fit_strength, luma_of, mean_by_level
 from kwaflux_models.rendering.effect_api import Samples
 
 __all__ = ["MeasuredGrain", "grain_of_flat_areas", "removed_grain"]
 
 _REMOVED_BOX_PX = 33
 _FLAT_BOX_PX = 17
-_DETAIL_BOX_PX = 7
+_SOFT_BOX_PX = 3
+_DETAIL_BOX_PX = 17
 _LEVEL_BOX_PX = 9
 _AROUND_BOX_PX = 17
+_BANDS_A_WHITE = 8
+"""Places are compared with those of their level, in bands of this many from black to white."""
+_DETAIL = 0.05
+"""A place is flat whose detail is below this share of the plate's variance there."""
+_CALMEST = 0.1
+_TIMES_CALMEST = 2.0
+_MOST_DETAIL = 0.2
+"""In a band without such places those are taken whose detail is below this many times that of its
+calmest tenth, which may be grain that was left, but not beyond this share."""
+_BARELY = 0.02
+"""Places that count for less than this part of those that count the most are not regarded."""
+_MOST_SPREAD = 2.5
+"""Places whose grain is off by more than so many deviations from the median are left out."""
 _GROUPS = 20
-_CALM_GROUPS = 5
-"""Groups of pixels by the detail around them, and how many of them are surely calm."""
-_LEAST_ACTIVITY = 0.1
-"""Detail below this share of the grain's variance does not disturb."""
-_EXCESS = 0.3
-"""So much more power than among the calm pixels halves what a group counts."""
-_SUSPECT = 2.5
-"""So many times the grain's own variance around a pixel is no longer grain alone."""
+_CLEANED = 0.8
+_MOST_LOST = 0.1
+"""What texture lost is taken off up to this part of the variance, and only where more than the
+former part of the grain is gone: else detail is grain itself."""
 _FLAT = 1.5
-"""Likewise for a plate that is known by itself alone."""
+"""So many times the grain's own variance is no longer grain alone, in a plate that is known by
+itself alone."""
 _LEAST_FLAT = 0.05
-"""Share of the pixels that are believed in a picture without any flat place."""
+"""Share of the pixels that are believed in a plate without any flat place."""
 _ROUNDS = 3
-_MOST_SHARE = 8.0
-"""More than this per part that was removed, where nearly all grain was left, is not believed."""
 _LEAST_VARIANCE = 1e-12
 """A millionth of the working curve's white, squared: what is weaker is rounding."""
 _LEAST_CARRIED = 0.1
@@ -84,19 +93,17 @@ def removed_grain(samples: Samples) -> MeasuredGrain | None:
     grain = removed - _box_mean(removed, box_px)
     if float(grain.square().mean()) < _LEAST_VARIANCE:
         return None
-    weight = torch.ones_like(grain[:, :1])
+    inside = torch.ones_like(grain[:, :1])
     if samples.scale > 1:
-        weight = _without_border(weight)
+        inside = _without_border(inside)
     left = picture - _box_mean(picture, box_px)
-    strength, weight = _robust_strength(grain, picture, left, weight)
-    deviation = _deviation(strength, picture)
+    weight, lost = _flat_places(grain, left, picture, inside)
+    grain, left = (_less_mean(each, weight, box_px) for each in (removed, picture))
+    strength = fit_strength((grain + 2.0 * left).mul_(grain) - lost, picture, weight)
+    deviation = _deviation(fit_strength(grain.square(), picture, weight), picture)
     grain, left = grain.div_(deviation), left.div_(deviation)
     passed = (1.0 - box_response(box_px)).square() * carried
-    calm = weight * _calm(_activity(left))
-    share = 1.0 + 2.0 * left_per_removed(grain, left, calm)
-    return _measured(
-        strength, grain, weight, passed=passed, share=share.clamp(min=0.0, max=_MOST_SHARE)
-    )
+    return _measured(strength, missing_spectrum(grain, left, weight), passed=passed)
 
 
 def grain_of_flat_areas(plate: Tensor) -> MeasuredGrain | None:
@@ -115,15 +122,13 @@ def grain_of_flat_areas(plate: Tensor) -> MeasuredGrain | None:
     strength = fit_strength(grain.square(), smooth, weight)
     grain = grain.div_(_deviation(strength, smooth))
     passed = (1.0 - box_response(box_px)).square()
-    return _measured(strength, grain, weight, passed=passed, share=torch.ones(3, 1, 1))
+    return _measured(strength, cross_spectrum(grain, weight), passed=passed)
 
 
-def _measured(
-    strength: Strength, grain: Tensor, weight: Tensor, *, passed: Tensor, share: Tensor
-) -> MeasuredGrain:
-    """Return what grain of unit variance amounts to, with the strength it was divided by."""
-    spectrum, factor = spectrum_of(cross_spectrum(grain, weight), passed=passed, share=share)
-    return MeasuredGrain(strength.scaled(factor), spectrum)
+def _measured(strength: Strength, spectrum: Tensor, *, passed: Tensor) -> MeasuredGrain:
+    """Return grain of a strength and of a spectrum as it was found behind a filter."""
+    whole, factor = spectrum_of(spectrum, passed=passed)
+    return MeasuredGrain(strength.scaled(factor), whole)
 
 
 def _at_plate_scale(samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,12 +156,8 @@ def _at_plate_scale(samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
 @functools.cache
 def _enlarged_and_reduced(scale: int) -> Tensor:
     """Return the taps of enlarging a row and taking the mean of each pixel's block."""
-    side = 2 * READ_RADIUS_PX + 1
-    point = np.zeros((1, side, side), np.float32)
-    point[0, side // 2, side // 2] = 1.0
-    enlarged = lanczos_upscale(point, scale)[0].astype(np.float64)
-    row = enlarged.reshape(side * scale, side, scale).mean(axis=2).sum(axis=0) / scale
-    return torch.from_numpy(row)
+    weights = np.array(lanczos_weights(scale), np.float64)
+    return torch.from_numpy(weights.mean(axis=0)[::-1].copy())
 
 
 def _without_border(weight: Tensor) -> Tensor:
@@ -167,54 +168,97 @@ def _without_border(weight: Tensor) -> Tensor:
     return inside
 
 
-def _robust_strength(
-    grain: Tensor, picture: Tensor, left: Tensor, weight: Tensor
-) -> tuple[Strength, Tensor]:
-    """Return the strength, and the weights without the places that hold more than grain."""
-    squares = grain.square()
-    strength = fit_strength(squares, picture, weight)
-    ratio = _times_expected(squares, strength, picture)
-    activity = _activity(left / _deviation(strength, picture))
-    weight = weight * _trusted(ratio, activity, weight)
-    strength = fit_strength(squares, picture, weight)
-    around = _box_mean(_times_expected(squares, strength, picture), _AROUND_BOX_PX)
-    weight = weight / (1.0 + (around / _SUSPECT).pow_(8))
-    return fit_strength(squares, picture, weight), weight
+def _flat_places(
+    grain: Tensor, left: Tensor, picture: Tensor, inside: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return where the plate misses grain and little else, and what of it is texture all the same.
 
+    Detail is looked for in the picture, softened so that it is hardly the grain that was left,
+    and held against the plate's variance. Of the places without detail those are left out that
+    miss much more or less than others of their level: they had detail that went with the grain.
 
-def _activity(left: Tensor) -> Tensor:
-    """Return (N, 1, H, W): how much detail there is around a pixel.
-
-    Args:
-        left: The picture without its local mean, in units of the grain's deviation: so what is
-            left of the grain is as much in the dark as in the light.
+    Returns:
+        (N, 1, H, W) from 0 to 1, how much a place counts; and (N, 1, H, W), the variance that is
+        missing because of texture.
     """
-    detail = (left - _box_mean(left, _DETAIL_BOX_PX)).square().mean(dim=1, keepdim=True)
+    plate = _box_mean((grain + left).square().mean(dim=1, keepdim=True), _AROUND_BOX_PX)
+    detail = _detail(picture)
+    share = detail / plate.clamp(min=_LEAST_VARIANCE)
+    level = luma_of(_box_mean(picture, _AROUND_BOX_PX))
+    flat = _calm(share, level, inside)
+    missing = (grain + 2.0 * left).mul_(grain)
+    around = _box_mean(missing, _AROUND_BOX_PX)
+    for _ in range(_ROUNDS):
+        strength = fit_strength(missing, picture, flat)
+        ratio = _times_expected(around, strength, picture)
+        flat = flat * _usual(ratio, level, flat)
+    variance = strength.variance(picture).mean(dim=1, keepdim=True).clamp(min=_LEAST_VARIANCE)
+    each = detail / variance
+    calmest = _quantile(each[flat > _BARELY * flat.max()], _CALMEST)
+    cleaned = float((flat * around).sum() / (3.0 * (flat * plate).sum()).clamp(min=_LEAST_VARIANCE))
+    sure = min(max((cleaned - _CLEANED) / (1.0 - _CLEANED), 0.0), 1.0)
+    lost = sure * _slope(each, ratio, flat) * (each - calmest).clamp(min=0.0)
+    return flat, lost.clamp(max=_MOST_LOST) * variance
+
+
+def _slope(share: Tensor, ratio: Tensor, flat: Tensor) -> float:
+    """Return how much more is missing where there is more detail, for each part of it.
+
+    Places are grouped by their detail; a line is fitted to the medians of the groups.
+    """
+    seen = flat > _BARELY * flat.max()
+    share, ratio = share[seen][::7], ratio[seen][::7]
+    groups = torch.split(share.argsort(), max(1, share.numel() // _GROUPS))
+    x, y = (torch.stack([each[group].median() for group in groups]) for each in (share, ratio))
+    weight = 1.0 / (x + _DETAIL).square()
+    x = x - (weight * x).sum() / weight.sum()
+    return max(0.0, float((weight * x * y).sum() / (weight * x.square()).sum().clamp(min=1e-9)))
+
+
+def _less_mean(planes: Tensor, weight: Tensor, box_px: int) -> Tensor:
+    """Return planes less their mean around a pixel, of the places with weight alone."""
+    mean = _box_mean(planes * weight, box_px) / _box_mean(weight, box_px).clamp(min=1e-6)
+    return planes - mean
+
+
+def _detail(picture: Tensor) -> Tensor:
+    """Return (N, 1, H, W): the variance of what is coarser than grain around a pixel."""
+    soft = _box_mean(_box_mean(picture, _SOFT_BOX_PX), _SOFT_BOX_PX)
+    detail = (soft - _box_mean(picture, _DETAIL_BOX_PX)).square().mean(dim=1, keepdim=True)
     return _box_mean(detail, _AROUND_BOX_PX)
 
 
-def _calm(activity: Tensor) -> Tensor:
-    """Return (N, 1, H, W) from 0 to 1: how little there is of the picture beside the grain."""
-    floor = max(_quantile(activity, 1.0 / _GROUPS), _LEAST_ACTIVITY)
-    return (1.0 + activity / floor).square_().reciprocal_()
+def _calm(share: Tensor, level: Tensor, inside: Tensor) -> Tensor:
+    """Return (N, 1, H, W), from 0 to 1: which places have the least detail of their level.
 
-
-def _trusted(ratio: Tensor, activity: Tensor, weight: Tensor) -> Tensor:
-    """Return (N, 1, H, W) from 0 to 1: whether what was removed depends on what is there.
-
-    Pixels are grouped by the detail around them. Groups in which more was removed than where the
-    picture is calm have lost some of the picture, and count the less the more it is.
+    Where all places of a level have much of it, which may be grain that was left or texture, all
+    of them count for less than those of other levels.
     """
-    inside = weight > 0.0
-    edges = [_quantile(activity[inside], (i + 1) / _GROUPS) for i in range(_GROUPS - 1)]
-    group = torch.bucketize(activity, activity.new_tensor(edges))
-    flat, counts = group[inside], activity.new_zeros(_GROUPS, dtype=torch.float64)
-    sums = counts.clone().index_add_(0, flat, ratio[inside].double())
-    counts.index_add_(0, flat, torch.ones_like(ratio[inside], dtype=torch.float64))
-    means = sums / counts.clamp(min=1.0)
-    calm = means[:_CALM_GROUPS].mean().clamp(min=1e-9)
-    excess = (means / calm - 1.0).clamp(min=0.0) / _EXCESS
-    return (1.0 / (1.0 + excess.square())).to(ratio)[group]
+    calm = torch.zeros_like(share)
+    for places in _by_level(level, inside > 0.0):
+        bound = min(max(_TIMES_CALMEST * _quantile(share[places], _CALMEST), _DETAIL), _MOST_DETAIL)
+        weight = (1.0 + (share[places] / bound).square()).square().reciprocal()
+        calm[places] = weight * (_DETAIL / bound)
+    return calm
+
+
+def _usual(ratio: Tensor, level: Tensor, flat: Tensor) -> Tensor:
+    """Return 1 where a ratio is near the median over flat places of its level, 0 elsewhere.
+
+    The spread is that of the lower half, which detail does not reach.
+    """
+    usual = torch.zeros_like(flat)
+    for places in _by_level(level, flat > _BARELY * flat.max()):
+        median, low = (_quantile(ratio[places], share) for share in (0.5, 0.16))
+        usual[places] = ((ratio[places] - median).abs() <= _MOST_SPREAD * (median - low)).float()
+    return usual
+
+
+def _by_level(level: Tensor, seen: Tensor) -> Iterator[Tensor]:
+    """Yield the masks of the places that are seen, a band of levels at a time."""
+    band = (level.abs() * _BANDS_A_WHITE).long()
+    for number in sorted(set(band[seen].tolist())):
+        yield (band == number) & seen
 
 
 def _flattest(grain: Tensor, level: Tensor) -> Tensor:

@@ -13,14 +13,29 @@ measurement of power spectra", 1958).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["GRID", "OPPONENT", "Spectrum", "box_response", "cross_spectrum", "spectrum_of"]
+__all__ = [
+    "GRID",
+    "HALF",
+    "OPPONENT",
+    "Spectrum",
+    "box_response",
+    "cross_spectrum",
+    "median_spectrum",
+    "missing_spectrum",
+    "spectrum_of",
+]
 
 GRID = 64
+HALF = (6, GRID, GRID // 2 + 1)
+"""Shape of what a spectrum follows from."""
+_PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 """Frequencies of a spectrum along one axis, in the order of a Fourier transform."""
 BLOCK_PX = 64
 """Side of the blocks that are transformed."""
@@ -31,6 +46,11 @@ OPPONENT = (
 )
 """Luma and two colors of channels of equal strength; orthonormal."""
 
+_RINGS = 10
+_MOST_SHARE = 8.0
+"""More than this per part that was removed, where nearly all grain was left, is not believed."""
+_SOFT_PX = 15
+"""Side of the square over which weights are softened."""
 _REACH_PX = 16
 """Radius of the kernel before it is scaled."""
 _LEAST_PASSED = 0.25
@@ -50,6 +70,20 @@ class Spectrum:
     """
 
     power: Tensor
+
+    def half(self) -> Tensor:
+        """Return what the rest follows from by symmetry: six pairs of channels, half the rows."""
+        pairs = torch.stack([self.power[one, other] for one, other in _PAIRS])
+        return pairs[..., : GRID // 2 + 1]
+
+    @classmethod
+    def of_half(cls, half: Tensor) -> Spectrum:
+        """Return the spectrum that ``half`` is of."""
+        mirrored = half[..., 1 : GRID // 2].flip(-1, -2).roll(1, dims=-2)
+        power = torch.zeros(3, 3, GRID, GRID, dtype=torch.float64)
+        for (one, other), plane in zip(_PAIRS, torch.cat([half, mirrored], dim=-1), strict=True):
+            power[one, other] = power[other, one] = plane.double()
+        return cls(power)
 
     @property
     def size_px(self) -> float:
@@ -96,27 +130,90 @@ def cross_spectrum(grain: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (3, 3, GRID, GRID) float64 on the CPU, even; the mean of each own spectrum is the variance.
     """
+    window = _window(weight)
+    return _mean_product(_transformed(grain, window), _transformed(grain, window), window)
+
+
+def missing_spectrum(removed: Tensor, left: Tensor, weight: Tensor) -> Tensor:
+    """Return the cross-spectrum of what a plate has more than the picture that came of it.
+
+    The plate is the sum of what was removed, r, and what is there now, c, so that the two differ
+    by ``|r + c|**2 - |c|**2``, which is ``|r|**2 + 2 Re(r* c)``. The second part is found as a
+    share of the first in rings of frequency, apart in luma and in color.
+
+    Args:
+        removed: (N, 3, H, W) as for ``cross_spectrum``.
+        left: The same shape.
+        weight: (N, 1, H, W), from 0 to 1.
+    """
+    window = _window(weight)
+    one = _transformed(removed, window)
+    power = _mean_product(one, one, window)
+    common = _mean_product(one, _transformed(left, window), window)
+    turn = torch.tensor(OPPONENT, dtype=torch.float64)
+    own, both = (torch.einsum("ij,jkhw,ik->ihw", turn, each, turn) for each in (power, common))
+    share = (1.0 + 2.0 * _by_ring(both, own)).clamp(min=0.0, max=_MOST_SHARE).sqrt()
+    turned = torch.einsum("ij,jkhw,lk->ilhw", turn, power, turn) * (share[:, None] * share)
+    whole: Tensor = torch.einsum("ji,jkhw,kl->ilhw", turn, turned, turn)
+    return whole
+
+
+def _by_ring(part: Tensor, whole: Tensor) -> Tensor:
+    """Return part / whole, (3, GRID, GRID) of luma and two colors, as sums over rings."""
+    grid = torch.fft.fftfreq(GRID, dtype=torch.float64)
+    place = (grid[:, None].square() + grid.square()).sqrt() * (2 * _RINGS)
+    ring = place.long().clamp(max=_RINGS - 1).reshape(-1)
+    sums = [
+        torch.zeros(3, _RINGS, dtype=torch.float64).index_add_(1, ring, each.reshape(3, -1))
+        for each in (part, whole)
+    ]
+    luma, color = (
+        sums[0][parts].sum(dim=0) / sums[1][parts].sum(dim=0).clamp(min=1e-12)
+        for parts in ([0], [1, 2])
+    )
+    found = torch.stack([luma, color, color])
+    at = (place - 0.5).clamp(0.0, _RINGS - 1.001)
+    low = at.long()
+    return torch.lerp(found[:, low], found[:, low + 1], at - low)
+
+
+def _window(weight: Tensor) -> Tensor:
+    """Return (N, 1, rows, columns, block, block): half-overlapping Hann windows, weighted.
+
+    The weights are softened, and those of a block that has little weight count for less yet.
+    """
     block = min(BLOCK_PX, weight.shape[-1])
-    hop = block // 2
-    window = torch.hann_window(block, device=grain.device)
-    window = window[:, None] * window
-    pieces = grain.unfold(2, block, hop).unfold(3, block, hop)
-    seen = weight.unfold(2, block, hop).unfold(3, block, hop)
-    counted = ((seen * window).sum(dim=(-2, -1)) / window.sum()).square().square()
-    spectra = torch.fft.rfft2(pieces * window, s=(GRID, GRID))
-    spectra = spectra * counted[..., None, None].sqrt()
-    half = torch.einsum("ncyxhw,ndyxhw->cdhw", spectra.conj(), spectra).real
-    total = float(counted.sum() * window.square().sum())
-    return _whole(half.double().cpu()) / max(total, 1e-12)
+    hann = torch.hann_window(block, device=weight.device)
+    hann = hann[:, None] * hann
+    soft = weight
+    for _ in range(2):
+        soft = F.avg_pool2d(soft, _SOFT_PX, 1, _SOFT_PX // 2, count_include_pad=False)
+    soft = soft.square()
+    seen = soft.unfold(2, block, block // 2).unfold(3, block, block // 2) * hann
+    return seen * (seen.sum(dim=(-2, -1), keepdim=True) / hann.sum())
 
 
-def spectrum_of(measured: Tensor, *, passed: Tensor, share: Tensor) -> tuple[Spectrum, Tensor]:
+def _transformed(planes: Tensor, window: Tensor) -> Tensor:
+    """Return the transforms (N, 3, rows, columns, GRID, GRID // 2 + 1) of windowed blocks."""
+    block = window.shape[-1]
+    pieces = planes.unfold(2, block, block // 2).unfold(3, block, block // 2)
+    transformed: Tensor = torch.fft.rfft2(pieces * window, s=(GRID, GRID))
+    return transformed
+
+
+def _mean_product(one: Tensor, other: Tensor, window: Tensor) -> Tensor:
+    """Return the mean (3, 3, GRID, GRID) of products of transforms, symmetric in the channels."""
+    half = torch.einsum("ncyxhw,ndyxhw->cdhw", one.conj(), other).real
+    half = 0.5 * (half + half.transpose(0, 1)).double().cpu()
+    return _whole(half) / max(float(window.square().sum()), 1e-12)
+
+
+def spectrum_of(measured: Tensor, *, passed: Tensor) -> tuple[Spectrum, Tensor]:
     """Return the spectrum of measured grain, and the variance that the measurement missed.
 
     Args:
         measured: (3, 3, GRID, GRID) as of ``cross_spectrum``.
         passed: (GRID, GRID): the share of the power that reached the measurement.
-        share: (3, GRID, GRID): what the power is multiplied with in the components ``OPPONENT``.
 
     Returns:
         The spectrum, and (3,) float32 factors by which the variance is greater than that of
@@ -127,14 +224,19 @@ def spectrum_of(measured: Tensor, *, passed: Tensor, share: Tensor) -> tuple[Spe
     power = _smoothed(restored)
     bent = restored.diagonal().mean(dim=(0, 1)) / power.diagonal().mean(dim=(0, 1))
     power = power * (bent[:, None] * bent).sqrt()[..., None, None]
-    turn = torch.tensor(OPPONENT, dtype=torch.float64)
-    power = torch.einsum("ij,jkhw,lk->ilhw", turn, power, turn)
-    root = share.double().sqrt()
-    power = _positive(torch.einsum("ji,jkhw,kl->ilhw", turn, power * (root[:, None] * root), turn))
+    power = _positive(power)
     after = power.diagonal().mean(dim=(0, 1))
-    scale = after.clamp(min=1e-12).rsqrt()
-    whole = Spectrum(power * (scale[:, None] * scale)[..., None, None])
-    return whole, (after / before).float()
+    return _of_unit_variance(power), (after / before).float()
+
+
+def median_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Return the spectrum that is, frequency by frequency, the median of several."""
+    power = torch.stack([each.power for each in spectra])
+    floor = 1e-9 * float(power.mean()) + 1e-30
+    own = power.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2).clamp(min=floor).sqrt()
+    common = (power / (own[:, :, None] * own[:, None])).quantile(0.5, dim=0)
+    middle = own.quantile(0.5, dim=0)
+    return _of_unit_variance(_positive(common * (middle[:, None] * middle)))
 
 
 def box_response(side_px: int) -> Tensor:
@@ -142,6 +244,11 @@ def box_response(side_px: int) -> Tensor:
     turn = math.pi * torch.fft.fftfreq(GRID, dtype=torch.float64)
     down = torch.where(turn == 0.0, 1.0, torch.sin(side_px * turn) / (side_px * torch.sin(turn)))
     return down[:, None] * down
+
+
+def _of_unit_variance(power: Tensor) -> Spectrum:
+    scale = power.diagonal().mean(dim=(0, 1)).clamp(min=1e-12).rsqrt()
+    return Spectrum(power * (scale[:, None] * scale)[..., None, None])
 
 
 def _whole(half: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ over every luma band is that of what was measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,18 +23,21 @@ from torch import Tensor
 from kwaflux_core.color.luma import REC709_LUMA
 from kwaflux_models.rendering import working_curves
 
-__all__ = ["Strength", "fit_strength", "luma_of", "mean_by_level"]
+__all__ = ["KNOTS", "Strength", "fit_strength", "luma_of", "mean_by_level", "median_strength"]
 
 Array = npt.NDArray[np.float64]
 
 _STEP = 1.0 / 16.0
-_KNOTS = 41
+KNOTS = 41
 """Up to a level of 2.5, 530 times white."""
 _FINE = 8
 """Cells of the histogram between two knots."""
 _ROUNDS = 40
-_TRUSTED_PX = 200.0
+_TRUSTED_PX = 500.0
 """A knot that fewer pixels speak for is drawn towards its neighbors."""
+_MOST_TRUST = 100.0
+_LEAST_FACTOR = 1e-4
+"""Below this share of the greatest, a factor is as good as 0."""
 _SEEN_PX = 20.0
 """A knot that fewer pixels speak for is not measured at all."""
 _DECAY = math.log1p(working_curves.STEEPNESS)
@@ -86,15 +90,24 @@ def fit_strength(squares: Tensor, level: Tensor, weight: Tensor) -> Strength:
     """Return the table that fits measured grain.
 
     Args:
-        squares: (N, 3, H, W), the grain's values squared.
+        squares: (N, 3, H, W), the grain's values squared, or any values whose mean is its variance.
         level: (N, 3, H, W), the picture without its grain, working curve.
         weight: (N, 1, H, W), from 0 to 1: how much a pixel is to be believed.
     """
     energies, weights = _histograms(squares, level, weight)
-    own, shared = np.empty((3, _KNOTS)), np.empty((3, _KNOTS))
+    own, shared = np.empty((3, KNOTS)), np.empty((3, KNOTS))
     for channel in range(3):
         own[channel], shared[channel] = _fitted(energies[channel], weights[channel])
     return Strength(torch.from_numpy(own).to(squares), torch.from_numpy(shared).to(squares))
+
+
+def median_strength(strengths: Sequence[Strength]) -> Strength:
+    """Return the table whose factors are, knot by knot, the medians of those of several."""
+    own = torch.stack([each.own for each in strengths])
+    shared = torch.stack([each.shared for each in strengths])
+    # How a variance is split up between the factors must not differ from table to table.
+    scale = shared.log().mean(dim=-1, keepdim=True).exp()
+    return Strength(*(each.quantile(0.5, dim=0) for each in (own * scale, shared / scale)))
 
 
 def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
@@ -107,8 +120,8 @@ def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
         values: (N, 3, H, W).
         level: (N, 3, H, W), working curve.
     """
-    knots = torch.arange(1 - _KNOTS, _KNOTS, dtype=torch.float64) * _FINE
-    cells = (_KNOTS - 1) * _FINE
+    knots = torch.arange(1 - KNOTS, KNOTS, dtype=torch.float64) * _FINE
+    cells = (KNOTS - 1) * _FINE
     places = torch.arange(-cells, cells + 1, dtype=torch.float64)
     hats = (1.0 - (places[:, None] - knots).abs() / _FINE).clamp_(min=0.0)
     cell = (level * (_FINE / _STEP)).round_().long().clamp_(-cells, cells).add_(cells)
@@ -125,7 +138,7 @@ def mean_by_level(values: Tensor, level: Tensor) -> Tensor:
 
 def _interpolated(table: Tensor, level: Tensor) -> Tensor:
     """Return a channel's (3, knots) table at the levels (N, 3, H, W)."""
-    place = (level.abs() * (1.0 / _STEP)).clamp_(max=_KNOTS - 1.001)
+    place = (level.abs() * (1.0 / _STEP)).clamp_(max=KNOTS - 1.001)
     index = place.to(torch.int32)
     place -= index
     found = torch.empty_like(place)
@@ -143,7 +156,7 @@ def _interpolated(table: Tensor, level: Tensor) -> Tensor:
 
 def _histograms(squares: Tensor, level: Tensor, weight: Tensor) -> tuple[Array, Array]:
     """Return the sums of weighted squares and of weights, each (3, own cells, luma cells)."""
-    cells = (_KNOTS - 1) * _FINE
+    cells = (KNOTS - 1) * _FINE
     scale = _FINE / _STEP
     luma = (luma_of(level).abs() * scale).long().clamp_(max=cells - 1)
     flat = weight.expand_as(luma).reshape(-1).double()
@@ -160,7 +173,7 @@ def _histograms(squares: Tensor, level: Tensor, weight: Tensor) -> tuple[Array, 
 
 def _fitted(energy: Array, weight: Array) -> tuple[Array, Array]:
     """Return the own and the shared factor, (knots,) each, that fit one channel's sums."""
-    own, shared = np.zeros(_KNOTS), np.ones(_KNOTS)
+    own, shared = np.zeros(KNOTS), np.ones(KNOTS)
     if energy.sum() <= 0.0:
         return own, shared
     rows, columns = (np.flatnonzero(weight.sum(axis=axis)) for axis in (1, 0))
@@ -179,35 +192,35 @@ def _fitted(energy: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _ratio(found: Array, expected: Array) -> Array:
-    """Return found / expected, and 1 where nothing is expected."""
+    """Return found / expected, not below 0, and 1 where nothing is expected."""
     ratio: Array = np.where(expected > _TINY, found / np.maximum(expected, _TINY), 1.0)
-    return ratio
+    return np.maximum(ratio, 0.0)
 
 
 def _hats(cells: npt.NDArray[np.int64]) -> Array:
     """Return (cells, knots): how much each knot counts in the middle of a cell."""
     place = (cells + 0.5) / _FINE
-    hats: Array = np.maximum(1.0 - np.abs(place[:, None] - np.arange(_KNOTS)), 0.0)
+    hats: Array = np.maximum(1.0 - np.abs(place[:, None] - np.arange(KNOTS)), 0.0)
     return hats
 
 
 def _completed(factor: Array, seen_px: Array, *, fall: float) -> Array:
-    """Return a factor with its knots that few or no pixels speak for filled in.
+    """Return a factor at every knot: as it was found where many pixels speak for it, else smooth.
 
-    Between measured levels it is interpolated, below the first it is held: there the noise of a
-    sensor no longer depends on the light. Above the last it is divided by ``exp(fall)`` a knot.
+    In logarithms, it is the least sum of the squared distances from what was found, weighted by
+    the pixels, and of the squared steps from knot to knot. Where nothing was found it is thus
+    interpolated, and held below the first level: there the noise of a sensor no longer depends on
+    the light. Above the last it falls by ``fall`` a knot.
     """
-    known = np.flatnonzero(seen_px >= _SEEN_PX)
-    if not known.size:
-        known = np.array([int(seen_px.argmax())])
-    values, trust = factor[known], np.minimum(seen_px[known] / _TRUSTED_PX, 1.0)
-    if known.size > 1:
-        padded = np.concatenate([values[1:2], values, values[-2:-1]])
-        around = np.concatenate([trust[1:2], trust, trust[-2:-1]]) + _TINY
-        total = around[:-2] + around[2:]
-        neighbors = (padded[:-2] * around[:-2] + padded[2:] * around[2:]) / total
-        values = trust * values + (1.0 - trust) * neighbors
-    knots = np.arange(_KNOTS)
-    filled: Array = np.interp(knots, known, values)
-    filled *= np.exp(-fall * np.maximum(knots - known[-1], 0))
+    known = np.flatnonzero(seen_px >= min(_SEEN_PX, seen_px.max()))
+    floor = _LEAST_FACTOR * float(factor[known].max()) + _TINY
+    trust = np.zeros(KNOTS)
+    trust[known] = np.minimum(seen_px[known] / _TRUSTED_PX, _MOST_TRUST)
+    steps = np.diff(np.eye(KNOTS), axis=0)
+    wanted = np.where(np.arange(1, KNOTS) > known[-1], -fall, 0.0)
+    logs = np.linalg.solve(
+        np.diag(trust) + steps.T @ steps,
+        trust * np.log(np.maximum(factor, floor)) + steps.T @ wanted,
+    )
+    filled: Array = np.exp(logs)
     return filled

@@ -10,12 +10,13 @@ however the frame is cut, and needs no pixel of the picture beyond its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from kwaflux_core.color.luma import REC709_LUMA
+from kwaflux_models.effects.regrain.spectrum import Spectrum
 from kwaflux_models.effects.regrain.strength import Strength, luma_of
 from kwaflux_models.rendering import working_curves
 
@@ -38,11 +39,36 @@ class Grain:
         kernel: (3, 3, k, k) float32, even in the place; filters white noise to grain of unit
             variance.
         correlation: (3, 3) float32: of the channels, 1 on the diagonal.
+        spectrum: What the kernel was made of, at a size of 1.
+        size: Multiplier of the grain's size.
+        scale: How many times larger the picture is than the plate that was measured.
     """
 
     strength: Strength
     kernel: Tensor
     correlation: Tensor
+    spectrum: Spectrum
+    size: float
+    scale: int
+
+    @classmethod
+    def prepare(
+        cls, strength: Strength, spectrum: Spectrum, *, size: float, scale: int = 1
+    ) -> Grain:
+        """Return measured grain, ready to be made at a size on the device of its strength."""
+        kernel = spectrum.kernel(size)
+        correlation = torch.einsum("cjhw,djhw->cd", kernel, kernel)
+        own_device = strength.own.device
+        return cls(
+            strength, kernel.float().to(own_device), correlation.float(), spectrum, size, scale
+        )
+
+    def on(self, device: torch.device) -> Grain:
+        """Return the grain with what it is made by on a device."""
+        if self.kernel.device == device:
+            return self
+        own, shared = (table.to(device) for table in (self.strength.own, self.strength.shared))
+        return replace(self, strength=Strength(own, shared), kernel=self.kernel.to(device))
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,15 +205,18 @@ def _collect_case(
 ) -> None:
     card, plan = runner.registry[effect].card, PLANS[effect]
     variants = results.stills[effect]
+    coding = case.encodes[-1].coding() if case.encodes else None
     for item, before in zip(items, inputs, strict=True):
         flow = flow_of(card, case)
-        row, picture = still_row(runner, flow, item, before=before)
+        row, picture = still_row(runner, flow, item, before=before, coding=coding)
         variants.setdefault("default", {}).setdefault(case.name, []).append(row)
         if case.name in plan.shown:
             results.shown.append(_shown(effect, case, item, row, picture))
         told = told_params(card, case, item)
         if told:
-            row, _ = still_row(runner, flow_of(card, case, told), item, before=before)
+            row, _ = still_row(
+                runner, flow_of(card, case, told), item, before=before, coding=coding
+            )
             variants.setdefault("told", {}).setdefault(case.name, []).append(row)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +17,9 @@ from kwaflux_core.flows.card import Card
 from kwaflux_core.flows.flow import BoundFlow, Flow, Step, Value
 from kwaflux_core.frames.shot_profile import Shot
 from kwaflux_core.geometry import Box
+from kwaflux_core.images.coding import Coding
 from kwaflux_models.catalog.registry import Registry
+from kwaflux_models.effects.decompress.network import level_of_step
 from kwaflux_models.evaluation.metrics.display_values import shown
 from kwaflux_models.evaluation.metrics.flicker import flicker, ghost
 from kwaflux_models.evaluation.metrics.picture_scores import Scores, score
@@ -33,7 +35,6 @@ from kwaflux_models.rendering.plate import Plate
 from kwaflux_models.rendering.shot_cuts import shot_around, thumbnail
 from kwaflux_models.rendering.shot_decisions import NO_DECISIONS, Decisions
 from kwaflux_models.rendering.step_renderer import LoadedEffect
-from kwaflux_models.training.tasks.decompress import level_of_step
 
 __all__ = [
     "PLANS",
@@ -204,17 +205,22 @@ class EffectRunner:
         """Return the flow with its cards."""
         return flow.bind(self.registry.cards)
 
-    def render(self, flow: Flow, clip: Array, frames: Sequence[int]) -> list[Restored]:
+    def render(
+        self, flow: Flow, clip: Array, frames: Sequence[int], *, coding: Coding | None = None
+    ) -> list[Restored]:
         """Render frames of a clip as a job does: each shot is judged once.
 
         Args:
             flow: What to do.
             clip: (T, H, W, 3) scene-linear Rec.709.
             frames: Which to render, from 0.
+            coding: What the clip's file would say of its lossy coding.
         """
         bound = self.bind(flow)
         renderer = FrameRenderer(self.lend, device=self.device, config=self._config)
-        plates = {number: _plate(frame) for number, frame in enumerate(clip)}
+        plates = {
+            number: replace(_plate(frame), coding=coding) for number, frame in enumerate(clip)
+        }
         restored, decided = [], NO_DECISIONS
         shot: tuple[int, ...] = ()
         for frame in frames:
@@ -285,9 +291,11 @@ def _true_noise(card: Card, item: Item) -> float:
     return min(0.5, max(1e-4, float((degraded - clean).std())))
 
 
-def still_row(runner: EffectRunner, flow: Flow, item: Item, *, before: Scores) -> tuple[Row, Array]:
+def still_row(
+    runner: EffectRunner, flow: Flow, item: Item, *, before: Scores, coding: Coding | None
+) -> tuple[Row, Array]:
     """Restore the one frame of an item; return its row and the shown picture."""
-    restored = runner.render(flow, item.degraded, (0,))[0]
+    restored = runner.render(flow, item.degraded, (0,), coding=coding)[0]
     picture, clean = shown(restored.picture), shown(item.clean[0])
     megapixels = clean.shape[0] * clean.shape[1] / 1e6
     row = Row(

@@ -17,34 +17,11 @@ Compression Standard", 2nd ed., section 7.2.3 (Qstep = 0.625 * 2^(QP/6)); ISO/IE
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kwaflux_core.images.coding import JPEG_LUMA, MPEG_INTRA, detail_mean, h264_step
 
 __all__ = ["quantizer_step"]
 
-_JPEG_LUMA = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-)
-_MPEG_INTRA = np.array(
-    [
-        [8, 16, 19, 22, 26, 27, 29, 34],
-        [16, 16, 22, 24, 27, 29, 34, 37],
-        [19, 22, 26, 27, 29, 34, 34, 38],
-        [22, 22, 26, 27, 29, 34, 37, 40],
-        [22, 26, 27, 29, 32, 35, 40, 48],
-        [26, 27, 29, 32, 35, 40, 48, 58],
-        [26, 27, 29, 34, 38, 46, 56, 69],
-        [27, 29, 35, 38, 46, 56, 69, 83],
-    ]
-)
 # Knots of ac_qlookup: a straight line between them is within 2 % of the table.
 _VP9_INDEX = (0, 1, 95, 120, 137, 154, 171, 188, 205, 222, 239, 255)
 _VP9_STEP = (4, 8, 102, 152, 203, 275, 366, 492, 676, 933, 1292, 1828)
@@ -67,13 +44,6 @@ Short clips get their rate in the first and the hidden frame.
 """
 
 
-def _low_mid_mean(table: NDArray[np.int_]) -> float:
-    """Return the mean weight of the coefficients that carry detail: 1 <= u + v <= 5."""
-    row, column = np.indices(table.shape)
-    chosen = (row + column >= 1) & (row + column <= 5)
-    return float(np.mean(table[chosen]))
-
-
 def quantizer_step(codec: str, quality: int) -> float:
     """Estimate a codec's mean quantizer step.
 
@@ -94,13 +64,13 @@ def quantizer_step(codec: str, quality: int) -> float:
     if codec == "jpeg":
         bounded = min(max(quality, 1), 100)
         scale = 50.0 / bounded if bounded < 50 else 2.0 - bounded / 50.0
-        return max(_low_mid_mean(_JPEG_LUMA) * scale, 1.0)
+        return max(detail_mean(JPEG_LUMA) * scale, 1.0)
     if codec in ("mjpeg", "mpeg1", "mpeg2"):
-        return _low_mid_mean(_MPEG_INTRA) * quality / 8.0
+        return detail_mean(MPEG_INTRA) * quality / 8.0
     if codec == "mpeg4":
         return 2.0 * quality
     if codec == "vp9":
         return float(np.interp(quality * 255.0 / 63.0, _VP9_INDEX, _VP9_STEP)) / 8.0 * _VP9_SHARE
     if codec in ("h264", "h264_10", "h265", "h265_10"):
-        return float(0.625 * 2.0 ** (quality / 6.0))
+        return h264_step(quality)
     raise KeyError(codec)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from kwaflux_core.color.display_curves import Curve, display_decode, display_encode
 from kwaflux_core.errors import RequestError, WorkerError
+from kwaflux_core.images.coding import Coding
 from kwaflux_models.training.degradations.codec_level import quantizer_step
 from kwaflux_models.training.degradations.ycbcr_planes import (
     Codec,
@@ -48,7 +49,7 @@ CODECS = {
     "mpeg2": Codec("mpeg2video", "mpeg2video", "yuv420p", best=1, worst=31),
     "mpeg4": Codec("mpeg4", "mpeg4", "yuv420p", best=1, worst=31),
     "mjpeg": Codec("mjpeg", "mjpeg", "yuvj420p", is_full_range=True, best=1, worst=31),
-    "jpeg": Codec("", "", "yuvj420p", is_full_range=True, best=95, worst=5),
+    "jpeg": Codec("", "", "yuvj420p", is_full_range=True, best=98, worst=5),
     "prores": Codec("prores_ks", "prores", "yuv422p10le", bits=10, best=3, worst=0),
     "dv": Codec("dvvideo", "dvvideo", "yuv420p", best=2, worst=0, fixed_px=(576, 720)),
     "dnxhd": Codec("dnxhd", "dnxhd", "yuv422p", best=2, worst=0, least_px=(128, 256)),
@@ -79,7 +80,7 @@ class Encode:
     Attributes:
         codec: A key of `CODECS`.
         quality: Constant rate factor for h264, h265 (0..51) and vp9 (0..63); quantiser for mpeg1,
-            mpeg2, mpeg4 and mjpeg (1 is best); Pillow's quality for jpeg (95 is best); profile
+            mpeg2, mpeg4 and mjpeg (1 is best); Pillow's quality for jpeg (98 is best); profile
             0..3 for prores (3 is best); 0 NTSC 4:1:1, 1 PAL 4:2:0, 2 DVCPRO50 4:2:2 for dv;
             0 LB, 1 SQ, 2 HQ for dnxhd.
         preset: Encoder preset; only h264, h265 and vp9 read it.
@@ -108,6 +109,14 @@ class Encode:
         See `kwaflux_models.training.degradations.codec_level.quantizer_step` for what it stands on.
         """
         return quantizer_step(self.codec, self.quality)
+
+    def coding(self) -> Coding | None:
+        """Return what a file of it says of its quantizer; None for codecs whose files don't."""
+        if self.codec in ("jpeg", "mjpeg"):
+            return Coding(self.step, f"{self.codec} at {self.quality}", is_jpeg=True)
+        if self.codec in ("h264", "h264_10", "h265", "h265_10", "mpeg2", "mpeg4"):
+            return Coding(self.step, f"{self.codec} at {self.quality}")
+        return None
 
     def options(self) -> dict[str, str]:
         """Return the encoder's options."""

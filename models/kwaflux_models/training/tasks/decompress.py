@@ -6,14 +6,12 @@ a codec, and nearly transparent ones, are there so that the probe learns to say 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, display_encode
-from kwaflux_models.effects.decompress.network import DecompressNetwork
+from kwaflux_models.effects.decompress.network import DecompressNetwork, level_of_step
 from kwaflux_models.training.degradations.codec_mixes import ANY_CODEC, draw_codec
 from kwaflux_models.training.degradations.codec_roundtrip import round_trip
 from kwaflux_models.training.degradations.sensor_noise import (
@@ -26,16 +24,11 @@ from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, 
 from kwaflux_models.training.pictures.crops import draw_clip
 from kwaflux_models.training.pictures.sources import Picture
 
-__all__ = ["TASK", "DecompressTask", "level_of_step"]
+__all__ = ["TASK", "DecompressTask"]
 
 _PATCH_PX = 128
 _CLIP_PX = 160
 _FRAMES = 5
-
-
-def level_of_step(step: float) -> float:
-    """Return the level 0..1 of a quantiser step in 8-bit code values: 1 gives 0, 64 gives 1."""
-    return min(1.0, max(0.0, math.log2(max(step, 1.0)) / 6.0))
 
 
 def _curve(rng: np.random.Generator) -> Curve:

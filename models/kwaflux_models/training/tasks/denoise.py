@@ -8,6 +8,7 @@ codec alone is not noise: its samples have level 0, so that the probe learns to 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,9 +21,15 @@ from kwaflux_core.color.display_curves import LOG_PEAK, Curve, display_decode, d
 from kwaflux_models.effects.denoise.network import DenoiseNetwork
 from kwaflux_models.rendering import working_curves
 from kwaflux_models.training.degradations.analog_video import NTSC, PAL, Composite, TimeBase
+from kwaflux_models.training.degradations.camera_jpeg import draw_camera
 from kwaflux_models.training.degradations.camera_motion import draw_moving_clip
 from kwaflux_models.training.degradations.codec_mixes import FOOTAGE, LIGHT_FOOTAGE, draw_codec
-from kwaflux_models.training.degradations.codec_roundtrip import round_trip_linear
+from kwaflux_models.training.degradations.codec_roundtrip import (
+    Encode,
+    round_trip,
+    round_trip_linear,
+)
+from kwaflux_models.training.degradations.film_grain import film_grain
 from kwaflux_models.training.degradations.sensor_noise import Array, add_sensor_noise, draw_sensor
 from kwaflux_models.training.loop.initial_weights import fitted_state, start_tensors
 from kwaflux_models.training.loop.task_api import Answer, Batch, Half, Network, Sample
@@ -34,13 +41,17 @@ _PATCH_PX = 112
 _CLIP_PX = 160
 _FRAMES = 5
 _SHARES = {
-    "sensor": 0.27,
-    "sensor_codec": 0.34,
-    "white": 0.1,
-    "white_codec": 0.08,
-    "analog": 0.06,
-    "codec": 0.1,
-    "clean": 0.05,
+    "sensor": 0.17,
+    "sensor_codec": 0.2,
+    "dark": 0.08,
+    "camera": 0.12,
+    "grain": 0.09,
+    "white": 0.07,
+    "white_codec": 0.06,
+    "analog": 0.05,
+    "codec": 0.08,
+    "jpeg": 0.05,
+    "clean": 0.03,
 }
 _LOWEST, _RUNG, _RUNGS = 0.004, 1.25, 20
 """The ladder of levels that are tried: from one 8-bit code to 0.35, a quarter more each."""
@@ -96,6 +107,45 @@ def _analog(clip: Array, rng: np.random.Generator) -> _Noisy:
     return _Noisy(display_decode(code, "bt709"), clean)
 
 
+def _dark(clip: Array, rng: np.random.Generator) -> _Noisy:
+    """Film a clip 2 to 4 stops under, and lift it again in half of the cases."""
+    stops = float(rng.uniform(2.0, 4.0))
+    noisy = _sensor(clip * np.float32(2.0**-stops), rng)
+    if rng.random() < 0.5:
+        return noisy
+    lift = np.float32(2.0 ** float(rng.uniform(0.5, 0.8) * stops))
+    return _Noisy(noisy.clip * lift, noisy.clean * lift)
+
+
+def _camera(clip: Array, rng: np.random.Generator) -> _Noisy:
+    """Take a picture with a camera that smooths, sharpens and compresses; clean goes alike."""
+    camera, clean = draw_camera(rng), np.clip(clip, 0.0, 1.0)
+    sensor = draw_sensor(rng, low=0.015, high=0.12)
+    middle = slice(len(clip) // 2, len(clip) // 2 + 1)
+    noisy = np.clip(np.stack([add_sensor_noise(f, sensor, rng) for f in clean[middle]]), 0.0, 1.0)
+    code = camera.apply(display_encode(noisy, "srgb"))
+    wanted = np.stack([camera.smoothed(f) for f in display_encode(clean[middle], "srgb")])
+    noisy, clean = display_decode(code, "srgb"), display_decode(np.clip(wanted, 0.0, 1.0), "srgb")
+    return _Noisy(np.repeat(noisy, len(clip), axis=0), np.repeat(clean, len(clip), axis=0))
+
+
+def _grain(clip: Array, rng: np.random.Generator) -> _Noisy:
+    """Print film grain of 1.2 to 2.5 pixels into a clip."""
+    sigma = float(np.exp(rng.uniform(np.log(0.01), np.log(0.08))))
+    size_px, gray = float(rng.uniform(1.2, 2.5)), float(rng.uniform(0.2, 0.9))
+    clean = np.clip(clip, 0.0, 1.0)
+    code = display_encode(clean, "srgb")
+    grainy = [film_grain(f, rng, sigma=sigma, size_px=size_px, gray=gray) for f in code]
+    return _Noisy(display_decode(np.stack(grainy), "srgb"), clean)
+
+
+def _jpeg(clip: Array, rng: np.random.Generator) -> _Noisy:
+    """Compress a clean clip as cameras do."""
+    clean = np.clip(clip, 0.0, 1.0)
+    code = round_trip(display_encode(clean, "srgb"), Encode("jpeg", int(rng.integers(60, 99))))
+    return _Noisy(display_decode(code, "srgb"), clean, is_noisy=False)
+
+
 def _coded(noisy: _Noisy, rng: np.random.Generator, *, is_noisy: bool = True) -> _Noisy:
     """Encode for a display, round-trip through a codec, decode; clip the clean alike."""
     curve = _CURVES[int(rng.choice(4, p=[0.4, 0.3, 0.1, 0.2]))]
@@ -113,6 +163,15 @@ def _eight_bits(noisy: _Noisy) -> _Noisy:
     return _Noisy(clip, np.clip(noisy.clean, 0.0, 1.0), noisy.is_noisy)
 
 
+_WAYS: Mapping[str, Callable[[Array, np.random.Generator], _Noisy]] = {
+    "analog": _analog,
+    "camera": _camera,
+    "dark": _dark,
+    "grain": _grain,
+    "jpeg": _jpeg,
+}
+
+
 def _degraded(clip: Array, case: str, rng: np.random.Generator) -> _Noisy:
     """Degrade a clip by a case."""
     noisy = _Noisy(clip, clip, is_noisy=False)
@@ -120,11 +179,11 @@ def _degraded(clip: Array, case: str, rng: np.random.Generator) -> _Noisy:
         noisy = _sensor(clip, rng)
     elif case.startswith("white"):
         noisy = _Noisy(_white(clip, rng), clip)
-    elif case == "analog":
-        noisy = _analog(clip, rng)
+    elif case in _WAYS:
+        noisy = _WAYS[case](clip, rng)
     if case.endswith("codec"):
         noisy = _coded(noisy, rng, is_noisy=noisy.is_noisy)
-    elif rng.random() < 0.4:
+    elif case not in ("camera", "jpeg") and rng.random() < 0.4:
         noisy = _eight_bits(noisy)
     return noisy
 
