@@ -199,7 +199,7 @@ def _extremes(low: _Plane, high: _Plane) -> tuple[_Plane, _Plane]:
 
 def _spread(plane: _Plane, axis: int, extreme: np.ufunc) -> _Plane:
     """Return the extreme of each value and its two neighbors along an axis."""
-    result = plane.copy()
+    result: _Plane = plane.copy()
     ahead, behind = (np.s_[:, :-1], np.s_[:, 1:]) if axis else (np.s_[:-1], np.s_[1:])
     extreme(result[ahead], plane[behind], out=result[ahead])
     extreme(result[behind], plane[ahead], out=result[behind])
