@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from kwaflux_core.client.client import Client, Transport
@@ -14,9 +15,10 @@ from kwaflux_core.errors import (
     KwafluxError,
     ResourceError,
     Unavailable,
-    from_wire,
 )
+from kwaflux_core.frames.shot_profile import profile_path
 from kwaflux_core.images.io import read_image
+from kwaflux_core.protocol.failures import failure_of
 from kwaflux_core.protocol.messages import Failed, RangeReceipt
 from kwaflux_server.demo.folders import Folders, Sequence
 from kwaflux_server.demo.report import Check, Run
@@ -161,14 +163,20 @@ class Service:
             for number in range(frame - _AROUND, frame + _AROUND + 1)
             if number in done and number != frame
         }
+        # Pixels in memory have no clip: they are told what its shots were judged to be.
+        profile = Path(profile_path(self.folders.enhanced.pattern)).read_text(encoding="utf-8")
         transport = "shared memory"
         try:
             with self._connect("shm") as client:
-                result = client.render(plate, self.flow, frame=frame, neighbors=around)
+                result = client.render(
+                    plate, self.flow, frame=frame, neighbors=around, profile=profile
+                )
         except ResourceError:
             transport = "ZeroMQ (no room for shared memory)"
             with self._connect("inline") as client:
-                result = client.render(plate, self.flow, frame=frame, neighbors=around)
+                result = client.render(
+                    plate, self.flow, frame=frame, neighbors=around, profile=profile
+                )
         rendered_file = read_image(self.folders.enhanced.file(frame))
         names = sorted({*COLOR, *rendered_file.part.channels})
         differing = differing_channels(result.image, rendered_file, names)
@@ -190,11 +198,4 @@ class Service:
 def _error_of(failed: Failed | None) -> KwafluxError:
     if failed is None:
         return KwafluxError("the server gave no reason")
-    return from_wire(
-        {
-            "code": failed.code,
-            "message": failed.message,
-            "hint": failed.hint,
-            "fields": failed.fields,
-        }
-    )
+    return failure_of(failed)
