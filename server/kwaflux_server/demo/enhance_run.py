@@ -164,7 +164,8 @@ class Service:
             if number in done and number != frame
         }
         # Pixels in memory have no clip: they are told what its shots were judged to be.
-        profile = Path(profile_path(self.folders.enhanced.pattern)).read_text(encoding="utf-8")
+        judged = Path(profile_path(self.folders.enhanced.pattern))
+        profile = judged.read_text(encoding="utf-8") if judged.is_file() else ""
         transport = "shared memory"
         try:
             with self._connect("shm") as client:
