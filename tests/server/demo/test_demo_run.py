@@ -105,7 +105,7 @@ def test_the_shipped_denoiser_gains_what_the_demo_promises(
     running: Mapping[str, str], tmp_path: Path
 ) -> None:
     report = run_demo(
-        tmp_path / "demo", progress=Listener(), environ=running, flow="denoise", frames=1
+        tmp_path / "demo", progress=Listener(), environ=running, flow="denoise", frames=3
     )
     assert report.exit_status == 0, report.checks
     assert report.psnr_gain_db >= 1.5
