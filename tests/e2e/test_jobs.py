@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_a_frame_alone_is_the_same_as_in_a_job_and_in_one_process(
 ) -> None:
     # Two tiles: the denoiser's halo makes each of them cost as much as a frame.
     source = _shoot(tmp_path / "in", 3, size=(24, 40))
+    for number in (1001, 1003):  # one shot, not three unrelated pictures
+        shutil.copy(tmp_path / "in" / "plate.1002.exr", tmp_path / "in" / f"plate.{number}.exr")
     for out in ("job", "embedded"):
         (tmp_path / out).mkdir()
     flow = "around | denoise(strength=0.5)"

@@ -172,7 +172,7 @@ def test_behind_other_effects_the_plate_as_it_came_is_shown_beside() -> None:
     curve = working_curves.encode(torch.from_numpy(planes))
     assert torch.equal(samples.sources[0], curve[:, :64, :64])
     grown, own = (each.mean(dim=(1, 2, 3)) for each in (samples.pictures, samples.sources))
-    np.testing.assert_allclose(grown, own, atol=0.01)
+    np.testing.assert_allclose(grown, own, atol=0.02)  # noise down to black is held to it
     assert float(own.max() - own.min()) > 0.1
 
 
